@@ -1,0 +1,234 @@
+"""The layout of the store: every product a folder of whole files, written atomically, read back, listed.
+
+    <storage>/teachers/<key>/  config.json journal.jsonl checkpoint.pt weights.safetensors outcomes-*.npz card.json
+              trials/<key>/    config.json journal.jsonl checkpoint.pt student.safetensors outcomes-*.npz result.json
+              sweeps/<name>/   spec.yaml trials.json report/
+
+A verdict (card.json, result.json) is written last: where it is, the product is whole. A storage is a local path or any
+fsspec URL; local files appear by write, fsync and rename.
+"""
+
+import json
+import os
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from upath import UPath
+
+from kd_core.outcomes import Outcomes, outcomes_from_bytes, outcomes_to_bytes
+
+Status = Literal["finished", "stopped", "failed", "running", "pending"]
+LEASE_S = 60.0  # a product whose heartbeat is older than this is nobody's
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def write_bytes(path: UPath | Path, content: bytes) -> None:
+    """Make a file appear whole or not at all; a second write replaces the first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(path, Path):  # an object store puts whole objects
+        path.write_bytes(content)
+        return
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: UPath | Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically; NaN and infinities are refused."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: UPath | Path) -> Any:
+    """The JSON value of a file, or None where there is no such file."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class Record:
+    """The folder of one trained network: a trial, or a teacher, which differ in two file names."""
+
+    path: UPath
+    weights_name: str = "student.safetensors"
+    verdict_name: str = "result.json"
+
+    @property
+    def key(self) -> str:
+        """The product's key, which is its folder's name."""
+        return self.path.name
+
+    @property
+    def weights(self) -> UPath:
+        """The safetensors file of the trained network."""
+        return self.path / self.weights_name
+
+    @property
+    def checkpoint(self) -> UPath:
+        """What exact resumption needs; removed once the verdict is written."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def status(self) -> Status:
+        """What the files say: finished, stopped, failed, running (a fresh heartbeat) or pending."""
+        if (verdict := self.verdict()) is not None:
+            return "stopped" if verdict.get("stopped") else "finished"
+        if (self.path / "failure.json").exists():
+            return "failed"
+        beat = read_json(self.path / "heartbeat.json")
+        return "running" if beat and time.time() - beat["time"] < LEASE_S else "pending"
+
+    def verdict(self) -> dict[str, Any] | None:
+        """The final figures of a whole product, or None."""
+        return read_json(self.path / self.verdict_name)
+
+    def failure(self) -> dict[str, Any] | None:
+        """The error and traceback of a failed trial, or None."""
+        return read_json(self.path / "failure.json")
+
+    def config(self) -> dict[str, Any] | None:
+        """The trial's configuration as JSON, or None before it started."""
+        return read_json(self.path / "config.json")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """One row an epoch, in order."""
+        try:
+            return [json.loads(line) for line in (self.path / "journal.jsonl").read_text().splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def begin(self, config: dict[str, Any]) -> None:
+        """Write down what is about to be trained and forget an earlier failure."""
+        write_json(self.path / "config.json", config)
+        (self.path / "failure.json").unlink(missing_ok=True)
+        self.beat()
+
+    def beat(self) -> None:
+        """Say that somebody is at work here."""
+        write_json(self.path / "heartbeat.json", {"time": time.time(), "pid": os.getpid()})
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Beat from a thread for as long as the block runs, also through an epoch longer than the lease."""
+        done = threading.Event()
+
+        def keep_beating() -> None:
+            while not done.wait(LEASE_S / 4):
+                self.beat()
+
+        thread = threading.Thread(target=keep_beating, name=f"heartbeat-{self.key}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add an epoch's row unless the journal has it: an epoch that is trained again after a kill is the same one."""
+        rows = self.journal()
+        if rows and row["epoch"] <= rows[-1]["epoch"]:
+            return
+        text = "".join(json.dumps(each, allow_nan=False) + "\n" for each in [*rows, row])
+        write_bytes(self.path / "journal.jsonl", text.encode())
+
+    def outcomes(self, split: str, with_logits: bool = False) -> Outcomes:
+        """What the network did on every image of `validation` or `test`."""
+        return outcomes_from_bytes((self.path / f"outcomes-{split}.npz").read_bytes(), with_logits)
+
+    def finish(self, splits: dict[str, Outcomes], verdict: dict[str, Any]) -> None:
+        """Write the outcomes of each split, then the verdict, then clear the workplace."""
+        for split, outcomes in splits.items():
+            write_bytes(self.path / f"outcomes-{split}.npz", outcomes_to_bytes(outcomes))
+        write_json(self.path / self.verdict_name, verdict)
+        for leftover in (self.checkpoint, self.path / "heartbeat.json", self.path / "failure.json"):
+            leftover.unlink(missing_ok=True)
+
+    def fail(self, error: str, traceback: str) -> None:
+        """Write down why the trial failed; running it again starts from its last checkpoint."""
+        write_json(self.path / "failure.json", {"error": error, "traceback": traceback, "time": time.time()})
+        (self.path / "heartbeat.json").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """The folder of one sweep: its spec, the list of its trials and its report."""
+
+    path: UPath
+
+    @property
+    def name(self) -> str:
+        """The sweep's name, which is its folder's name."""
+        return self.path.name
+
+    @property
+    def report(self) -> UPath:
+        """The folder of report.html, front.csv and front.json."""
+        return self.path / "report"
+
+    def members(self) -> dict[str, Any]:
+        """What trials.json lists: {"sweep", "objectives", "teachers": [...], "trials": [...]}.
+
+        A teacher is {"name", "key"}; a trial {"key", "label", "arm", "teacher", "seed"}, label readable, arm the label
+        without its seed. Raises FileNotFoundError where no such sweep was run.
+        """
+        members = read_json(self.path / "trials.json")
+        if members is None:
+            raise FileNotFoundError(f"no sweep named {self.name} in {self.path.parent.parent}")
+        return members
+
+    def write(self, spec_yaml: str, members: dict[str, Any]) -> None:
+        """Write the spec as it was resolved and the list of its products."""
+        write_bytes(self.path / "spec.yaml", spec_yaml.encode())
+        write_json(self.path / "trials.json", members)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything under one storage path or URL."""
+
+    root: UPath
+
+    @classmethod
+    def at(cls, storage: str | Path | UPath) -> "Store":
+        """The store at a local path (made absolute, so that every worker sees the same) or an fsspec URL."""
+        path = UPath(storage)
+        return cls(UPath(path.absolute()) if isinstance(path, Path) else path)
+
+    @property
+    def local(self) -> Path | None:
+        """The store's folder on this machine's file system, or None when it is remote."""
+        return Path(self.root) if isinstance(self.root, Path) else None
+
+    def teacher(self, key: str) -> Record:
+        """The record of one teacher."""
+        return Record(self.root / "teachers" / key, weights_name="weights.safetensors", verdict_name="card.json")
+
+    def trial(self, key: str) -> Record:
+        """The record of one trial."""
+        return Record(self.root / "trials" / key)
+
+    def sweep(self, name: str) -> SweepRecord:
+        """The record of one sweep; raises ValueError for a name that is no plain file name."""
+        if not SAFE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no sweep name; use letters, digits, dots, dashes and underscores")
+        return SweepRecord(self.root / "sweeps" / name)
+
+    def sweeps(self) -> Iterable[SweepRecord]:
+        """Every sweep of the store, by name."""
+        folder = self.root / "sweeps"
+        return [SweepRecord(path) for path in sorted(folder.iterdir())] if folder.exists() else []
