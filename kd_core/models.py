@@ -1,0 +1,163 @@
+"""Students and teachers: timm networks with the bottleneck head, the CIFAR stem and a normalisation of their own."""
+
+import difflib
+from io import BytesIO
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as safetensors_tensors
+from torch import nn
+from torch.nn.functional import interpolate
+
+from kd_core.config import NetworkConfig, StudentConfig, TeacherConfig
+
+_STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # what timm's families call the pooling behind the stem
+
+
+class ModelError(ValueError):
+    """The network cannot be built as asked for; `key` names the field, the message what to do."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class Network(nn.Module):
+    """A timm network that takes images float32 [B, 3, H, W] in [0, 1] of any size and gives logits [B, K].
+
+    Resizing and normalisation happen here: teacher and student see the same mixed image, each at its own resolution.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, image_size: int | None) -> None:
+        super().__init__()
+        self.backbone, self.head, self.image_size = backbone, head, image_size
+        defaults = backbone.default_cfg
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(defaults[name]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [B, K] of images [B, 3, H, W]."""
+        return self.head(self.backbone(self._prepared(images)))
+
+    def _prepared(self, images: torch.Tensor) -> torch.Tensor:
+        size = self.image_size
+        if size is not None and images.shape[-2:] != (size, size):
+            images = interpolate(images, (size, size), mode="bilinear", antialias=images.shape[-1] > size)
+        return (images - self.mean) / self.std
+
+
+def build_student(config: StudentConfig, num_classes: int) -> Network:
+    """The student of a trial, with fresh weights from torch's global generator unless they are given."""
+    return build_network(config, num_classes)
+
+
+def build_teacher(config: TeacherConfig, num_classes: int) -> Network:
+    """The teacher of a recipe, before its fine-tuning."""
+    return build_network(config, num_classes)
+
+
+def build_network(config: NetworkConfig, num_classes: int) -> Network:
+    """Build the network of a config, then load its checkpoint if it names one; raises ModelError."""
+    check_network(config)
+    network = _assemble(config, num_classes, pretrained=config.pretrained)
+    if config.checkpoint is not None:
+        load_weights(network, Path(config.checkpoint))
+    return network
+
+
+def check_network(config: NetworkConfig) -> None:
+    """Raise ModelError for an unknown model, weights that timm lacks, a stem without stride or a missing file."""
+    if not timm.is_model(config.model):
+        nearest = difflib.get_close_matches(config.model, timm.list_models(), n=1)
+        raise ModelError("model", f"timm has no such model{f'; did you mean {nearest[0]}?' if nearest else ''}")
+    if "." in config.model and config.model not in timm.list_pretrained(config.model):
+        known = ", ".join(timm.list_pretrained(f"{config.model.split('.')[0]}.*"))
+        raise ModelError("model", f"timm has no such weights; it has {known or 'none'} for this model")
+    if config.pretrained and not timm.is_model_pretrained(config.model):
+        remedy = "give checkpoint: a .safetensors file, or choose a model that has weights"
+        raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
+    if config.checkpoint is not None and not Path(config.checkpoint).is_file():
+        raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")
+    if config.stem_stride is not None:
+        with torch.device("meta"):
+            _open_stem(timm.create_model(config.model, num_classes=0), config)
+
+
+def load_weights(network: Network, path: Path) -> None:
+    """Load a .safetensors file, or a .pth file of tensors, into a network; raises ModelError where they do not fit.
+
+    The file holds either this Network's own names (as this package writes them) or those of the bare timm model.
+    """
+    try:
+        content = path.read_bytes()
+        whole = path.suffix == ".safetensors"
+        tensors = safetensors_tensors(content) if whole else torch.load(BytesIO(content), "cpu", weights_only=True)
+        tensors = tensors.get("state_dict", tensors)
+        own = any(name.startswith(("backbone.", "head.")) and name in network.state_dict() for name in tensors)
+        (network if own else network.backbone).load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, OSError, AttributeError, ValueError) as error:
+        raise ModelError(
+            "checkpoint", f"{path} does not fit the network: {' '.join(str(error).split())[:300]}"
+        ) from error
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
+    if broken:
+        raise ModelError("checkpoint", f"{path} holds NaN or infinite values in {broken[0]}; export the weights again")
+
+
+def forward_flops(config: NetworkConfig, num_classes: int, image_size: int) -> int:
+    """Floating-point operations of one forward pass of one image, counted on a network without memory (device meta)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        network = _assemble(config, num_classes, pretrained=False).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, image_size, image_size))
+    return counter.get_total_flops()
+
+
+def num_parameters(network: nn.Module) -> int:
+    """How many values of a network are trained."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _assemble(config: NetworkConfig, num_classes: int, pretrained: bool) -> Network:
+    fixed = _fixed_size(config)
+    options = {"img_size": fixed} if fixed else {}
+    own_head = config.bottleneck is None
+    backbone = timm.create_model(
+        config.model, pretrained=pretrained, num_classes=num_classes if own_head else 0, **options
+    )
+    if config.stem_stride is not None:
+        _open_stem(backbone, config)
+    head = nn.Identity() if own_head else _bottleneck(backbone.num_features, config, num_classes)
+    return Network(backbone, head, fixed or config.image_size)
+
+
+def _fixed_size(config: NetworkConfig) -> int | None:
+    """The input size of a network that has only one, such as a ViT: the config's, or the model's own."""
+    defaults = timm.get_pretrained_cfg(config.model)
+    return (config.image_size or defaults.input_size[-1]) if defaults.fixed_input_size else None
+
+
+def _bottleneck(num_features: int, config: NetworkConfig, num_classes: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(num_features, config.bottleneck, bias=False),
+        nn.BatchNorm1d(config.bottleneck),
+        nn.ReLU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(config.bottleneck, num_classes),
+    )
+
+
+def _open_stem(backbone: nn.Module, config: NetworkConfig) -> None:
+    """The CIFAR form of a network: stride 1 in its first convolution, and no pooling behind it."""
+    first = backbone.default_cfg["first_conv"]
+    stem = backbone.get_submodule(first if isinstance(first, str) else first[0])
+    if not isinstance(stem, nn.Conv2d) or stem.stride == stem.kernel_size:
+        raise ModelError("stem_stride", f"{config.model} cuts the image into patches; set image_size instead")
+    stem.stride = (1, 1)
+    names = {name for name, _ in backbone.named_modules()}
+    for pool in names.intersection(_STEM_POOLS):
+        backbone.set_submodule(pool, nn.Identity())

@@ -1,0 +1,25 @@
+"""A finished teacher, read back from its record."""
+
+from kd_core.config import TeacherConfig, file_sha256
+from kd_core.models import Network, build_teacher, load_weights
+from kd_core.records import Record
+
+
+class TeacherError(ValueError):
+    """The stored teacher is not the one that was asked for."""
+
+
+def load_teacher(config: TeacherConfig, record: Record, num_classes: int) -> Network:
+    """The teacher as its fine-tuning left it; raises TeacherError where its weights are missing or were changed."""
+    card = record.verdict()
+    if card is None:
+        raise TeacherError(f"{record.path}: holds no finished teacher; run the sweep again to make it")
+    found = file_sha256(record.weights)
+    if found != card["weights_sha256"]:
+        raise TeacherError(
+            f"{record.weights}: sha256 is {found} where card.json says {card['weights_sha256']}; "
+            f"remove {record.path} and run the sweep again"
+        )
+    network = build_teacher(config.model_copy(update={"pretrained": False, "checkpoint": None}), num_classes)
+    load_weights(network, record.weights)
+    return network

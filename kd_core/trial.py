@@ -1,0 +1,96 @@
+"""One trial from its config to its record: train, resume, evaluate once, write the verdict."""
+
+import io
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from safetensors.torch import save as safetensors_bytes
+
+from kd_core.config import TrialConfig, file_sha256
+from kd_core.data import Dataset
+from kd_core.evaluation import evaluate
+from kd_core.models import Network, num_parameters
+from kd_core.outcomes import summary_of
+from kd_core.records import Record, write_bytes
+from kd_core.signal import TeacherSignal
+from kd_core.training import EpochResult, initial_student, train
+
+CHECKPOINT_INTERVAL_S = 5.0  # a killed trial repeats at most about this much work, or its last epoch
+
+
+def run_trial(
+    config: TrialConfig,
+    dataset: Dataset,
+    record: Record,
+    *,
+    signal: TeacherSignal | None = None,
+    device: torch.device | str = "cpu",
+) -> Iterator[EpochResult]:
+    """Bring one record up to date and yield every epoch trained on the way; a finished record yields nothing.
+
+    Killed at any moment and run again, it goes on from its last checkpoint to the same result. An error is written to
+    the record before it is raised.
+    """
+    if record.verdict() is not None:
+        return
+    record.begin(config.model_dump(mode="json"))
+    try:
+        with record.heartbeat():
+            checkpoint = _load_checkpoint(record)
+            network, saved = None, time.monotonic()
+            for result in train(config, dataset, signal, device=device, checkpoint=checkpoint):
+                record.append({"epoch": result.epoch, "time": time.time(), **result.figures})
+                if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
+                    _save_checkpoint(record, result.checkpoint())
+                    saved = time.monotonic()
+                network = result.network
+                yield result
+            _finish(network or _restored(config, dataset, checkpoint, device), config, dataset, record)
+    except Exception as error:
+        record.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise
+
+
+def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Record) -> None:
+    """Read the test split, once, and write weights, outcomes and verdict in that order."""
+    started = time.perf_counter()
+    splits = evaluate(network, dataset)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(record.weights, safetensors_bytes(tensors))
+    evaluation_s = time.perf_counter() - started
+    verdict = {
+        "metrics": summary_of(splits),
+        "temperature": splits["test"].temperature,
+        "epochs": config.train.epochs,
+        "num_parameters": num_parameters(network),
+        "weights_sha256": file_sha256(record.weights),
+        "wall_s": evaluation_s + sum(row["epoch_s"] for row in record.journal()),
+        "finished_at": time.time(),
+        "versions": {"torch": str(torch.__version__)},
+    }
+    record.finish(splits, verdict)
+
+
+def _restored(config: TrialConfig, dataset: Dataset, checkpoint: dict[str, Any] | None, device: Any) -> Network:
+    """The network of a trial that has no epoch left to train."""
+    network = initial_student(config, dataset.num_classes)
+    if checkpoint is not None:
+        network.load_state_dict(checkpoint["network"])
+    return network.to(device)
+
+
+def _save_checkpoint(record: Record, checkpoint: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    write_bytes(record.checkpoint, buffer.getvalue())
+
+
+def _load_checkpoint(record: Record) -> dict[str, Any] | None:
+    try:
+        content = record.checkpoint.read_bytes()
+    except FileNotFoundError:
+        return None
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
