@@ -1,0 +1,236 @@
+"""MLflow as a view of the records: one parent run a sweep, one child a trial; behind a sweep, never in its way.
+
+Everything here reads the records and writes MLflow, and may be repeated: runs are found by their tags and metrics carry
+the timestamps of the records, so a replay changes nothing. No failure in here reaches a sweep.
+"""
+
+import fcntl
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kd_core.records import Record, Store
+
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+SYNC_INTERVAL_S = 5.0
+FINAL_SYNC_TIMEOUT_S = 90.0
+_RUN_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+_METRICS_A_REQUEST = 1000  # what MLflow takes in one log_batch
+
+
+def embedded_uri(store: Store) -> str | None:
+    """The tracking store inside a local storage, or None where the storage is remote."""
+    return f"sqlite:///{store.local / 'mlflow.db'}" if store.local is not None else None
+
+
+def sync(store: Store, name: str, tracking_uri: str) -> int:
+    """Bring MLflow up to date with the records of a sweep; returns how many trials it shows.
+
+    Raises what MLflow raises, and FileNotFoundError for a sweep that never ran.
+    """
+    from mlflow import MlflowClient
+
+    members = store.sweep(name).members()
+    with _one_at_a_time(store):
+        view = _SweepView(MlflowClient(tracking_uri), store, name, members)
+        for trial in members["trials"]:
+            view.sync_trial(trial)
+        view.sync_parent()
+    return len(members["trials"])
+
+
+class BackgroundSync:
+    """Syncs a sweep every few seconds from a thread; a server that hangs or dies costs one warning and no time."""
+
+    def __init__(self, store: Store, name: str, tracking_uri: str, warn: Callable[[str], None]) -> None:
+        self._work = lambda: sync(store, name, tracking_uri)
+        self._warn, self._name, self._uri = warn, name, tracking_uri
+        self._done = threading.Event()
+        self._problem: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="mlflow-sync", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the sweep."""
+        self._thread.start()
+
+    def finish(self) -> bool:
+        """Sync once more, waiting a bounded time; returns whether MLflow is up to date."""
+        self._done.set()
+        self._thread.join(FINAL_SYNC_TIMEOUT_S)
+        up_to_date = not self._thread.is_alive() and self._problem is None
+        if not up_to_date:
+            self._warn(f"MLflow at {self._uri} is behind; the sweep is not. Later: kdsweep sync {self._name}")
+        return up_to_date
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            last = self._done.wait(SYNC_INTERVAL_S)
+            try:
+                self._work()
+                self._problem = None
+            except Exception as error:
+                if self._problem is None:
+                    self._warn(f"MLflow at {self._uri} does not answer ({type(error).__name__}); the sweep goes on")
+                self._problem = error
+
+
+@contextmanager
+def _one_at_a_time(store: Store) -> Iterator[None]:
+    """Keep two syncs of one local store from creating the same run twice."""
+    if store.local is None:
+        yield
+        return
+    store.local.mkdir(parents=True, exist_ok=True)
+    with (store.local / ".mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class _SweepView:
+    """The MLflow runs of one sweep."""
+
+    def __init__(self, client: Any, store: Store, name: str, members: dict[str, Any]) -> None:
+        self.client, self.store, self.name, self.members = client, store, name, members
+        self.experiment_id = self._experiment()
+        runs = self._runs()
+        self.parent = runs.pop(None, None) or self._create_parent()
+        self.children = runs
+
+    def _experiment(self) -> str:
+        from mlflow.entities import LifecycleStage
+
+        experiment = self.client.get_experiment_by_name(self.name)
+        if experiment is None:
+            local = self.store.local
+            embedded = local is not None and self.client.tracking_uri.startswith("sqlite:")
+            location = (local / "mlartifacts" / self.name).as_uri() if embedded and local is not None else None
+            return self.client.create_experiment(self.name, artifact_location=location)
+        if experiment.lifecycle_stage == LifecycleStage.DELETED:
+            self.client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
+
+    def _runs(self) -> dict[str | None, Any]:
+        """Runs by the key of their trial, the parent under None."""
+        found, token = [], None
+        while True:
+            page = self.client.search_runs([self.experiment_id], "tags.`kdsweep.sweep` != ''", page_token=token)
+            found += page
+            if not (token := page.token):
+                return {run.data.tags.get("kdsweep.trial"): run for run in found}
+
+    def _create_parent(self) -> Any:
+        tags = {
+            "kdsweep.sweep": self.name,
+            "mlflow.note.content": "Open **Artifacts → report.html** for the Pareto front.",
+        }
+        return self.client.create_run(self.experiment_id, tags=tags, run_name=self.name)
+
+    def sync_trial(self, trial: dict[str, Any]) -> None:
+        """Create or update the child run of one trial; a run that shows the trial's end is left alone."""
+        record = self.store.trial(trial["key"])
+        status, config = record.status, record.config()
+        if config is None and status != "failed":
+            return
+        run = self.children.get(trial["key"]) or self._create_child(trial, config or {}, record)
+        tags = run.data.tags
+        if tags.get("kdsweep.status") == status and status in _RUN_STATUS:
+            return
+        rows = [row for row in record.journal() if row["epoch"] > int(tags.get("kdsweep.epochs", 0))]
+        self._log(run, _epoch_metrics(rows) + _final_metrics(record))
+        self.client.set_tag(run.info.run_id, "kdsweep.status", status)
+        if rows:
+            self.client.set_tag(run.info.run_id, "kdsweep.epochs", str(rows[-1]["epoch"]))
+        if status in _RUN_STATUS:
+            ended = (record.verdict() or {}).get("finished_at") or (record.failure() or {}).get("time")
+            self.client.set_terminated(run.info.run_id, _RUN_STATUS[status], int(1000 * ended) if ended else None)
+        elif run.info.status != "RUNNING":
+            self.client.update_run(run.info.run_id, "RUNNING")
+
+    def _create_child(self, trial: dict[str, Any], config: dict[str, Any], record: Record) -> Any:
+        from mlflow.entities import Param
+
+        tags = {
+            "mlflow.parentRunId": self.parent.info.run_id,
+            "kdsweep.sweep": self.name,
+            "kdsweep.trial": trial["key"],
+            "kdsweep.label": trial["label"],
+            "kdsweep.arm": trial["arm"],
+            "kdsweep.teacher": trial["teacher"] or "",
+            "kdsweep.seed": str(trial["seed"]),
+        }
+        journal = record.journal()
+        started = journal[0]["time"] - journal[0]["epoch_s"] if journal else time.time()
+        run = self.client.create_run(self.experiment_id, int(1000 * started), tags=tags, run_name=trial["label"])
+        params = [Param(key, str(value)) for key, value in _flat(config).items() if value is not None]
+        self.client.log_batch(run.info.run_id, params=params)
+        return run
+
+    def _log(self, run: Any, metrics: list[Any]) -> None:
+        for start in range(0, len(metrics), _METRICS_A_REQUEST):
+            self.client.log_batch(run.info.run_id, metrics=metrics[start : start + _METRICS_A_REQUEST])
+
+    def sync_parent(self) -> None:
+        """Count the trials by status, attach the report, and close the run when every trial has ended."""
+        run_id = self.parent.info.run_id
+        statuses = [self.store.trial(trial["key"]).status for trial in self.members["trials"]]
+        for status in ("finished", "stopped", "failed", "running", "pending"):
+            self.client.set_tag(run_id, f"kdsweep.{status}", str(statuses.count(status)))
+        report = self.store.sweep(self.name).report
+        if (report / "report.html").exists():
+            self._attach(run_id, report)
+        ended = all(status in _RUN_STATUS for status in statuses)
+        status = "RUNNING" if not ended else "FAILED" if "failed" in statuses else "FINISHED"
+        if ended:
+            self.client.set_terminated(run_id, status)
+        else:
+            self.client.update_run(run_id, status)
+
+    def _attach(self, run_id: str, report: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for file in report.iterdir():
+                (Path(folder) / file.name).write_bytes(file.read_bytes())
+            self.client.log_artifacts(run_id, folder)
+
+
+def _epoch_metrics(rows: list[dict[str, Any]]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [
+        Metric(key, value, int(1000 * row["time"]), row["epoch"])
+        for row in rows
+        for key, value in row.items()
+        if key not in ("epoch", "time")
+    ]
+
+
+def _final_metrics(record: Record) -> list[Any]:
+    from mlflow.entities import Metric
+
+    verdict = record.verdict()
+    if verdict is None:
+        return []
+    figures = verdict["metrics"] | {
+        "scaling_temperature": verdict["temperature"],
+        "num_parameters": verdict["num_parameters"],
+        "wall_s": verdict["wall_s"],
+    }
+    timestamp = int(1000 * verdict["finished_at"])
+    return [Metric(key, value, timestamp, verdict["epochs"]) for key, value in figures.items()]
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
