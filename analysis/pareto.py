@@ -1,0 +1,131 @@
+"""The accuracy–calibration Pareto front of a sweep's arms, selected on validation only."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import moocore
+import numpy as np
+import pandas as pd
+
+from analysis.runs import SCALABLE, TRIAL_COLUMNS
+
+OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
+WORST = {"accuracy": 0.0, "ece": 1.0, "brier": 2.0}
+
+
+def dominates(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether first [D] is nowhere worse than second [D] and somewhere better, less being better."""
+    return bool(np.all(first <= second) and np.any(first < second))
+
+
+def nondominated(values: np.ndarray) -> np.ndarray:
+    """Which of the points [N, D] no other dominates, boolean [N], less being better; equal points stay together."""
+    assert np.isfinite(values).all(), "a point with a missing value has no place in the order"
+    return np.asarray(moocore.is_nondominated(values, keep_weakly=True), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Front:
+    """Every finished arm and which of them no other arm dominates.
+
+    points: one row an arm, figures averaged over its finished replicates, with num_seeds, on_front, the list of its
+    trials, and the trial and label of its best replicate by the first objective. hypervolume: what the front covers up
+    to the reference point, in the product of the objectives' units; higher is better.
+    """
+
+    points: pd.DataFrame
+    objectives: dict[str, str]
+    reference: dict[str, float]
+    hypervolume: float
+
+    @property
+    def members(self) -> pd.DataFrame:
+        """The arms on the front, the best by the first objective first."""
+        name, direction = next(iter(self.objectives.items()))
+        return self.points.loc[self.points["on_front"]].sort_values(name, ascending=[direction == "min"], kind="stable")
+
+
+def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) -> Front:
+    """The front of a table of runs (`analysis.runs.runs_of`); without a finished run it is empty.
+
+    An arm that lacks an objective is never on it. Raises ValueError for an objective that is not a validation figure.
+    """
+    objectives = dict(OBJECTIVES if objectives is None else objectives)
+    check_objectives(objectives, runs.columns)
+    points = _arms_of(runs, *next(iter(objectives.items())))
+    values = _oriented(points, objectives)
+    comparable = np.isfinite(values).all(axis=1)
+    on_front = np.zeros(len(points), dtype=bool)
+    on_front[comparable] = nondominated(values[comparable])
+    reference = {name: _worst(points, name, direction) for name, direction in objectives.items()}
+    return Front(
+        points=points.assign(on_front=on_front),
+        objectives=objectives,
+        reference=reference,
+        hypervolume=_hypervolume(values[on_front], _oriented(pd.DataFrame([reference]), objectives)[0]),
+    )
+
+
+def scaled(objectives: Mapping[str, str]) -> dict[str, str]:
+    """The same objectives after temperature scaling: ece becomes ece_scaled, accuracy stays."""
+    return {name + "_scaled" * (name.split("/")[-1] in SCALABLE): direction for name, direction in objectives.items()}
+
+
+def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
+    """The corners [C, 2] of the line that bounds what points [N, 2] attain between them, from left to right.
+
+    directions are two of max and min. Points that another one dominates do not touch the line.
+    """
+    signs = [-1.0 if direction == "max" else 1.0 for direction in directions]
+    best = np.unique(values[nondominated(values * signs)], axis=0)
+    horizontal, vertical = np.repeat(best, 2, axis=0).T
+    pair = (horizontal[:-1], vertical[1:]) if directions[0] == "max" else (horizontal[1:], vertical[:-1])
+    return np.stack(pair, axis=1)
+
+
+def check_objectives(objectives: Mapping[str, str], figures: Iterable[str]) -> None:
+    """Raise ValueError unless every objective is a validation figure, or num_parameters, with max or min."""
+    if not objectives:
+        raise ValueError("objectives: name at least one, such as validation/accuracy: max")
+    valid = [name for name in figures if name.startswith("validation/") or name == "num_parameters"]
+    for name, direction in objectives.items():
+        if name not in valid:
+            (nearest,) = get_close_matches(name, valid, n=1, cutoff=0)
+            raise ValueError(f"objectives: {name} is no figure that selection may see; did you mean {nearest}?")
+        if direction not in ("max", "min"):
+            raise ValueError(f"objectives: {name}: {direction!r} is no direction; use max or min")
+
+
+def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
+    """One row an arm: its best finished replicate by name, with every figure replaced by the mean over replicates."""
+    finished = runs.loc[runs["status"] == "finished"]
+    figures = [column for column in runs.columns if column not in TRIAL_COLUMNS]
+    arms = finished.groupby("arm", sort=False)
+    best = finished.sort_values(name, ascending=[direction == "min"], kind="stable").drop_duplicates("arm")
+    return (
+        best[["arm", "trial", "label", "method", "teacher", "temperature", "alpha", "student"]]
+        .set_index("arm")
+        .assign(num_seeds=arms.size(), trials=arms["trial"].agg(list))
+        .join(arms[figures].mean())
+        .reindex(finished["arm"].drop_duplicates())
+        .reset_index(names="arm")
+    )
+
+
+def _oriented(points: pd.DataFrame, objectives: Mapping[str, str]) -> np.ndarray:
+    """The objectives of points [N, D] turned so that less is better."""
+    signs = [-1.0 if direction == "max" else 1.0 for direction in objectives.values()]
+    return points[list(objectives)].to_numpy(dtype=float) * signs
+
+
+def _worst(points: pd.DataFrame, name: str, direction: str) -> float:
+    """A figure's worst possible value where it has one (accuracy 0, ECE 1, Brier 2), else the worst that was found."""
+    figure = name.split("/")[-1].removesuffix("_scaled")
+    if figure in WORST:
+        return WORST[figure]
+    return float(points[name].agg("min" if direction == "max" else "max"))  # type: ignore[arg-type]
+
+
+def _hypervolume(values: np.ndarray, reference: np.ndarray) -> float:
+    return float(moocore.hypervolume(values, ref=reference)) if len(values) else 0.0

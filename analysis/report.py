@@ -1,0 +1,142 @@
+"""The report of a sweep: one self-contained page, with the front beside it as CSV and JSON."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from upath import UPath
+
+from analysis.chart import chart_of, vega_bundle
+from analysis.figures import draw_curves, draw_front, draw_reliability, reliability_panel, svg_of
+from analysis.pareto import Front, front_of, scaled
+from analysis.runs import journals_of, runs_of, teachers_of
+from analysis.tables import FRONT_TABLE, RUNS_TABLE, TEACHER_TABLE, front_csv, front_json, table_of
+from kd_core.calibration import NUM_BINS
+from kd_core.outcomes import RAW, SCALED
+from kd_core.records import Record, Store, write_bytes
+
+TEMPLATES = Environment(
+    loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the page is and what it shows: both fronts and the table of runs."""
+
+    path: UPath
+    front: Front
+    scaled_front: Front
+    runs: pd.DataFrame
+
+
+def write_report(store: Store, name: str) -> Report:
+    """Write report.html, front.csv and front.json of a sweep, each whole or not at all; equal records, equal bytes."""
+    sweep = store.sweep(name)
+    objectives = sweep.members()["objectives"]
+    runs = runs_of(store, name)
+    report = Report(
+        path=sweep.report / "report.html",
+        front=front_of(runs, objectives),
+        scaled_front=front_of(runs, scaled(objectives)),
+        runs=runs,
+    )
+    page = TEMPLATES.get_template("report.html.j2").render(_content(store, name, report))
+    write_bytes(sweep.report / "front.csv", front_csv(report.front).encode())
+    write_bytes(sweep.report / "front.json", front_json(report.front, report.scaled_front).encode())
+    write_bytes(report.path, page.encode())
+    return report
+
+
+def summary(front: Front, scaled_front: Front) -> str:
+    """What there is to see, in a few sentences."""
+    members = front.members
+    if members.empty:
+        return "No trial has finished yet, so there is no front to show."
+    accurate = members.sort_values("test/accuracy", kind="stable").iloc[-1]
+    calibrated = members.sort_values("test/ece", kind="stable").iloc[0]
+    return (
+        f"The front holds {len(members)} of {len(front.points)} finished arms: no other arm does at least as well "
+        f"as one of them on every objective and better on some. On test, the most accurate is {_described(accurate)} "
+        f"and the best calibrated is {_described(calibrated)}. With every student temperature-scaled, the front "
+        f"holds {len(scaled_front.members)}."
+    )
+
+
+def _described(arm: pd.Series) -> str:
+    return f"{arm['arm']} ({arm['test/accuracy']:.1%} accurate, ECE {arm['test/ece']:.3f})"
+
+
+def _content(store: Store, name: str, report: Report) -> dict[str, Any]:
+    runs, teachers = report.runs, teachers_of(store, name)
+    drawable = len(report.front.points) > 0
+    return {
+        "name": name,
+        "summary": summary(report.front, report.scaled_front),
+        "tiles": _tiles(runs, report.front),
+        "num_seeds": runs["seed"].nunique(),
+        "num_bins": NUM_BINS,
+        "fronts": [_front("As trained", report.front), _front("Temperature-scaled", report.scaled_front)],
+        "chart": chart_of(report.front, report.scaled_front) if drawable else None,
+        "vega": Markup(vega_bundle()) if drawable else "",
+        "teachers": table_of(teachers, TEACHER_TABLE),
+        "reliability": _reliability(store, teachers, report.front),
+        "curves": _curves(store, name, report.front),
+        "runs": table_of(runs, RUNS_TABLE),
+        "failed": runs.loc[runs["status"] == "failed", ["label", "error"]].to_dict("records"),
+    }
+
+
+def _tiles(runs: pd.DataFrame, front: Front) -> dict[str, int]:
+    """The counts at the top of the page: trials by status, arms, arms on the front."""
+    by_status = {str(status): int(number) for status, number in runs["status"].value_counts().sort_index().items()}
+    return (
+        {"trials": len(runs), "finished": 0}
+        | by_status
+        | {"arms": runs["arm"].nunique(), "on the front": len(front.members)}
+    )
+
+
+def _front(title: str, front: Front) -> dict[str, Any]:
+    return {
+        "title": title,
+        "figure": _inline(draw_front(front), f"{title}: the front") if len(front.points) else "",
+        "table": table_of(front.members, FRONT_TABLE),
+        "objectives": front.objectives,
+        "reference": front.reference,
+        "hypervolume": front.hypervolume,
+    }
+
+
+def _reliability(store: Store, teachers: pd.DataFrame, front: Front) -> dict[str, dict[str, Markup]]:
+    """Reliability diagrams by title: of the finished teachers, and of each front arm's best replicate."""
+    finished = teachers.loc[teachers["status"] == "finished"]
+    groups = {
+        "Teachers": {name: store.teacher(key) for name, key in finished[["teacher", "key"]].to_numpy()},
+        "Students on the front": {
+            label: store.trial(key) for label, key in front.members[["label", "trial"]].to_numpy()
+        },
+    }
+    return {
+        group: {title: _diagram(title, record) for title, record in records.items()}
+        for group, records in groups.items()
+        if records
+    }
+
+
+def _diagram(title: str, record: Record) -> Markup:
+    outcomes = record.outcomes("test")
+    panels = [reliability_panel("as trained", outcomes, RAW), reliability_panel("temperature-scaled", outcomes, SCALED)]
+    return _inline(draw_reliability(panels), f"Reliability of {title}")
+
+
+def _curves(store: Store, name: str, front: Front) -> Markup | None:
+    journals = journals_of(store, name)
+    return None if journals.empty else _inline(draw_curves(journals, list(front.members["arm"])), "Learning curves")
+
+
+def _inline(figure: Figure, name: str) -> Markup:
+    return Markup(svg_of(figure, name))

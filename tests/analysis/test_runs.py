@@ -1,0 +1,105 @@
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.runs import METRICS, journals_of, runs_of, runs_of_experiment, teachers_of, temperature_name
+from kd_core.records import Store
+
+
+def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
+    runs = runs_of(store, "demo").set_index("label")
+    assert len(runs) == 8
+    row = runs.loc["kd_mixup resnet T=sigma alpha=0.2 seed 1"]
+    assert (row["method"], row["teacher"], row["temperature"], row["alpha"]) == ("kd_mixup", "resnet", "sigma", 0.2)
+    assert (row["student"], row["seed"], row["num_parameters"]) == ("tiny", 1, 1234)
+    verdict = store.trial(row["trial"]).verdict()
+    assert row[METRICS].to_dict() == verdict["metrics"]
+    assert row["scaling_temperature"] == verdict["temperature"]
+    assert list(verdict["metrics"]) == METRICS
+
+
+def test_an_unfinished_trial_keeps_its_status_and_error_and_has_no_figures(store):
+    row = runs_of(store, "demo").set_index("label").loc["mixup seed 1"]
+    assert (row["status"], row["error"]) == ("failed", "FloatingPointError: the loss is nan at epoch 2")
+    assert row[["wall_s", *METRICS]].isna().all()
+
+
+def test_a_trial_that_never_started_is_pending_and_a_teacherless_one_has_no_temperature(tmp_path):
+    store = Store.at(tmp_path)
+    trial = {"key": "k", "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
+    store.sweep("s").write("", {"sweep": "s", "objectives": {}, "teachers": [], "trials": [trial]})
+    (row,) = runs_of(store, "s").to_dict("records")
+    assert (row["status"], row["method"], row["teacher"], row["temperature"]) == ("pending", "", "", "")
+    assert np.isnan(row["alpha"])
+    assert teachers_of(store, "s").empty
+    assert journals_of(store, "s").empty
+
+
+def test_a_sweep_that_was_never_run_is_named(store):
+    with pytest.raises(FileNotFoundError, match="no sweep named absent"):
+        runs_of(store, "absent")
+
+
+def test_teachers_are_rows_with_the_figures_of_their_cards(store):
+    (row,) = teachers_of(store, "demo").to_dict("records")
+    assert (row["teacher"], row["key"], row["model"], row["status"]) == (
+        "resnet",
+        "teacher-resnet",
+        "resnet18",
+        "finished",
+    )
+    assert row["test/accuracy"] == store.teacher("teacher-resnet").verdict()["metrics"]["test/accuracy"]
+
+
+def test_journals_are_one_row_an_epoch_of_every_trial_that_trained(store):
+    journals = journals_of(store, "demo")
+    assert len(journals) == 7 * 3
+    assert journals.groupby(["arm", "seed"])["epoch"].agg(list).map(lambda epochs: epochs == [1, 2, 3]).all()
+
+
+@pytest.mark.parametrize(
+    ("temperature", "name"), [(2.0, "2"), ("4.0", "4"), (0.5, "0.5"), ("sigma", "sigma"), (None, ""), ("None", "")]
+)
+def test_a_temperature_has_one_name_wherever_it_comes_from(temperature, name):
+    assert temperature_name(temperature) == name
+
+
+def flattened(value, prefix=""):
+    """A nested config under dotted names, as the tracking side logs it."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: leaf
+        for name, each in value.items()
+        for key, leaf in flattened(each, f"{prefix}.{name}" if prefix else name).items()
+    }
+
+
+def test_an_mlflow_experiment_tells_the_same_table_as_the_store(store, tmp_path):
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("demo", artifact_location=str(tmp_path))
+    client.create_run(experiment, run_name="demo", start_time=0)  # the parent run, which is no trial
+    expected = runs_of(store, "demo")
+    for number, row in enumerate(expected.to_dict("records"), start=1):
+        record, now = store.trial(row["trial"]), int(time.time() * 1000)
+        tags = {
+            f"kdsweep.{name}": str(row[name])
+            for name in ("trial", "label", "arm", "teacher", "seed", "status", "error")
+        }
+        figures = {name: row[name] for name in ("scaling_temperature", "num_parameters", "wall_s", *METRICS)}
+        figures = {"train/loss": 1.0} | {name: value for name, value in figures.items() if not np.isnan(value)}
+        client.log_batch(
+            client.create_run(experiment, start_time=number).info.run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
+            params=[Param(name, str(value)) for name, value in flattened(record.config()).items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+    pd.testing.assert_frame_equal(runs_of_experiment(uri, "demo"), expected)
+    with pytest.raises(ValueError, match="no experiment named absent; there are Default, demo"):
+        runs_of_experiment(uri, "absent")
