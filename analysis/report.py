@@ -34,7 +34,7 @@ class Report:
 
 
 def write_report(store: Store, name: str) -> Report:
-    """Write report.html, front.csv and front.json of a sweep, each whole or not at all; equal records, equal bytes."""
+    """Write report.html and the front as .csv, .json and .svg, each whole or not at all; equal records, equal bytes."""
     sweep = store.sweep(name)
     objectives = sweep.members()["objectives"]
     runs = runs_of(store, name)
@@ -47,6 +47,7 @@ def write_report(store: Store, name: str) -> Report:
     page = TEMPLATES.get_template("report.html.j2").render(_content(store, name, report))
     write_bytes(sweep.report / "front.csv", front_csv(report.front).encode())
     write_bytes(sweep.report / "front.json", front_json(report.front, report.scaled_front).encode())
+    write_bytes(sweep.report / "front.svg", svg_of(draw_front(report.front), "The front").encode())
     write_bytes(report.path, page.encode())
     return report
 
@@ -58,11 +59,13 @@ def summary(front: Front, scaled_front: Front) -> str:
         return "No trial has finished yet, so there is no front to show."
     accurate = members.sort_values("test/accuracy", kind="stable").iloc[-1]
     calibrated = members.sort_values("test/ece", kind="stable").iloc[0]
+    extremes = f"the most accurate is {_described(accurate)} and the best calibrated {_described(calibrated)}"
+    if accurate["arm"] == calibrated["arm"]:
+        extremes = f"{_described(accurate)} is the most accurate of them and the best calibrated"
     return (
         f"The front holds {len(members)} of {len(front.points)} finished arms: no other arm does at least as well "
-        f"as one of them on every objective and better on some. On test, the most accurate is {_described(accurate)} "
-        f"and the best calibrated is {_described(calibrated)}. With every student temperature-scaled, the front "
-        f"holds {len(scaled_front.members)}."
+        f"as one of them on every objective and better on some. On test, {extremes}. With every student "
+        f"temperature-scaled, the front holds {len(scaled_front.members)}."
     )
 
 

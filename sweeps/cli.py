@@ -273,3 +273,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+if __name__ == "__main__":
+    main()

@@ -72,9 +72,10 @@ def finetune_teachers(plan: Plan, dataset: Dataset, progress: SweepProgress) -> 
     if not missing:
         return
     progress.note(f"fine-tuning {', '.join(teacher.name for teacher in missing)}")
-    shared, resources = ray.put(dataset), plan.spec.resources
-    task = finetune_teacher.options(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=_RETRIES)
-    running = {task.remote(each.finetuning, shared, each.record, resources.model_dump()): each for each in missing}
+    shared, gpu = ray.put(dataset), plan.spec.resources.gpu
+    cpu = max(plan.spec.resources.cpu, ray.cluster_resources()["CPU"] // len(missing))  # nothing else is running yet
+    task = finetune_teacher.options(num_cpus=cpu, num_gpus=gpu, max_retries=_RETRIES)
+    running = {task.remote(each.finetuning, shared, each.record, {"cpu": cpu, "gpu": gpu}): each for each in missing}
     while running:
         done, _ = ray.wait(list(running), timeout=_POLL_S)
         for teacher in running.values():

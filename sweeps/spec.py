@@ -97,7 +97,8 @@ class PlannedTrial:
 
 def shipped_specs() -> list[str]:
     """The names of the specs that come with the package."""
-    return sorted(file.name.removesuffix(".yaml") for file in files("sweeps").joinpath("specs").iterdir())
+    names = (Path(file.name) for file in files("sweeps").joinpath("specs").iterdir())
+    return sorted(name.stem for name in names if name.suffix == ".yaml")
 
 
 def read_spec(source: str, overrides: Sequence[str] = ()) -> SweepSpec:

@@ -115,7 +115,8 @@ class _SweepView:
             local = self.store.local
             embedded = local is not None and self.client.tracking_uri.startswith("sqlite:")
             location = (local / "mlartifacts" / self.name).as_uri() if embedded and local is not None else None
-            return self.client.create_experiment(self.name, artifact_location=location)
+            tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs
+            return self.client.create_experiment(self.name, artifact_location=location, tags=tags)
         if experiment.lifecycle_stage == LifecycleStage.DELETED:
             self.client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
@@ -152,7 +153,10 @@ class _SweepView:
         if rows:
             self.client.set_tag(run.info.run_id, "kdsweep.epochs", str(rows[-1]["epoch"]))
         if status in _RUN_STATUS:
-            ended = (record.verdict() or {}).get("finished_at") or (record.failure() or {}).get("time")
+            failure = record.failure() or {}
+            if failure:
+                self.client.set_tag(run.info.run_id, "kdsweep.error", failure["error"])
+            ended = (record.verdict() or {}).get("finished_at") or failure.get("time")
             self.client.set_terminated(run.info.run_id, _RUN_STATUS[status], int(1000 * ended) if ended else None)
         elif run.info.status != "RUNNING":
             self.client.update_run(run.info.run_id, "RUNNING")
@@ -215,6 +219,7 @@ def _epoch_metrics(rows: list[dict[str, Any]]) -> list[Any]:
 
 
 def _final_metrics(record: Record) -> list[Any]:
+    """The figures of the verdict that the last epoch has not shown already."""
     from mlflow.entities import Metric
 
     verdict = record.verdict()
@@ -225,8 +230,9 @@ def _final_metrics(record: Record) -> list[Any]:
         "num_parameters": verdict["num_parameters"],
         "wall_s": verdict["wall_s"],
     }
-    timestamp = int(1000 * verdict["finished_at"])
-    return [Metric(key, value, timestamp, verdict["epochs"]) for key, value in figures.items()]
+    timestamp, journal = int(1000 * verdict["finished_at"]), record.journal()
+    shown = journal[-1] if journal else {}
+    return [Metric(key, value, timestamp, verdict["epochs"]) for key, value in figures.items() if key not in shown]
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

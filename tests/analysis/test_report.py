@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -44,8 +46,9 @@ def report(store):
     return write_report(store, "demo")
 
 
-def test_the_report_lies_beside_its_front_in_csv_and_json(report):
-    assert sorted(path.name for path in report.path.parent.iterdir()) == ["front.csv", "front.json", "report.html"]
+def test_the_report_lies_beside_its_front_as_table_data_and_figure(report):
+    files = sorted(path.name for path in report.path.parent.iterdir())
+    assert files == ["front.csv", "front.json", "front.svg", "report.html"]
     assert read_json(report.path.parent / "front.json")["raw"]["front"] == front_rows(report.front)
     assert len(report.runs) == 8
 
@@ -106,3 +109,15 @@ def test_a_sweep_without_a_finished_trial_has_a_page_that_says_so(make_sweep):
     assert "No trial has finished yet, so there is no front to show." in words
     assert "The front" not in words
     assert len(page_of(report).scripts) == 1
+
+
+def test_a_real_browser_draws_the_interactive_chart_and_asks_nobody(report, tmp_path):
+    """Chromium without a network: the page's scripts run under its own policy and draw every arm."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    assert chromium, "the report is tested in Chromium; install it"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    offline = ["--proxy-server=127.0.0.1:9", "--virtual-time-budget=10000", f"--user-data-dir={tmp_path}"]
+    command = [chromium, *flags, *offline, "--enable-logging=stderr", "--dump-dom", report.path.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert "CONSOLE" not in shown.stderr
+    assert re.search(r"<(svg|canvas)[^>]*class=\"marks\"", shown.stdout)

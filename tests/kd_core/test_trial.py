@@ -1,0 +1,157 @@
+import os
+import signal as signals
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kd_core import trial as trial_module
+from kd_core.config import TrialConfig, file_sha256
+from kd_core.evaluation import evaluate
+from kd_core.outcomes import summary_of
+from kd_core.records import Record, Store
+from kd_core.training import NonFiniteLossError, train
+from kd_core.trial import run_trial
+
+SLOW_TRIAL = """
+import sys, time
+from pathlib import Path
+import torch
+from kd_core import trial
+from kd_core.config import TrialConfig
+from kd_core.data import load
+from kd_core.records import Store
+
+torch.set_num_threads(1)
+trial.CHECKPOINT_INTERVAL_S = 0
+config = TrialConfig.model_validate_json(Path(sys.argv[1]).read_text())
+for result in trial.run_trial(config, load(config.data), Store.at(sys.argv[2]).trial("killed")):
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store.at(tmp_path)
+
+
+def contents(record: Record) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in Path(record.path).iterdir()}
+
+
+def finished(config: TrialConfig, dataset, record: Record, signal=None) -> Record:
+    list(run_trial(config, dataset, record, signal=signal))
+    return record
+
+
+def test_a_trial_leaves_a_whole_record_with_its_verdict_last(trial, digits, store, signal):
+    config = trial("kd_mixup", alpha=0.2)
+    record = store.trial("key")
+    for result in run_trial(config, digits, record, signal=signal):
+        assert record.status == "running"
+        assert record.journal()[-1]["epoch"] == result.epoch
+    assert record.status == "finished"
+    assert TrialConfig.model_validate(record.config()) == config
+    files = contents(record)
+    assert set(files) == {
+        *("config.json", "journal.jsonl", "student.safetensors", "result.json"),
+        *("outcomes-validation.npz", "outcomes-test.npz"),
+    }
+    assert max(files, key=lambda name: files[name][0]) == "result.json"
+
+
+def test_a_verdict_holds_what_the_network_does(trial, digits, store):
+    config, record = trial("mixup"), store.trial("key")
+    finished(config, digits, record)
+    *_, last = train(config, digits)
+    splits = evaluate(last.network, digits)
+    verdict = record.verdict()
+    assert verdict["metrics"] == summary_of(splits)
+    assert verdict["temperature"] == splits["test"].temperature
+    assert verdict["weights_sha256"] == file_sha256(record.weights)
+    assert verdict["num_parameters"] == sum(parameter.numel() for parameter in last.network.parameters())
+    assert verdict["epochs"] == 3
+    assert verdict["wall_s"] > 0
+    weights = load_file(record.weights)
+    assert all(np.array_equal(weights[name], value) for name, value in last.network.state_dict().items())
+    np.testing.assert_array_equal(record.outcomes("test", with_logits=True).logits, splits["test"].logits)
+    last_row = record.journal()[-1]
+    assert last_row["validation/ece"] == verdict["metrics"]["validation/ece"]
+
+
+def test_running_a_finished_trial_again_does_nothing(trial, digits, store):
+    record = finished(trial(), digits, store.trial("key"))
+    before = contents(record)
+    assert list(run_trial(trial(), digits, record)) == []
+    assert contents(record) == before
+
+
+@pytest.mark.parametrize("interval_s", [0, 1000], ids=["with checkpoints", "without"])
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_a_trial_that_was_left_goes_on_to_the_same_result(trial, digits, store, monkeypatch, interval_s, stop_after):
+    monkeypatch.setattr(trial_module, "CHECKPOINT_INTERVAL_S", interval_s)
+    config, record = trial("mixup"), store.trial("left")
+    running = run_trial(config, digits, record)
+    for _ in range(stop_after):
+        next(running)
+    running.close()
+    assert record.status not in ("finished", "failed")
+    remaining = [result.epoch for result in run_trial(config, digits, record)]
+    # the checkpoint of an epoch is written before it is yielded
+    assert remaining == ([1, 2, 3] if interval_s else list(range(stop_after + 1, 4)))
+    assert [row["epoch"] for row in record.journal()] == [1, 2, 3]
+    whole = finished(config, digits, store.trial("whole"))
+    assert record.weights.read_bytes() == whole.weights.read_bytes()
+    assert record.verdict()["metrics"] == whole.verdict()["metrics"]
+
+
+def test_a_trial_that_was_killed_goes_on_to_the_same_result(trial, digits, store, tmp_path):
+    config, record = trial("mixup", train={"epochs": 12}), store.trial("killed")
+    (tmp_path / "config.json").write_text(config.model_dump_json())
+    command = [sys.executable, "-c", SLOW_TRIAL, str(tmp_path / "config.json"), str(tmp_path)]
+    root = Path(trial_module.__file__).parents[1]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while len(record.journal()) < 3 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signals.SIGKILL)
+        error = process.stderr.read().decode()
+    assert process.returncode == -signals.SIGKILL, error
+    done = len(record.journal())
+    assert 3 <= done < 12, error
+    assert record.checkpoint.exists()
+    assert record.verdict() is None
+
+    resumed = [result.epoch for result in run_trial(config, digits, record)]
+    assert resumed[0] in (done, done + 1)
+    assert resumed[-1] == 12
+    assert [row["epoch"] for row in record.journal()] == list(range(1, 13))
+    whole = finished(config, digits, store.trial("whole"))
+    assert record.weights.read_bytes() == whole.weights.read_bytes()
+    assert record.verdict()["metrics"] == whole.verdict()["metrics"]
+
+
+def test_a_failure_is_written_down_and_forgotten_at_the_next_try(trial, digits, store):
+    record = store.trial("key")
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, step \d"):
+        finished(trial(train={"learning_rate": 1e30}), digits, record)
+    assert record.status == "failed"
+    assert record.verdict() is None
+    failure = record.failure()
+    assert failure["error"].startswith("NonFiniteLossError: the loss is ")
+    assert "epoch 1, step" in failure["error"]
+    assert "Traceback" in failure["traceback"]
+    finished(trial(), digits, record)
+    assert record.status == "finished"
+    assert record.failure() is None
+
+
+def test_a_trial_without_epochs_is_evaluated_as_it_is(trial, digits, store):
+    record = finished(trial(train={"epochs": 0}), digits, store.trial("key"))
+    assert record.status == "finished"
+    assert record.journal() == []
+    assert record.verdict()["metrics"]["test/accuracy"] < 0.5

@@ -1,0 +1,115 @@
+"""Specs: what they expand to, and that every mistake is one readable sentence."""
+
+import pytest
+
+from sweeps.spec import SpecError, read_spec, shipped_specs, to_yaml, trials_of
+
+
+def labels(spec):
+    return [trial.label for trial in trials_of(spec)]
+
+
+def test_lists_in_an_arm_make_a_grid_and_seeds_replicate_it(tiny):
+    spec = read_spec(str(tiny), ["arms.1.alpha=[0, 0.2]", "seeds=[0, 1]"])
+    assert len(labels(spec)) == 2 + 2 * 2 * 2
+    assert "kd_mixup resnet T=sigma alpha=0.2 seed 1" in labels(spec)
+    assert len({trial.arm for trial in trials_of(spec)}) == 5
+
+
+def test_an_arm_may_set_any_trial_key_dotted(tiny):
+    override = "arms=[{method: classic, student.model: [test_resnet, test_vit], train.learning_rate: 0.1}]"
+    trials = trials_of(read_spec(str(tiny), [override, "student.stem_stride=null"]))
+    assert [trial.config.student.model for trial in trials] == ["test_resnet", "test_vit"]
+    assert {trial.config.train.learning_rate for trial in trials} == {0.1}
+
+
+def test_a_config_named_by_two_arms_is_one_trial(tiny):
+    spec = read_spec(str(tiny), ["arms=[{method: mixup}, {method: [classic, mixup]}]"])
+    assert labels(spec) == ["mixup seed 0", "classic seed 0"]
+
+
+def test_the_resolved_spec_reads_back_as_itself(tiny, tmp_path):
+    spec = read_spec(str(tiny))
+    (tmp_path / "again.yaml").write_text(to_yaml(spec))
+    assert read_spec(str(tmp_path / "again.yaml")) == spec
+
+
+@pytest.mark.parametrize("name", shipped_specs())
+def test_every_shipped_spec_parses(name, cifar100):
+    overrides = [] if name == "quickstart" else [f"data.path={cifar100}"]
+    spec = read_spec(name, overrides)
+    assert spec.name == name
+    assert trials_of(spec)
+
+
+def test_the_paper_spec_is_table_1_in_full(cifar100):
+    spec = read_spec("paper-cifar100", [f"data.path={cifar100}"])
+    arms = [(t.config.method, t.teacher, t.config.temperature) for t in trials_of(spec)]
+    assert len(arms) == len(set(arms)) == 2 + 4 + 4 * 6
+    assert {arm[2] for arm in arms if arm[0] == "kd_mixup"} == {2, 4, 6, 8, 10, "sigma"}
+
+
+MISTAKES = {
+    "arms.1.temprature=2": "arms[1].temprature: unknown key; did you mean temperature?",
+    "trian.epochs=2": "trian: unknown key; did you mean train?",
+    "teachers.resnet.finetune.epoch=2": "teachers.resnet.finetune.epoch: unknown key; did you mean epochs?",
+    "arms.1.student.modl=x": "arms[1].student.modl: unknown key; did you mean model?",
+    "arms.1.temperature=0": "arms[1].temperature: 0: must be a number above 0, or sigma",
+    "arms.1.temperature=[2, warm]": "arms[1].temperature: warm: must be a number above 0, or sigma",
+    "arms.1.alpha=2": "arms[1].alpha: 2: must be less than or equal to 1; alpha is weight of the hard-label",
+    "student.model=resnt18": "student.model: resnt18: timm has no such model; did you mean resnet18?",
+    "teachers.resnet.model=tets_resnet": "teachers.resnet.model: tets_resnet: timm has no such model",
+    "arms.0.student={model: nonet}": 'arm classic student={"model":"nonet"}: student.model: nonet: timm has no',
+    "data={source: folder, path: /no/where}": "data.path: /no/where: no such folder",
+    "data={source: parquet}": "data: the parquet source needs data.path",
+    "train.batch_size=7": "train.batch_size: 7: must be even",
+    "train.epochs=-1": "train.epochs: -1: must be greater than or equal to 0",
+    "arms.1.teacher=resnit": "arms[1].teacher: resnit: no such teacher; did you mean resnet?",
+    "arms.1.data.limit=3": "arms[1].data: is shared by all arms",
+    "arms.0.temperature=2": "arms[0]: classic learns from hard labels only and takes no temperature",
+    "arms.0.mixup=uniform": "arms[0]: classic trains without mixup; use method: mixup",
+    "arms.0.method=kd": "arms[0]: kd needs a teacher",
+    "teachers.resnet.stem_stride=2": "teachers.resnet.stem_stride: 2: must be 1",
+    "teachers.resnet={model: test_vit, stem_stride: 1}": "teachers.resnet.stem_stride: 1: test_vit cuts the image",
+    "teachers.resnet={model: resnetv2_152, pretrained: true}": "timm has no weights for resnetv2_152",
+    "teachers.resnet.checkpoint=/no/file": "teachers.resnet.checkpoint: /no/file: no such file",
+    "name=../up": "name: ../up: must be letters, digits",
+    "objectives={validation/ec: min}": "objectives.validation/ec: is no validation figure; did you mean validation/ece",
+    "objectives={test/ece: min}": "objectives.test/ece: is no validation figure",
+    "objectives={validation/ece: least}": "objectives.validation/ece: least: must be 'max' or 'min'",
+    "arms.9.method=kd": "--set arms.9.method=kd: the spec has no such place",
+    "epochs": "--set epochs: must be KEY=VALUE",
+    "student=null": "student: None: must be a valid dictionary",
+    "train={}": "train.epochs: missing; epochs is passes over the training images",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_is_one_sentence_that_names_key_value_and_remedy(tiny, override):
+    with pytest.raises(SpecError) as error:
+        read_spec(str(tiny), [override])
+    message = str(error.value)
+    assert MISTAKES[override] in message
+    assert "\n" not in message
+    assert override.startswith(("arms.9", "epochs")) or message.startswith(f"{tiny}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("name: [", "is no valid YAML"),
+        ("just words", "must hold keys and values"),
+        ("name: a\nname: b\n", "the key 'name' is given twice"),
+    ],
+)
+def test_a_file_that_is_no_spec_is_refused_by_name(tmp_path, text, problem):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=problem) as error:
+        read_spec(str(path))
+    assert str(error.value).startswith(str(path))
+
+
+def test_an_unknown_spec_lists_the_shipped_ones():
+    with pytest.raises(SpecError, match="quickstart"):
+        read_spec("quikstart")

@@ -1,0 +1,78 @@
+"""The Tune trainable: one actor, one trial after another, whatever happens to each."""
+
+import pytest
+
+from kd_core.config import TrialConfig, finetuning_trial
+from kd_core.data import load
+from kd_core.records import Store
+from kd_core.trial import run_trial
+from sweeps.spec import read_spec, trials_of
+from sweeps.trial import TrialTrainable, device_of
+
+
+@pytest.fixture
+def setting(tiny, tmp_path):
+    """A store with a finished teacher, a data set, and the Tune config of each trial by its method."""
+    spec, store = read_spec(str(tiny)), Store.at(tmp_path / "runs")
+    dataset = load(spec.data)
+    teacher = store.teacher("teacher")
+    list(run_trial(finetuning_trial(spec.teachers["resnet"], spec.data, spec.view), dataset, teacher))
+    return store, dataset, {trial.config.method: trial.config for trial in trials_of(spec)}
+
+
+def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
+    return {"trial": {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key}}
+
+
+def start(store, dataset, config):
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    trainable.setup(config, dataset=dataset, storage=str(store.root), resources={"cpu": 1, "gpu": 0})
+    return trainable
+
+
+def run_out(trainable):
+    reports = []
+    while not (reports and reports[-1]["done"]):
+        reports.append(trainable.step())
+    return reports
+
+
+def test_a_trial_reports_each_epoch_and_then_that_it_is_done(setting):
+    store, dataset, configs = setting
+    reports = run_out(start(store, dataset, tune_config("one", configs["classic"])))
+    assert [report.get("epoch") for report in reports] == [1, 2, None]
+    assert reports[-1]["status"] == "finished"
+    assert store.trial("one").status == "finished"
+
+
+def test_an_actor_outlives_a_failed_trial_and_takes_the_next(setting):
+    store, dataset, configs = setting
+    broken = configs["classic"].model_copy(
+        update={"train": configs["classic"].train.model_copy(update={"learning_rate": 1e30})}
+    )
+    trainable = start(store, dataset, tune_config("broken", broken))
+    assert run_out(trainable)[-1]["status"] == "failed"
+    assert store.trial("broken").status == "failed"
+    assert trainable.reset_config(tune_config("next", configs["kd_mixup"], "teacher"))
+    assert run_out(trainable)[-1]["status"] == "finished"
+
+
+def test_a_teacher_stays_loaded_from_trial_to_trial(setting):
+    store, dataset, configs = setting
+    trainable = start(store, dataset, tune_config("one", configs["kd_mixup"], "teacher"))
+    run_out(trainable)
+    loaded = trainable.teachers["teacher"]
+    trainable.reset_config(tune_config("two", configs["kd_mixup"], "teacher"))
+    run_out(trainable)
+    assert trainable.teachers == {"teacher": loaded}
+
+
+def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):
+    store, dataset, configs = setting
+    trainable = start(store, dataset, tune_config("orphan", configs["kd_mixup"], "nobody"))
+    assert run_out(trainable) == [{"done": True, "status": "failed"}]
+    assert "holds no finished teacher" in store.trial("orphan").failure()["error"]
+
+
+def test_a_worker_without_a_gpu_trains_on_the_cpu():
+    assert device_of({"cpu": 1, "gpu": 0}) == "cpu"
