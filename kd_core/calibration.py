@@ -103,7 +103,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(np.mean((probabilities * logits).sum(axis=1) - label_logits))
 
     coldest, hottest = TEMPERATURE_RANGE
-    if slope(-np.log(hottest)) >= 0:
+    if slope(-np.log(hottest)) > 0:
         return hottest
     if slope(-np.log(coldest)) <= 0:
         return coldest

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from upath import UPath
 
 STREAM_VERSION = 1  # raise when the vicinal stream yields other batches for the same seed
 LOSS_VERSION = 1  # raise when a method yields another loss for the same logits
@@ -18,10 +20,11 @@ UNMIXED: frozenset[str] = frozenset({"classic", "kd"})
 class Config(BaseModel):
     """A frozen value that knows its keys: a misspelt one is an error, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def _temperature(value: Any) -> Any:
+    value = _number(value)
     if value is None or value == "sigma":
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
@@ -35,6 +38,15 @@ def _even(value: int) -> int:
     return value
 
 
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 2e-1 as text; a number is meant."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
+    return value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Temperature = Annotated[float | Literal["sigma"], BeforeValidator(_temperature)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
@@ -153,7 +165,7 @@ class TeacherConfig(NetworkConfig):
 
     finetune: TrainConfig | None = None
     """the recipe by which the teacher is fine-tuned on the data; without it, the weights are used as they are"""
-    seed: int = 0
+    seed: Seed = 0
     """the seed of its head, its dropout and its batches"""
 
 
@@ -180,9 +192,9 @@ class TrialConfig(Config):
     """the network that is trained"""
     train: TrainConfig
     """the recipe of optimisation"""
-    stream_seed: int = 0
+    stream_seed: Seed = 0
     """seed of the vicinal stream, shared by replicates so that one teacher pass serves them all"""
-    seed: int = 0
+    seed: Seed = 0
     """seed of the student's initial weights and dropout"""
 
     @model_validator(mode="before")
@@ -192,7 +204,7 @@ class TrialConfig(Config):
             return value
         value, method = dict(value), value.get("method")
         value.setdefault("mixup", {"distribution": "off" if method in UNMIXED else "uniform"})
-        value.setdefault("alpha", 1.0 if method in TEACHERLESS else 0.0)
+        value["alpha"] = _number(value.get("alpha", 1.0 if method in TEACHERLESS else 0.0))
         if method not in TEACHERLESS and value.get("temperature") is None:
             value["temperature"] = 2.0
         if value.get("beta") is None and isinstance(value["alpha"], int | float):
@@ -207,6 +219,8 @@ class TrialConfig(Config):
                     raise ValueError(f"{self.method} learns from hard labels only and takes no {name}; remove it")
         elif self.teacher is None:
             raise ValueError(f"{self.method} needs a teacher; name one of the spec's teachers")
+        elif self.alpha == self.beta == 0:
+            raise ValueError("alpha and beta are both 0, so nothing would be learnt; raise one of them")
         if self.method in UNMIXED and self.mixup != NO_MIXUP:
             mixed = "mixup" if self.method == "classic" else "kd_mixup"
             raise ValueError(f"{self.method} trains without mixup; use method: {mixed}")
@@ -226,7 +240,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path | UPath) -> str:
     """The sha256 of a file's bytes, in hexadecimal; path may be an fsspec one."""
     sha256 = hashlib.sha256()
     with path.open("rb") as file:

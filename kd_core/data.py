@@ -56,6 +56,9 @@ class Part:
     labels: np.ndarray
     decode: Callable[[np.ndarray], np.ndarray]
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
     def of(self, indices: np.ndarray) -> "Part":
         """Only the samples at these indices."""
         return Part(self.labels[indices], lambda chosen: self.decode(indices[chosen]))
@@ -85,15 +88,21 @@ class _Parts:
 def load(config: DataConfig) -> Dataset:
     """Read, limit, split and decode what a DataConfig names; raises DataError with a remedy."""
     parts = _parts(config)
-    splits = (Split(part.decode(np.arange(len(part.labels))), part.labels) for part in _splits(parts))
-    return Dataset(*splits, class_names=parts.class_names, fingerprint=fingerprint_of(config))
+    train, validation, test = (Split(part.decode(np.arange(len(part))), part.labels) for part in _splits(parts))
+    sizes = sorted({split.images.shape[1:3] for split in (train, validation, test)})
+    if len(sizes) > 1:
+        raise DataError(
+            f"data.image_size: missing, and the splits have images of {sizes}; set it to resize all of them"
+        )
+    return Dataset(train, validation, test, parts.class_names, fingerprint_of(config))
 
 
 def summarize(config: DataConfig) -> DataSummary:
     """The sizes of what `load` would give; raises DataError with a remedy."""
     parts = _parts(config)
     image = parts.train.decode(np.array([0]))[0]
-    return DataSummary(*(len(part.labels) for part in _splits(parts)), len(parts.class_names), max(image.shape[:2]))
+    sizes = len(parts.train), len(parts.validation), len(parts.test)
+    return DataSummary(*sizes, num_classes=len(parts.class_names), image_size=max(image.shape[:2]))
 
 
 def _splits(parts: _Parts) -> tuple[Part, Part, Part]:
@@ -118,10 +127,7 @@ def fingerprint_of(config: DataConfig) -> str:
     """Sixteen hexadecimal digits that change when an image, a label or the split does, and not when a path does."""
     options = config.model_dump(mode="json", exclude={"path"})
     if config.source == "digits":
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        return digest(options | {"sha256": hashlib.sha256(digits.images.tobytes()).hexdigest()})
+        return digest(options | {"sha256": hashlib.sha256(_bundled_digits().images.tobytes()).hexdigest()})
     root = _folder(config)
     files = _parquet_files(root) if config.source == "parquet" else _image_files(root)
     return digest(options | {"files": {file.relative_to(root).as_posix(): file_sha256(file) for file in files}})
@@ -167,10 +173,14 @@ def _folder(config: DataConfig) -> Path:
     return root
 
 
-def _digits(_: DataConfig) -> tuple[Part, Part | None, tuple[str, ...]]:
+def _bundled_digits() -> Any:
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    return load_digits()
+
+
+def _digits(_: DataConfig) -> tuple[Part, Part | None, tuple[str, ...]]:
+    digits = _bundled_digits()
     images = np.repeat(np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None], 3, axis=3)
     return Part(digits.target.astype(np.int64), lambda chosen: images[chosen]), None, tuple("0123456789")
 
@@ -226,17 +236,22 @@ def _parquet_part(files: list[Path], config: DataConfig) -> tuple[Part, tuple[st
     image = next((f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0), None)
     if image is None:
         raise DataError(f"data.path: {files[0]}: has no image column (a struct with bytes) among {schema.names}")
-    label = config.label_column or next((field.name for field in schema if pa.types.is_integer(field.type)), None)
+    label = config.label_column or next((field.name for field in schema if pa.types.is_integer(field.type)), "")
     if label not in schema.names or not pa.types.is_integer(schema.field(label).type):
         raise DataError(f"data.label_column: {label}: is no integer column of {files[0]}, which has {schema.names}")
-    labels = np.concatenate([pq.read_table(file, columns=[label])[label].to_numpy() for file in files]).astype(np.int64)
+    columns = [pq.read_table(file, columns=[label])[label] for file in files]
+    if any(column.null_count for column in columns):
+        raise DataError(f"data.label_column: {label}: has rows without a label in {files[0].parent}; remove them")
+    labels = np.concatenate([column.to_numpy() for column in columns]).astype(np.int64)
+    if labels.min(initial=0) < 0:
+        raise DataError(f"data.label_column: {label}: has labels outside 0 to K − 1 in {files[0].parent}; remove them")
     class_names = _class_names(schema.metadata, label) or tuple(map(str, range(labels.max() + 1)))
 
     def decode(chosen: np.ndarray) -> np.ndarray:
         column = pa.chunked_array([c for f in files for c in pq.read_table(f, columns=[image])[image].chunks])
-        encoded = pa.compute.struct_field(column.take(pa.array(chosen)), "bytes")
+        encoded = column.take(pa.array(chosen))
         names = [f"{files[0].parent}: row {index}" for index in chosen]
-        return _decode((BytesIO(value.as_py() or b"") for value in encoded), names, config)
+        return _decode((BytesIO(value.as_py()["bytes"] or b"") for value in encoded), names, config)
 
     return Part(labels, decode), class_names
 
@@ -249,7 +264,7 @@ def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, 
 def _decode(sources: Iterator[Any], names: Sequence[str], config: DataConfig) -> np.ndarray:
     """Pixels uint8 [N, H, W, 3] of encoded images, in order; names say where each came from."""
     with ThreadPoolExecutor(8) as pool:
-        images = list(pool.map(lambda pair: _decode_one(*pair, config.image_size), zip(sources, names, strict=True)))
+        images = list(pool.map(lambda source, name: _decode_one(source, name, config.image_size), sources, names))
     for image, name in zip(images, names, strict=True):
         if image.shape != images[0].shape:
             raise DataError(

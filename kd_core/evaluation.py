@@ -13,7 +13,7 @@ EVALUATION_BATCH = 500
 @torch.inference_mode()
 def predict(network: Network, split: Split, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
     """Logits float32 [N, K] of a network in evaluation mode, on the device where it lives."""
-    device = network.mean.device
+    device = next(network.parameters()).device
     network.eval()
     logits = []
     for start in range(0, len(split), batch_size):

@@ -67,6 +67,7 @@ def trial_loss(
     if config.alpha > 0:
         loss = loss + config.alpha * hard_label_loss(student_logits, batch)
     method = METHODS[config.method]
-    if method is not None and teacher_logits is not None and config.beta > 0:
+    if method is not None and config.beta > 0:
+        assert teacher_logits is not None
         loss = loss + config.beta * method(student_logits, teacher_logits, config)
     return loss

@@ -3,6 +3,8 @@
 import difflib
 from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import timm
 import torch
@@ -10,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_tensors
 from torch import nn
 from torch.nn.functional import interpolate
+from upath import UPath
 
 from kd_core.config import NetworkConfig, StudentConfig, TeacherConfig
 
@@ -30,9 +33,11 @@ class Network(nn.Module):
     Resizing and normalisation happen here: teacher and student see the same mixed image, each at its own resolution.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, image_size: int | None) -> None:
+    def __init__(self, backbone: Any, head: nn.Module, image_size: int | None) -> None:
         super().__init__()
         self.backbone, self.head, self.image_size = backbone, head, image_size
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         defaults = backbone.default_cfg
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(defaults[name]).view(1, 3, 1, 1), persistent=False)
@@ -80,12 +85,21 @@ def check_network(config: NetworkConfig) -> None:
         raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
     if config.checkpoint is not None and not Path(config.checkpoint).is_file():
         raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")
-    if config.stem_stride is not None:
-        with torch.device("meta"):
-            _open_stem(timm.create_model(config.model, num_classes=0), config)
+    with torch.device("meta"):
+        network = _assemble(config, num_classes=2, pretrained=False)
+        if network.image_size is not None:
+            _check_size(network, network.image_size, config)
 
 
-def load_weights(network: Network, path: Path) -> None:
+def _check_size(network: Network, size: int, config: NetworkConfig) -> None:
+    try:
+        network.eval()(torch.empty(1, 3, size, size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise ModelError("image_size", f"{config.model} cannot work at this size: {problem}") from error
+
+
+def load_weights(network: Network, path: Path | UPath) -> None:
     """Load a .safetensors file, or a .pth file of tensors, into a network; raises ModelError where they do not fit.
 
     The file holds either this Network's own names (as this package writes them) or those of the bare timm model.
@@ -93,11 +107,14 @@ def load_weights(network: Network, path: Path) -> None:
     try:
         content = path.read_bytes()
         whole = path.suffix == ".safetensors"
-        tensors = safetensors_tensors(content) if whole else torch.load(BytesIO(content), "cpu", weights_only=True)
+        tensors: Any = safetensors_tensors(content) if whole else torch.load(BytesIO(content), "cpu", weights_only=True)
         tensors = tensors.get("state_dict", tensors)
         own = any(name.startswith(("backbone.", "head.")) and name in network.state_dict() for name in tensors)
         (network if own else network.backbone).load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, OSError, AttributeError, ValueError) as error:
+    except UnpicklingError as error:
+        problem = f"{path} holds no plain tensors, and objects may run code; save its state_dict as .safetensors"
+        raise ModelError("checkpoint", problem) from error
+    except (SafetensorError, RuntimeError, OSError, EOFError, AttributeError, TypeError, ValueError) as error:
         raise ModelError(
             "checkpoint", f"{path} does not fit the network: {' '.join(str(error).split())[:300]}"
         ) from error
@@ -124,34 +141,35 @@ def num_parameters(network: nn.Module) -> int:
 
 def _assemble(config: NetworkConfig, num_classes: int, pretrained: bool) -> Network:
     fixed = _fixed_size(config)
-    options = {"img_size": fixed} if fixed else {}
-    own_head = config.bottleneck is None
-    backbone = timm.create_model(
-        config.model, pretrained=pretrained, num_classes=num_classes if own_head else 0, **options
+    options: dict[str, Any] = {"img_size": fixed} if fixed else {}
+    backbone: Any = timm.create_model(
+        config.model, pretrained=pretrained, num_classes=0 if config.bottleneck else num_classes, **options
     )
     if config.stem_stride is not None:
         _open_stem(backbone, config)
-    head = nn.Identity() if own_head else _bottleneck(backbone.num_features, config, num_classes)
+    width = config.bottleneck
+    head = _bottleneck(backbone.head_hidden_size, width, config.dropout, num_classes) if width else nn.Identity()
     return Network(backbone, head, fixed or config.image_size)
 
 
 def _fixed_size(config: NetworkConfig) -> int | None:
     """The input size of a network that has only one, such as a ViT: the config's, or the model's own."""
-    defaults = timm.get_pretrained_cfg(config.model)
+    defaults: Any = timm.get_pretrained_cfg(config.model)
     return (config.image_size or defaults.input_size[-1]) if defaults.fixed_input_size else None
 
 
-def _bottleneck(num_features: int, config: NetworkConfig, num_classes: int) -> nn.Sequential:
+def _bottleneck(num_features: int, width: int, dropout: float, num_classes: int) -> nn.Sequential:
+    """The head of the paper's student, as its authors built it."""
     return nn.Sequential(
-        nn.Linear(num_features, config.bottleneck, bias=False),
-        nn.BatchNorm1d(config.bottleneck),
+        nn.Linear(num_features, width, bias=False),
+        nn.BatchNorm1d(width),
         nn.ReLU(),
-        nn.Dropout(config.dropout),
-        nn.Linear(config.bottleneck, num_classes),
+        nn.Dropout(dropout),
+        nn.Linear(width, num_classes),
     )
 
 
-def _open_stem(backbone: nn.Module, config: NetworkConfig) -> None:
+def _open_stem(backbone: Any, config: NetworkConfig) -> None:
     """The CIFAR form of a network: stride 1 in its first convolution, and no pooling behind it."""
     first = backbone.default_cfg["first_conv"]
     stem = backbone.get_submodule(first if isinstance(first, str) else first[0])

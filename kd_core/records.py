@@ -115,7 +115,6 @@ class Record:
         """Write down what is about to be trained and forget an earlier failure."""
         write_json(self.path / "config.json", config)
         (self.path / "failure.json").unlink(missing_ok=True)
-        self.beat()
 
     def beat(self) -> None:
         """Say that somebody is at work here."""
@@ -124,6 +123,7 @@ class Record:
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
         """Beat from a thread for as long as the block runs, also through an epoch longer than the lease."""
+        self.beat()
         done = threading.Event()
 
         def keep_beating() -> None:
@@ -137,6 +137,7 @@ class Record:
         finally:
             done.set()
             thread.join()
+            (self.path / "heartbeat.json").unlink(missing_ok=True)
 
     def append(self, row: dict[str, Any]) -> None:
         """Add an epoch's row unless the journal has it: an epoch that is trained again after a kill is the same one."""
@@ -155,13 +156,11 @@ class Record:
         for split, outcomes in splits.items():
             write_bytes(self.path / f"outcomes-{split}.npz", outcomes_to_bytes(outcomes))
         write_json(self.path / self.verdict_name, verdict)
-        for leftover in (self.checkpoint, self.path / "heartbeat.json", self.path / "failure.json"):
-            leftover.unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
 
     def fail(self, error: str, traceback: str) -> None:
         """Write down why the trial failed; running it again starts from its last checkpoint."""
         write_json(self.path / "failure.json", {"error": error, "traceback": traceback, "time": time.time()})
-        (self.path / "heartbeat.json").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -207,6 +206,7 @@ class Store:
     def at(cls, storage: str | Path | UPath) -> "Store":
         """The store at a local path (made absolute, so that every worker sees the same) or an fsspec URL."""
         path = UPath(storage)
+        path = UPath(path.path) if path.protocol == "file" else path
         return cls(UPath(path.absolute()) if isinstance(path, Path) else path)
 
     @property

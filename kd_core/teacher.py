@@ -12,7 +12,7 @@ class TeacherError(ValueError):
 def load_teacher(config: TeacherConfig, record: Record, num_classes: int) -> Network:
     """The teacher as its fine-tuning left it; raises TeacherError where its weights are missing or were changed."""
     card = record.verdict()
-    if card is None:
+    if card is None or not record.weights.exists():
         raise TeacherError(f"{record.path}: holds no finished teacher; run the sweep again to make it")
     found = file_sha256(record.weights)
     if found != card["weights_sha256"]:

@@ -56,6 +56,8 @@ def train(
     signal is needed exactly by the methods that distil. checkpoint is what an earlier `EpochResult.checkpoint()` gave:
     training goes on behind that epoch and ends, on a CPU, with the same weights bit for bit.
     """
+    if (signal is None) != (config.teacher is None):
+        raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
     network = initial_student(config, dataset.num_classes).to(device)
     optimizer = build_optimizer(network, config.train)
     finished_epochs = 0
@@ -92,7 +94,7 @@ def train(
             "train/learning_rate": learning_rate(epoch * len(steps) - 1),
             "train/images_per_s": len(labels) / train_s,
         }
-        figures |= _validated(network, dataset.validation)
+        figures |= _validated(network, dataset.validation, epoch)
         figures["epoch_s"] = time.perf_counter() - started
         yield EpochResult(epoch, figures, network, optimizer)
 
@@ -145,6 +147,9 @@ def _finite_mean(losses: np.ndarray, epoch: int) -> float:
     return float(losses.mean()) if losses.size else 0.0
 
 
-def _validated(network: Network, validation: Split) -> dict[str, float]:
-    outcomes = outcomes_of(predict(network, validation), validation.labels, temperature=1.0)
+def _validated(network: Network, validation: Split, epoch: int) -> dict[str, float]:
+    logits = predict(network, validation)
+    if not np.isfinite(logits).all():
+        raise NonFiniteLossError(f"the logits on validation are not finite after epoch {epoch}")
+    outcomes = outcomes_of(logits, validation.labels, temperature=1.0)
     return {f"validation/{name}": value for name, value in metrics_of(outcomes, RAW).items()}

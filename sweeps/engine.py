@@ -21,6 +21,7 @@ for _name, _value in _ENVIRONMENT.items():  # Ray reads some of these when it is
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.exceptions import RayError  # noqa: E402
 
 from kd_core.data import Dataset  # noqa: E402
 from kd_core.records import Record, Store  # noqa: E402
@@ -96,7 +97,7 @@ def _settle(reference: Any, record: Record) -> None:
     """Make sure that a task that died without a word has left one."""
     try:
         ray.get(reference)
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         _fail(record, error)
 
 
@@ -137,7 +138,7 @@ def run_trials(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgre
         tuner.fit()
     finally:
         if store.local is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(str(scratch), ignore_errors=True)
 
 
 def _trial_config(key: str, planned: TrialPlan, plan: Plan) -> dict[str, Any]:

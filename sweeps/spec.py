@@ -17,6 +17,7 @@ from kd_core.config import (
     Config,
     DataConfig,
     NetworkConfig,
+    Seed,
     StudentConfig,
     TeacherConfig,
     TrainConfig,
@@ -71,9 +72,9 @@ class SweepSpec(Config):
     """the student's recipe of optimisation"""
     arms: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
     """a list of settings, each a method with any trial keys; a list of values makes a grid"""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     """one replicate of every arm a seed"""
-    stream_seed: int = 0
+    stream_seed: Seed = 0
     """seed of the vicinal stream that all trials share"""
     search: Literal["grid"] = "grid"
     """grid: every combination of the arms' lists"""

@@ -79,6 +79,13 @@ def test_the_key_changes_with_what_can_change_the_numbers(name):
     assert key_of(config(**{name: MATTERS[name]})) != key_of(config())
 
 
+@pytest.mark.parametrize("version", ["STREAM_VERSION", "LOSS_VERSION"])
+def test_the_key_changes_with_the_version_of_the_stream_and_the_loss(version, monkeypatch):
+    before = key_of(config())
+    monkeypatch.setattr(f"kd_core.config.{version}", 10**6)
+    assert key_of(config()) != before
+
+
 def test_every_edit_gives_a_key_of_its_own():
     keys = {key_of(config(**{name: value})) for name, value in MATTERS.items()}
     keys |= {key_of(config(temperature="sigma")), key_of(config("kd")), trial_key(config(), "other", "weights")}
@@ -148,7 +155,7 @@ def test_beta_is_what_alpha_leaves():
         ("kd_mixup", {"mixup": "off"}, "use method: kd"),
         ("kd", {"train.batch_size": 33}, "even"),
         ("kd", {"train.batch_size": 0}, "greater than 0"),
-        *[("kd", {"temperature": value}, "above 0, or sigma") for value in (0, -1, True, "warm", "2")],
+        *[("kd", {"temperature": value}, "above 0, or sigma") for value in (0, -1, True, "warm", "-2")],
         *[("kd", {"temperature": float(value)}, "above 0, or sigma") for value in ("nan", "inf")],
         ("kd", {"alpha": 2}, "less than or equal to 1"),
         ("kd", {"alpha": float("nan")}, "alpha"),

@@ -79,21 +79,24 @@ def test_a_replacement_that_fails_leaves_no_temporary_file(tmp_path):
 def test_the_status_is_what_the_files_say(record):
     assert record.status == "pending"
     record.begin({"seed": 0})
-    assert record.status == "running"
     assert record.config() == {"seed": 0}
+    with record.heartbeat():
+        assert record.status == "running"
+    assert record.status == "pending"
+    record.beat()
+    assert record.status == "running"
     write_json(record.path / "heartbeat.json", {"time": time.time() - LEASE_S - 1, "pid": 1})
     assert record.status == "pending"
     record.fail("ValueError: no", "Traceback …")
     assert record.status == "failed"
     assert record.failure()["error"] == "ValueError: no"
     record.begin({"seed": 0})
-    assert record.status == "running"
     assert record.failure() is None
     write_bytes(record.checkpoint, b"weights")
     record.finish({"validation": OUTCOMES}, {"metrics": {"test/ece": 0.1}})
     assert record.status == "finished"
     assert record.verdict() == {"metrics": {"test/ece": 0.1}}
-    assert names(record.path) == {"config.json", "outcomes-validation.npz", "result.json"}
+    assert names(record.path) == {"config.json", "heartbeat.json", "outcomes-validation.npz", "result.json"}
 
 
 def test_a_verdict_may_say_stopped(record):

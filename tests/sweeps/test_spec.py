@@ -17,9 +17,9 @@ def test_lists_in_an_arm_make_a_grid_and_seeds_replicate_it(tiny):
 
 
 def test_an_arm_may_set_any_trial_key_dotted(tiny):
-    override = "arms=[{method: classic, student.model: [test_resnet, test_vit], train.learning_rate: 0.1}]"
+    override = "arms=[{method: classic, student.model: [test_resnet, test_byobnet], train.learning_rate: 0.1}]"
     trials = trials_of(read_spec(str(tiny), [override, "student.stem_stride=null"]))
-    assert [trial.config.student.model for trial in trials] == ["test_resnet", "test_vit"]
+    assert [trial.config.student.model for trial in trials] == ["test_resnet", "test_byobnet"]
     assert {trial.config.train.learning_rate for trial in trials} == {0.1}
 
 
@@ -73,6 +73,7 @@ MISTAKES = {
     "teachers.resnet={model: test_vit, stem_stride: 1}": "teachers.resnet.stem_stride: 1: test_vit cuts the image",
     "teachers.resnet={model: resnetv2_152, pretrained: true}": "timm has no weights for resnetv2_152",
     "teachers.resnet.checkpoint=/no/file": "teachers.resnet.checkpoint: /no/file: no such file",
+    "student={model: test_vit, image_size: 30}": "student.image_size: 30: test_vit cannot work at this size",
     "name=../up": "name: ../up: must be letters, digits",
     "objectives={validation/ec: min}": "objectives.validation/ec: is no validation figure; did you mean validation/ece",
     "objectives={test/ece: min}": "objectives.test/ece: is no validation figure",
