@@ -6,15 +6,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from upath import UPath
 
 STREAM_VERSION = 1  # raise when the vicinal stream yields other batches for the same seed
-LOSS_VERSION = 1  # raise when a method yields another loss for the same logits
+LOSS_VERSION = 2  # raise when a method yields another loss for the same logits
 
-Method = Literal["classic", "mixup", "kd", "kd_mixup"]
+Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
 TEACHERLESS: frozenset[str] = frozenset({"classic", "mixup"})
-UNMIXED: frozenset[str] = frozenset({"classic", "kd"})
+ALWAYS_MIXED: frozenset[str] = frozenset({"mixup", "kd_mixup"})
+NEVER_MIXED: frozenset[str] = frozenset({"classic", "kd"})
+RESCALABLE: frozenset[str] = frozenset({"kd", "kd_mixup"})  # where temperature may be sigma
+DEFAULT_TEMPERATURE = {"kd": 2.0, "kd_mixup": 2.0, "zscore": 2.0, "dkd": 4.0, "dist": 4.0, "wttm": 4.0, "cud": 2.0}
+
+MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifiers
+    "convnext_large": "convnext_large.fb_in1k",
+    "convnext_tiny": "convnext_tiny.fb_in1k",
+    "vit_base_patch16": "vit_base_patch16_224.augreg_in21k_ft_in1k",
+    "resnet152v2": "resnetv2_152",
+}
 
 
 class Config(BaseModel):
@@ -51,6 +61,7 @@ Temperature = Annotated[float | Literal["sigma"], BeforeValidator(_temperature)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
 
 
 class DataConfig(Config):
@@ -118,6 +129,19 @@ class MixupConfig(Config):
 NO_MIXUP = MixupConfig(distribution="off")
 
 
+class PieceConfig(Config):
+    """One piece of a learning-rate schedule, which begins where the piece before it ends."""
+
+    until: PositiveFloat
+    """the epoch in which the piece ends"""
+    start: Annotated[float, Field(ge=0)]
+    """learning rate at its beginning"""
+    end: Annotated[float, Field(ge=0)]
+    """learning rate at its end"""
+    shape: Literal["linear", "cosine"] = "linear"
+    """how it goes from start to end"""
+
+
 class TrainConfig(Config):
     """One recipe of optimisation."""
 
@@ -131,17 +155,54 @@ class TrainConfig(Config):
     """the peak learning rate"""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """decoupled for adamw, L2 for sgd; weights of one dimension (biases, norms) are spared"""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """how the learning rate goes from its peak to the last step: cosine to zero, or constant"""
+    schedule: Literal["cosine", "constant", "step", "piecewise"] = "cosine"
+    """how the learning rate goes on: cosine (to zero), constant, step (a tenth at each milestone), or piecewise"""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0
-    """epochs of linear warm-up from zero to the peak"""
+    """epochs of linear warm-up from zero to the peak; not with piecewise"""
+    milestones: tuple[PositiveFloat, ...] = ()
+    """the epochs at which schedule: step divides the learning rate by ten"""
+    pieces: tuple[PieceConfig, ...] = ()
+    """the pieces of schedule: piecewise, as a list of {until, start, end, shape}; behind the last, its end"""
+    head_epochs: Annotated[int, Field(ge=0)] = 0
+    """epochs before the others in which only the classifier head learns, from unmixed hard labels, at the peak rate"""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
+    """the share of a hard label that is spread over all classes"""
+    uncertainty: Literal["dus"] | None = None
+    """dus: hard labels by focal loss with an entropy bonus on hard examples (CUD-style, for a teacher)"""
+    clip_norm: PositiveFloat | None = None
+    """the norm to which gradients are clipped"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast of both networks on a GPU (no effect on a CPU)"""
+    compile: bool = False
+    """whether the student goes through torch.compile on a GPU"""
+    deterministic: bool = False
+    """whether a GPU keeps to deterministic algorithms; a CPU always does"""
+
+    @model_validator(mode="after")
+    def _details_belong_to_the_schedule(self) -> Self:
+        for name, schedule in (("milestones", "step"), ("pieces", "piecewise")):
+            if bool(getattr(self, name)) != (self.schedule == schedule):
+                raise ValueError(f"{name} are given with schedule: {schedule}, and only then")
+        ends = [piece.until for piece in self.pieces]
+        if ends != sorted(set(ends)):
+            raise ValueError("pieces must end one after the other; order them by until")
+        if self.uncertainty and self.label_smoothing:
+            raise ValueError("uncertainty: dus replaces the cross-entropy, so label_smoothing has no effect; remove it")
+        return self
+
+
+class FinetuneConfig(TrainConfig):
+    """How a teacher is fine-tuned on the data."""
+
+    mixup: MixupConfig | None = None
+    """the law of λ of a teacher that is trained with mixup itself (Medina 2026, appendix A); by default without"""
 
 
 class NetworkConfig(Config):
     """One timm network and the form it takes on small images."""
 
     model: str
-    """any timm model name"""
+    """any timm model name, or a teacher of the paper: convnext_large, convnext_tiny, vit_base_patch16, resnet152v2"""
     bottleneck: PositiveInt | None = None
     """width of a Linear–BatchNorm–ReLU–Dropout bottleneck before the classifier (256 in the paper's student)"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -155,18 +216,50 @@ class NetworkConfig(Config):
     checkpoint: str | None = None
     """a .safetensors file (or a .pth of tensors only) to start from"""
 
+    @field_validator("model")
+    @classmethod
+    def _by_its_timm_name(cls, value: str) -> str:
+        return MODEL_ALIASES.get(value, value)
+
 
 class StudentConfig(NetworkConfig):
     """The small network that is distilled."""
 
 
 class TeacherConfig(NetworkConfig):
-    """A large network, loaded or fine-tuned here; it never sees mixup."""
+    """A large network, loaded or fine-tuned here; it sees mixup only where finetune.mixup asks for it."""
 
-    finetune: TrainConfig | None = None
+    finetune: FinetuneConfig | None = None
     """the recipe by which the teacher is fine-tuned on the data; without it, the weights are used as they are"""
     seed: Seed = 0
     """the seed of its head, its dropout and its batches"""
+
+
+class DkdConfig(Config):
+    """The weights of decoupled knowledge distillation (Zhao 2022)."""
+
+    target: Annotated[float, Field(ge=0)] = 1.0
+    """weight of the target classes against the rest, their α"""
+    nontarget: Annotated[float, Field(ge=0)] = 8.0
+    """weight of the rest among themselves, their β"""
+
+
+class DistConfig(Config):
+    """The weights of DIST (Huang 2022)."""
+
+    inter: Annotated[float, Field(ge=0)] = 1.0
+    """weight of the relation between classes, within each sample"""
+    intra: Annotated[float, Field(ge=0)] = 1.0
+    """weight of the relation between samples, within each class"""
+
+
+class CudConfig(Config):
+    """How much W-Clip moves from a wrong top class to the label (CUD-style)."""
+
+    share: Fraction = 0.5
+    """at most this share of the top class's probability, η"""
+    margin: Fraction = 1.0
+    """at most this share of its lead over the label, m; 1 lets the label draw level with where the top class was"""
 
 
 class TrialConfig(Config):
@@ -177,13 +270,19 @@ class TrialConfig(Config):
     view: ViewConfig = ViewConfig()
     """random crop and flip"""
     mixup: MixupConfig
-    """the law of λ; by default uniform for mixup and kd_mixup, off for classic and kd"""
+    """the law of λ; by default off for classic and kd and uniform for the others"""
     method: Method
-    """classic, mixup, kd or kd_mixup"""
+    """classic, mixup, kd, kd_mixup, zscore, dkd, dist, wttm or cud"""
     teacher: TeacherConfig | None = None
     """the teacher of a distillation method"""
     temperature: Temperature | None = None
-    """T of the distillation loss: a number above 0, or sigma (each side divided by its own standard deviation)"""
+    """T of the distillation loss: a number above 0, or sigma (kd, kd_mixup: each side divided by its own deviation)"""
+    dkd: DkdConfig | None = None
+    """the weights of method: dkd"""
+    dist: DistConfig | None = None
+    """the weights of method: dist"""
+    cud: CudConfig | None = None
+    """how far method: cud corrects the teacher"""
     alpha: Fraction
     """weight of the hard-label cross-entropy, from 0 to 1; the distillation loss has 1 − alpha unless beta is given"""
     beta: Annotated[float, Field(ge=0)]
@@ -203,10 +302,12 @@ class TrialConfig(Config):
         if not isinstance(value, dict):
             return value
         value, method = dict(value), value.get("method")
-        value.setdefault("mixup", {"distribution": "off" if method in UNMIXED else "uniform"})
+        value.setdefault("mixup", {"distribution": "off" if method in NEVER_MIXED else "uniform"})
+        if method in _WITH_OPTIONS and value.get(method) is None:
+            value[method] = {}
         value["alpha"] = _number(value.get("alpha", 1.0 if method in TEACHERLESS else 0.0))
         if method not in TEACHERLESS and value.get("temperature") is None:
-            value["temperature"] = 2.0
+            value["temperature"] = DEFAULT_TEMPERATURE.get(str(method), 2.0)
         if value.get("beta") is None and isinstance(value["alpha"], int | float):
             value["beta"] = max(0.0, 1.0 - value["alpha"])
         return value
@@ -221,13 +322,29 @@ class TrialConfig(Config):
             raise ValueError(f"{self.method} needs a teacher; name one of the spec's teachers")
         elif self.alpha == self.beta == 0:
             raise ValueError("alpha and beta are both 0, so nothing would be learnt; raise one of them")
-        if self.method in UNMIXED and self.mixup != NO_MIXUP:
-            mixed = "mixup" if self.method == "classic" else "kd_mixup"
-            raise ValueError(f"{self.method} trains without mixup; use method: {mixed}")
-        if self.method not in UNMIXED and self.mixup.distribution == "off":
-            plain = "classic" if self.method == "mixup" else "kd"
-            raise ValueError(f"{self.method} trains with mixup; use method: {plain}")
+        if self.temperature == "sigma" and self.method not in RESCALABLE:
+            raise ValueError(f"{self.method} has no temperature: sigma; give a number")
+        for name in _WITH_OPTIONS:
+            if name != self.method and getattr(self, name) is not None:
+                raise ValueError(f"{name} holds options of method: {name}; {self.method} takes none of them, remove it")
+        self._mixup_belongs_to_the_method()
         return self
+
+    def _mixup_belongs_to_the_method(self) -> None:
+        mixed, twins = self.mixup.distribution != "off", {"classic": "mixup", "kd": "kd_mixup"}
+        if self.method in NEVER_MIXED and mixed:
+            raise ValueError(f"{self.method} trains without mixup; use method: {twins[self.method]}")
+        if self.method in ALWAYS_MIXED and not mixed:
+            plain = next(name for name, twin in twins.items() if twin == self.method)
+            raise ValueError(f"{self.method} trains with mixup; use method: {plain}")
+
+    @property
+    def has_logit_scale(self) -> bool:
+        """Whether the loss fixes the scale of the student's logits; sigma and zscore alone do not."""
+        return self.alpha > 0 or not (self.temperature == "sigma" or self.method == "zscore")
+
+
+_WITH_OPTIONS = ("dkd", "dist", "cud")
 
 
 def canonical_json(value: Any) -> str:
@@ -272,14 +389,17 @@ def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None 
 
 
 def finetuning_trial(teacher: TeacherConfig, data: DataConfig, view: ViewConfig) -> TrialConfig:
-    """Fine-tuning a teacher is the classic training of its network: the trial that makes the teacher."""
+    """Fine-tuning a teacher is the classic (or mixup) training of its network: the trial that makes the teacher."""
+    recipe = teacher.finetune or FinetuneConfig(epochs=0)
+    mixed = recipe.mixup is not None and recipe.mixup != NO_MIXUP
     return TrialConfig.model_validate(
         {
             "data": data,
             "view": view,
-            "method": "classic",
+            "method": "mixup" if mixed else "classic",
+            "mixup": recipe.mixup if mixed else NO_MIXUP,
             "student": StudentConfig(**teacher.model_dump(exclude={"finetune", "seed"})),
-            "train": teacher.finetune or TrainConfig(epochs=0),
+            "train": TrainConfig(**recipe.model_dump(exclude={"mixup"})),
             "seed": teacher.seed,
         }
     )

@@ -46,6 +46,20 @@ class Network(nn.Module):
         """Logits [B, K] of images [B, 3, H, W]."""
         return self.head(self.backbone(self._prepared(images)))
 
+    @property
+    def classifier(self) -> nn.Module:
+        """What turns features into logits: the bottleneck head, or the timm network's own last layer."""
+        return self.backbone.get_classifier() if isinstance(self.head, nn.Identity) else self.head
+
+    def train_whole(self) -> None:
+        """Training mode, everything learns."""
+        self.train().requires_grad_(True)
+
+    def train_only_head(self) -> None:
+        """Training mode of the classifier alone; the rest is frozen, its normalisation statistics too."""
+        self.eval().requires_grad_(False)
+        self.classifier.train().requires_grad_(True)
+
     def _prepared(self, images: torch.Tensor) -> torch.Tensor:
         size = self.image_size
         if size is not None and images.shape[-2:] != (size, size):
@@ -81,7 +95,9 @@ def check_network(config: NetworkConfig) -> None:
         known = ", ".join(timm.list_pretrained(f"{config.model.split('.')[0]}.*"))
         raise ModelError("model", f"timm has no such weights; it has {known or 'none'} for this model")
     if config.pretrained and not timm.is_model_pretrained(config.model):
-        remedy = "give checkpoint: a .safetensors file, or choose a model that has weights"
+        having = {name.split(".")[0] for name in timm.list_pretrained()}
+        nearest = difflib.get_close_matches(config.model, sorted(having), n=1, cutoff=0)[0]
+        remedy = f"give weights of your own as checkpoint, or choose a model that has some, such as {nearest}"
         raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
     if config.checkpoint is not None and not Path(config.checkpoint).is_file():
         raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")

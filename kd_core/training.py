@@ -1,9 +1,9 @@
 """Training one student: a generator that yields after every epoch and resumes exactly from any of them."""
 
-import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from kd_core.config import TrainConfig, TrialConfig
+from kd_core.config import NO_MIXUP, TrainConfig, TrialConfig
 from kd_core.data import Dataset, Split
 from kd_core.evaluation import predict
-from kd_core.losses import trial_loss
+from kd_core.losses import hard_label_loss, trial_loss
 from kd_core.models import Network, build_student
 from kd_core.outcomes import RAW, metrics_of, outcomes_of
+from kd_core.schedule import learning_rate_schedule
 from kd_core.signal import TeacherSignal
-from kd_core.vicinal import VicinalStream, batch_slots, render
+from kd_core.vicinal import VicinalBatch, VicinalStream, batch_slots, render
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class EpochResult:
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss was NaN or infinite; the message names epoch and step."""
+    """The loss was NaN or infinite; the message names trial, epoch and step."""
 
 
 def train(
@@ -54,49 +55,90 @@ def train(
     """Train the student of a config and yield after each epoch; stopping is ceasing to iterate.
 
     signal is needed exactly by the methods that distil. checkpoint is what an earlier `EpochResult.checkpoint()` gave:
-    training goes on behind that epoch and ends, on a CPU, with the same weights bit for bit.
+    training goes on behind that epoch and ends, on a CPU, with the same weights bit for bit. Epochs are counted from 1,
+    the head epochs first. Raises NonFiniteLossError.
     """
     if (signal is None) != (config.teacher is None):
         raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
+    recipe = config.train
     network = initial_student(config, dataset.num_classes).to(device)
-    optimizer = build_optimizer(network, config.train)
+    optimizer = build_optimizer(network, recipe)
     finished_epochs = 0
     if checkpoint is not None:
         network.load_state_dict(checkpoint["network"])
         optimizer.load_state_dict(checkpoint["optimizer"])
         finished_epochs = checkpoint["epoch"]
+    step_of = Step(config, network, optimizer, signal, device)
 
     images, labels = _on_device(dataset.train, device)
-    stream = VicinalStream(config.stream_seed, len(labels), config.mixup, config.view)
-    steps = batch_slots(len(labels), config.train.batch_size)
-    learning_rate = learning_rate_schedule(config.train, len(steps))
-
-    for epoch in range(finished_epochs + 1, config.train.epochs + 1):
+    steps = batch_slots(len(labels), recipe.batch_size)
+    learning_rate = learning_rate_schedule(recipe, len(steps))
+    for epoch in range(finished_epochs + 1, recipe.head_epochs + recipe.epochs + 1):
         started = time.perf_counter()
         torch.manual_seed(_epoch_seed(config.seed, epoch))
-        network.train()
-        drawn = stream.epoch(epoch).to(device)
-        losses = torch.zeros(len(steps), device=device)
+        head_only, stream_epoch = epoch <= recipe.head_epochs, epoch - recipe.head_epochs
+        network.train_only_head() if head_only else network.train_whole()
+        drawn = _stream(config, len(labels), head_only).epoch(epoch if head_only else stream_epoch).to(device)
+        losses, rate = torch.zeros(len(steps), device=device), recipe.learning_rate
         for step, slots in enumerate(steps):
             batch = render(images, labels, drawn, slots, config.view.padding)
-            teacher_logits = signal.logits(epoch, slots, batch.images) if signal is not None else None
-            loss = trial_loss(network(batch.images), teacher_logits, batch, config)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate((epoch - 1) * len(steps) + step)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            losses[step] = loss.detach()
-        mean_loss = _finite_mean(losses.cpu().numpy(), epoch)
-        train_s = time.perf_counter() - started
+            rate = recipe.learning_rate if head_only else learning_rate((stream_epoch - 1) * len(steps) + step)
+            losses[step] = step_of(batch, None if head_only else stream_epoch, slots, rate)
         figures = {
-            "train/loss": mean_loss,
-            "train/learning_rate": learning_rate(epoch * len(steps) - 1),
-            "train/images_per_s": len(labels) / train_s,
+            "train/loss": _finite_mean(losses.cpu().numpy(), config, epoch),
+            "train/learning_rate": rate,
+            "train/images_per_s": len(labels) / (time.perf_counter() - started),
         }
-        figures |= _validated(network, dataset.validation, epoch)
+        figures |= _validated(network, dataset.validation, config, epoch)
         figures["epoch_s"] = time.perf_counter() - started
         yield EpochResult(epoch, figures, network, optimizer)
+
+
+class Step:
+    """One optimiser step of a trial: forward, loss, backward, update."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        network: Network,
+        optimizer: torch.optim.Optimizer,
+        signal: TeacherSignal | None,
+        device: torch.device | str,
+    ) -> None:
+        self.config, self.network, self.optimizer, self.signal = config, network, optimizer, signal
+        self.on_gpu = torch.device(device).type == "cuda"
+        self.forward: nn.Module = network
+        if self.on_gpu:
+            network.to(memory_format=torch.channels_last)
+            torch.use_deterministic_algorithms(config.train.deterministic)
+            torch.backends.cudnn.benchmark = not config.train.deterministic
+            if config.train.compile:
+                self.forward = torch.compile(network)  # type: ignore[assignment]
+
+    def __call__(self, batch: VicinalBatch, stream_epoch: int | None, slots: slice, rate: float) -> torch.Tensor:
+        """Take the step at a learning rate; returns the loss, detached. stream_epoch is None in a head epoch."""
+        teacher_logits = None
+        with self._precision():
+            if self.signal is not None and stream_epoch is not None:
+                teacher_logits = self.signal.logits(stream_epoch, slots, batch.images)
+            student_logits = self.forward(batch.images)
+        if stream_epoch is None:
+            loss = hard_label_loss(student_logits, batch, self.config.train.label_smoothing)
+        else:
+            loss = trial_loss(student_logits, teacher_logits, batch, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.train.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.on_gpu and self.config.train.precision == "bfloat16":
+            return torch.autocast("cuda", torch.bfloat16)
+        return nullcontext()
 
 
 def initial_student(config: TrialConfig, num_classes: int) -> Network:
@@ -115,18 +157,9 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
-def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> Callable[[int], float]:
-    """The learning rate of step 0, 1, …: linear warm-up to the peak, then cosine to zero, or constant."""
-    warmup, total = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
-
-    def learning_rate(step: int) -> float:
-        if step < warmup:
-            return config.learning_rate * (step + 1) / warmup
-        if config.schedule == "constant":
-            return config.learning_rate
-        return config.learning_rate * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))) / 2
-
-    return learning_rate
+def _stream(config: TrialConfig, num_samples: int, head_only: bool) -> VicinalStream:
+    """The vicinal stream of the trial; the head learns from unmixed images, as the authors' does."""
+    return VicinalStream(config.stream_seed, num_samples, NO_MIXUP if head_only else config.mixup, config.view)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
@@ -140,16 +173,25 @@ def _on_device(split: Split, device: torch.device | str) -> tuple[torch.Tensor, 
         return torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
 
 
-def _finite_mean(losses: np.ndarray, epoch: int) -> float:
+def _finite_mean(losses: np.ndarray, config: TrialConfig, epoch: int) -> float:
     broken = np.flatnonzero(~np.isfinite(losses))
     if broken.size:
-        raise NonFiniteLossError(f"the loss is {losses[broken[0]]} in epoch {epoch}, step {broken[0] + 1}")
+        where = f"{_name(config)}: epoch {epoch}, step {broken[0] + 1}"
+        raise NonFiniteLossError(f"{where}: the loss is {losses[broken[0]]}; lower the learning rate or clip gradients")
     return float(losses.mean()) if losses.size else 0.0
 
 
-def _validated(network: Network, validation: Split, epoch: int) -> dict[str, float]:
+def _validated(network: Network, validation: Split, config: TrialConfig, epoch: int) -> dict[str, float]:
     logits = predict(network, validation)
     if not np.isfinite(logits).all():
-        raise NonFiniteLossError(f"the logits on validation are not finite after epoch {epoch}")
+        problem = "the logits on validation are not finite; lower the learning rate or clip gradients"
+        raise NonFiniteLossError(f"{_name(config)}: epoch {epoch}, last step: {problem}")
     outcomes = outcomes_of(logits, validation.labels, temperature=1.0)
     return {f"validation/{name}": value for name, value in metrics_of(outcomes, RAW).items()}
+
+
+def _name(config: TrialConfig) -> str:
+    """Enough of a trial to know it in a log."""
+    teacher = [config.teacher.model] if config.teacher else []
+    temperature = [f"T={config.temperature}"] if config.temperature else []
+    return " ".join([config.method, *teacher, *temperature, config.student.model, f"seed {config.seed}"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from kd_core.config import DataConfig, TeacherConfig, TrialConfig
+from kd_core.config import TEACHERLESS, DataConfig, TeacherConfig, TrialConfig
 from kd_core.data import Dataset, load
 from kd_core.models import build_teacher
 from kd_core.signal import LiveSignal
@@ -37,7 +37,7 @@ def trial() -> Callable[..., TrialConfig]:
 
     def build(method: str = "classic", *, train: dict[str, Any] | None = None, **edits: Any) -> TrialConfig:
         recipe = {"epochs": 3, "batch_size": 32} | (train or {})
-        teacher = {"teacher": TEACHER} if method.startswith("kd") else {}
+        teacher = {} if method in TEACHERLESS else {"teacher": TEACHER}
         content = {"data": DATA, "student": STUDENT, "method": method, "train": recipe} | teacher | edits
         return TrialConfig.model_validate(content)
 

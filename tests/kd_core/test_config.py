@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from kd_core.config import (
     DataConfig,
+    FinetuneConfig,
     MixupConfig,
     TeacherConfig,
-    TrainConfig,
     TrialConfig,
     ViewConfig,
     canonical_json,
@@ -213,7 +213,7 @@ def test_canonical_json_is_one_text_for_equal_values():
 
 
 def test_fine_tuning_a_teacher_is_the_classic_training_of_its_network():
-    teacher = TeacherConfig(model="resnet18", stem_stride=1, finetune=TrainConfig(epochs=3), seed=4)
+    teacher = TeacherConfig(model="resnet18", stem_stride=1, finetune=FinetuneConfig(epochs=3), seed=4)
     trial = finetuning_trial(teacher, DataConfig(source="digits"), ViewConfig(flip=False))
     assert (trial.method, trial.student.model, trial.student.stem_stride) == ("classic", "resnet18", 1)
     assert (trial.train.epochs, trial.seed, trial.view.flip) == (3, 4, False)

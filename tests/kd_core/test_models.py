@@ -64,7 +64,11 @@ def test_a_network_that_cuts_patches_has_no_stem_to_open(model):
         ({"model": "mobilnetv2_100"}, "model", "did you mean mobilenetv2_100"),
         ({"model": "§§§"}, "model", "no such model$"),
         ({"model": "resnet18.made_up"}, "model", r"no such weights; it has resnet18\.a1_in1k"),
-        ({"model": "resnetv2_152", "pretrained": True}, "pretrained", "no weights for resnetv2_152; give checkpoint"),
+        (
+            {"model": "resnetv2_152", "pretrained": True},
+            "pretrained",
+            "no weights for resnetv2_152; give weights of your own as checkpoint",
+        ),
         ({"model": "resnet18", "checkpoint": "gone.safetensors"}, "checkpoint", "no such file"),
     ],
 )
