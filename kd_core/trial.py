@@ -57,14 +57,14 @@ def run_trial(
 def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Record) -> None:
     """Read the test split, once, and write weights, outcomes and verdict in that order."""
     started = time.perf_counter()
-    splits = evaluate(network, dataset)
+    splits = evaluate(network, dataset, standardized=not config.has_logit_scale)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_bytes(record.weights, safetensors_bytes(tensors))
     evaluation_s = time.perf_counter() - started
     verdict = {
         "metrics": summary_of(splits),
         "temperature": splits["test"].temperature,
-        "epochs": config.train.epochs,
+        "epochs": config.train.head_epochs + config.train.epochs,
         "num_parameters": num_parameters(network),
         "weights_sha256": file_sha256(record.weights),
         "wall_s": evaluation_s + sum(row["epoch_s"] for row in record.journal()),

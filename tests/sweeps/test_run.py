@@ -68,7 +68,7 @@ def test_a_failed_trial_takes_nothing_with_it(tiny, store):
     outcome, log = sweep(tiny, store, arms)
     assert not outcome.ok
     assert outcome.counts == {"finished": 1, "stopped": 0, "failed": 1, "reused": 0}
-    assert "NonFiniteLossError: the loss is nan in epoch" in log
+    assert "the loss is nan; lower the learning rate" in log
     assert "NonFiniteLossError" in outcome.report.path.read_text()
 
 
