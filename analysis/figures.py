@@ -31,9 +31,12 @@ MARKERS = {"classic": "o", "mixup": "D", "kd": "^", "kd_mixup": "s"}
 OTHER_MARKER = "P"
 FIGURE_NAMES = {
     "ece": "ECE",
-    "ece_scaled": "ECE after temperature scaling",
+    "ece_debiased": "debiased ECE",
+    "mce": "maximum calibration error",
+    "classwise_ece": "class-wise ECE",
     "nll": "NLL (nats)",
     "brier": "Brier score",
+    "aurc": "AURC",
 }
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -119,7 +122,9 @@ def _marker(colours: dict[str, str], teacher: str, method: str, on_front: bool) 
 
 def _name_axis(axis: Axis, name: str) -> None:
     figure = name.split("/")[-1]
-    axis.set_label_text(name.replace("/", " ").replace(figure, FIGURE_NAMES.get(figure, figure)))
+    raw = figure.removesuffix("_scaled")
+    title = FIGURE_NAMES.get(raw, raw) + " after temperature scaling" * (raw != figure)
+    axis.set_label_text(name.replace("/", " ").replace(figure, title))
     if figure == "accuracy":
         axis.set_major_formatter(PercentFormatter(1.0))
 

@@ -8,10 +8,12 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.runs import SCALABLE, TRIAL_COLUMNS
+from analysis.runs import TRIAL_COLUMNS
+from kd_core.outcomes import SUMMARY_FIGURES
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
-WORST = {"accuracy": 0.0, "ece": 1.0, "brier": 2.0}
+SCALABLE = tuple(name for name in SUMMARY_FIGURES if name != "accuracy")  # what temperature scaling changes
+WORST = {"accuracy": 0.0, "brier": 2.0} | dict.fromkeys(("ece", "ece_debiased", "mce", "classwise_ece", "aurc"), 1.0)
 
 
 def dominates(first: np.ndarray, second: np.ndarray) -> bool:
@@ -120,7 +122,7 @@ def _oriented(points: pd.DataFrame, objectives: Mapping[str, str]) -> np.ndarray
 
 
 def _worst(points: pd.DataFrame, name: str, direction: str) -> float:
-    """A figure's worst possible value where it has one (accuracy 0, ECE 1, Brier 2), else the worst that was found."""
+    """The bound of a figure that has one (accuracy 0, calibration errors 1, Brier 2), else the worst that was found."""
     figure = name.split("/")[-1].removesuffix("_scaled")
     if figure in WORST:
         return WORST[figure]

@@ -13,14 +13,15 @@ from analysis.chart import chart_of, vega_bundle
 from analysis.figures import draw_curves, draw_front, draw_reliability, reliability_panel, svg_of
 from analysis.pareto import Front, front_of, scaled
 from analysis.runs import journals_of, runs_of, teachers_of
-from analysis.tables import FRONT_TABLE, RUNS_TABLE, TEACHER_TABLE, front_csv, front_json, table_of
+from analysis.tables import RUNS_TABLE, TEACHER_TABLE, front_csv, front_json, front_table, table_of
 from kd_core.calibration import NUM_BINS
-from kd_core.outcomes import RAW, SCALED
+from kd_core.outcomes import RAW, SCALED, STANDARDIZED
 from kd_core.records import Record, Store, write_bytes
 
 TEMPLATES = Environment(
     loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
+READING_TITLES = {RAW: "as trained", SCALED: "temperature-scaled", STANDARDIZED: "z/σ"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def _content(store: Store, name: str, report: Report) -> dict[str, Any]:
         "tiles": _tiles(runs, report.front),
         "num_seeds": runs["seed"].nunique(),
         "num_bins": NUM_BINS,
+        "standardized": bool(runs["test/ece_standardized"].notna().any()),
         "fronts": [_front("As trained", report.front), _front("Temperature-scaled", report.scaled_front)],
         "chart": chart_of(report.front, report.scaled_front) if drawable else None,
         "vega": Markup(vega_bundle()) if drawable else "",
@@ -107,7 +109,7 @@ def _front(title: str, front: Front) -> dict[str, Any]:
     return {
         "title": title,
         "figure": _inline(draw_front(front), f"{title}: the front") if len(front.points) else "",
-        "table": table_of(front.members, FRONT_TABLE),
+        "table": front_table(front),
         "objectives": front.objectives,
         "reference": front.reference,
         "hypervolume": front.hypervolume,
@@ -132,7 +134,7 @@ def _reliability(store: Store, teachers: pd.DataFrame, front: Front) -> dict[str
 
 def _diagram(title: str, record: Record) -> Markup:
     outcomes = record.outcomes("test")
-    panels = [reliability_panel("as trained", outcomes, RAW), reliability_panel("temperature-scaled", outcomes, SCALED)]
+    panels = [reliability_panel(READING_TITLES[reading], outcomes, reading) for reading in outcomes.readings]
     return _inline(draw_reliability(panels), f"Reliability of {title}")
 
 

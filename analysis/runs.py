@@ -5,14 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from kd_core.outcomes import figure_names
 from kd_core.records import Record, Store
 
-SCALABLE = ("confidence", "gap", "ece", "nll", "brier")  # what temperature scaling changes; accuracy it does not
-METRICS = [
-    f"{split}/{name}"
-    for split in ("validation", "test")
-    for name in ("accuracy", *SCALABLE, *(f"{name}_scaled" for name in SCALABLE))
-]
+METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]
 TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, "seed", "status", "error"]
 TEACHER_COLUMNS = ["teacher", "key", "model", "status", "error"]

@@ -10,9 +10,13 @@ import pandas as pd
 
 from analysis.pareto import Front
 from kd_core.calibration import obeys_ece_bounds
-from kd_core.outcomes import RAW, SCALED
+from kd_core.outcomes import RAW, SCALED, STANDARDIZED, SUFFIXES
 
-TEST_FIGURES = ["accuracy", "confidence", "confidence_scaled", "ece", "ece_scaled", "nll", "nll_scaled", "brier"]
+TEST_FIGURES = [
+    *("accuracy", "confidence", "confidence_scaled", "ece", "ece_scaled", "ece_debiased", "classwise_ece"),
+    *("nll", "nll_scaled", "brier", "aurc"),
+]
+STANDARDIZED_FIGURES = [name + SUFFIXES[STANDARDIZED] for name in ("confidence", "ece")]
 ARM_COLUMNS = ["trial", "trials", "label", "arm", "method", "teacher", "temperature", "alpha", "student", "num_seeds"]
 
 
@@ -20,7 +24,8 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
     """The arms on a front as JSON values, the best by the first objective first.
 
     Figures are those of test, averaged over num_seeds replicates (trials); `trial` and `label` name the replicate that
-    did best on the first objective, and `validation` holds what the arm was selected by.
+    did best on the first objective, and `validation` holds what the arm was selected by. Only students that have a
+    standardized reading give ece_standardized and its confidence; what an older record lacks is None.
     """
     return [_front_row(point) for point in front.members.to_dict("records")]
 
@@ -41,7 +46,7 @@ def front_json(front: Front, scaled_front: Front) -> str:
 
 def front_csv(front: Front) -> str:
     """The arms on a front as CSV, the columns of `front_rows` with validation figures under flat names."""
-    columns = [*ARM_COLUMNS, *TEST_FIGURES, "validation_accuracy", "validation_ece"]
+    columns = [*ARM_COLUMNS, *TEST_FIGURES, *STANDARDIZED_FIGURES, "validation_accuracy", "validation_ece"]
     rows = [
         row
         | {"trials": " ".join(row["trials"])}
@@ -52,15 +57,15 @@ def front_csv(front: Front) -> str:
 
 
 def check_rows(rows: Iterable[Mapping[Any, Any]], prefix: str = "") -> None:
-    """Assert |accuracy − confidence| ≤ ECE ≤ (1 − accuracy) + (1 − confidence) on every row, raw and scaled.
+    """Assert |accuracy − confidence| ≤ ECE ≤ (1 − accuracy) + (1 − confidence) on every row, in every reading.
 
-    It holds for one model and for means over models; a row without figures (an unfinished trial) is passed over.
+    It holds for one model and for means over models; a reading without an ECE (an unfinished trial) is passed over.
     """
     for row in rows:
-        for suffix in ("", "_scaled"):
+        for suffix in SUFFIXES.values():
             names = ("accuracy", f"confidence{suffix}", f"ece{suffix}")
-            accuracy, confidence, ece = (row[prefix + name] for name in names)
-            if accuracy is None or math.isnan(accuracy):
+            accuracy, confidence, ece = (row.get(prefix + name, math.nan) for name in names)
+            if ece is None or math.isnan(ece):
                 continue
             assert obeys_ece_bounds(accuracy, confidence, ece), (
                 f"internal error: {row.get('label', row)}: ECE {ece} is impossible at accuracy {accuracy} "
@@ -69,7 +74,9 @@ def check_rows(rows: Iterable[Mapping[Any, Any]], prefix: str = "") -> None:
 
 
 def _front_row(point: Mapping[Hashable, Any]) -> dict[str, Any]:
-    row = {name: point[name] for name in ARM_COLUMNS} | {name: point[f"test/{name}"] for name in TEST_FIGURES}
+    standardized = [name for name in STANDARDIZED_FIGURES if math.isfinite(point[f"test/{name}"])]
+    figures = {name: point[f"test/{name}"] for name in (*TEST_FIGURES, *standardized)}
+    row = {name: point[name] for name in ARM_COLUMNS} | figures
     check_rows([row])
     return _json_value(row | {"validation": {name: point[f"validation/{name}"] for name in ("accuracy", "ece")}})
 
@@ -115,29 +122,36 @@ def count(value: float) -> str:
     return "" if math.isnan(value) else f"{value:,.0f}"
 
 
-FIGURE_COLUMNS: dict[str, Column] = {
+TEST_COLUMNS: dict[str, Column] = {
     "Accuracy %": ("test/accuracy", percent),
     "Confidence %": ("test/confidence", percent),
     "ECE": ("test/ece", decimal),
     "ECE scaled": ("test/ece_scaled", decimal),
     "NLL": ("test/nll", decimal),
     "Brier": ("test/brier", decimal),
+}
+VALIDATION_COLUMNS: dict[str, Column] = {
     "Val. acc. %": ("validation/accuracy", percent),
     "Val. ECE": ("validation/ece", decimal),
 }
 FRONT_TABLE: dict[str, Column] = (
     {"Arm": ("arm", str)}
-    | FIGURE_COLUMNS
+    | TEST_COLUMNS
+    | {"AURC": ("test/aurc", decimal), "ECE debiased": ("test/ece_debiased", decimal)}
+    | {"ECE z/σ": ("test/ece_standardized", decimal)}
+    | VALIDATION_COLUMNS
     | {"Val. ECE scaled": ("validation/ece_scaled", decimal), "Seeds": ("num_seeds", count)}
 )
 TEACHER_TABLE: dict[str, Column] = (
     {"Teacher": ("teacher", str), "Model": ("model", str), "Status": ("status", str)}
-    | FIGURE_COLUMNS
+    | TEST_COLUMNS
+    | VALIDATION_COLUMNS
     | {"Fitted T": ("scaling_temperature", general), "Parameters": ("num_parameters", count)}
 )
 RUNS_TABLE: dict[str, Column] = (
     {"Trial": ("label", str), "Status": ("status", str), "T": ("temperature", str), "α": ("alpha", general)}
-    | FIGURE_COLUMNS
+    | TEST_COLUMNS
+    | VALIDATION_COLUMNS
     | {"Fitted T": ("scaling_temperature", general), "Seconds": ("wall_s", general), "Key": ("trial", str)}
 )
 
@@ -149,3 +163,11 @@ def table_of(frame: pd.DataFrame, columns: Mapping[str, Column]) -> Table:
         check_rows(records, split)
     numeric = [write is not str for _, write in columns.values()]
     return Table(list(columns), numeric, [[write(row[name]) for name, write in columns.values()] for row in records])
+
+
+def front_table(front: Front) -> Table:
+    """The arms on a front as the text of a table; the z/σ reading has a column where an arm has that reading."""
+    members = front.members
+    standardized = bool(members["test/ece_standardized"].notna().any())
+    columns = {title: column for title, column in FRONT_TABLE.items() if standardized or title != "ECE z/σ"}
+    return table_of(members, columns)

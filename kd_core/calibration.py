@@ -1,13 +1,14 @@
 """Calibration of a classifier from per-image values; every figure takes optional weights so that it can be resampled.
 
 Accuracy, confidence, gap and errors are fractions; negative log-likelihood is in nats. N samples, K classes, M bins.
+Weights count repetitions: integer weights [N] give every figure exactly what it gives on the samples repeated.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import log_softmax, softmax
+from scipy.special import digamma, log_softmax, softmax
 
 NUM_BINS = 15
 TEMPERATURE_RANGE = (0.05, 100.0)
@@ -38,21 +39,43 @@ def reliability_bins(
 
     correct [N] is boolean. Raises ValueError on a confidence outside [0, 1] or without samples.
     """
-    confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    if confidence.size == 0 or confidence.shape != correct.shape:
-        raise ValueError(f"confidence {confidence.shape} and correct {correct.shape} must be one value a sample")
-    if not (confidence.min() >= 0 and confidence.max() <= 1 + 1e-6):
-        raise ValueError(f"confidence must lie in [0, 1], got {confidence.min()} to {confidence.max()}")
-    weights = np.ones_like(confidence) if weights is None else np.asarray(weights, dtype=np.float64)
+    confidence, correct, weights = _counted(confidence, correct, weights)
     edges = np.linspace(0.0, 1.0, num_bins + 1)
     index = np.searchsorted(edges[1:-1], confidence, side="right")
+    mass, mean_confidence, accuracy = _bin_means(index, num_bins, confidence, correct, weights)
+    return ReliabilityBins(edges=edges, share=mass / mass.sum(), confidence=mean_confidence, accuracy=accuracy)
+
+
+def _counted(
+    confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Confidence, correctness and weights of the samples that count at all, in float64."""
+    confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    weights = np.ones_like(confidence) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not confidence.shape == correct.shape == weights.shape:
+        shapes = f"confidence {confidence.shape}, correct {correct.shape} and weights {weights.shape}"
+        raise ValueError(f"{shapes} must be one value a sample")
+    if not (weights >= 0).all():
+        raise ValueError(f"weights count repetitions of each confidence, so none is negative; got {weights.min()}")
+    counted = weights > 0
+    confidence, correct, weights = confidence[counted], correct[counted], weights[counted]
+    if confidence.size == 0:
+        raise ValueError("there is no confidence to judge: no sample, or all of weight 0")
+    if not (confidence.min() >= 0 and confidence.max() <= 1 + 1e-6):
+        raise ValueError(f"confidence must lie in [0, 1], got {confidence.min()} to {confidence.max()}")
+    return confidence, correct, weights
+
+
+def _bin_means(
+    index: np.ndarray, num_bins: int, confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mass, mean confidence and accuracy [M] of samples whose bins are index [N]; the means of an empty bin are NaN."""
     mass = np.bincount(index, weights, num_bins)
     with np.errstate(invalid="ignore"):
-        return ReliabilityBins(
-            edges=edges,
-            share=mass / mass.sum(),
-            confidence=np.bincount(index, weights * confidence, num_bins) / mass,
-            accuracy=np.bincount(index, weights * correct, num_bins) / mass,
+        return (
+            mass,
+            np.bincount(index, weights * confidence, num_bins) / mass,
+            np.bincount(index, weights * correct, num_bins) / mass,
         )
 
 
@@ -63,6 +86,70 @@ def expected_calibration_error(
     bins = reliability_bins(confidence, correct, num_bins, weights)
     filled = bins.share > 0
     return float(np.sum(bins.share[filled] * np.abs(bins.accuracy[filled] - bins.confidence[filled])))
+
+
+def maximum_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, num_bins: int = NUM_BINS, weights: np.ndarray | None = None
+) -> float:
+    """The greatest |accuracy − confidence| of a filled bin of equal width (Naeini 2015; Guo 2017)."""
+    bins = reliability_bins(confidence, correct, num_bins, weights)
+    return float(np.nanmax(np.abs(bins.accuracy - bins.confidence)))
+
+
+def equal_mass_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, num_bins: int = NUM_BINS, weights: np.ndarray | None = None
+) -> float:
+    """The debiased ℓ2 calibration error over bins of equal mass (Kumar, Liang & Ma 2019).
+
+    √max(0, Σ_b share_b·[(accuracy_b − confidence_b)² − accuracy_b·(1 − accuracy_b)/(n_b − 1)]), where n_b is the sum
+    of a bin's weights; a bin with n_b ≤ 1 has no variance to take off and counts 0, as in their code. A sample's bin is
+    that M-th of the samples, ordered by confidence, in which the middle of its ties falls: ties share a bin, the order
+    of the samples does not matter, and without ties the bins differ by one sample at most. Its mean over resamples
+    lies towards the plug-in error of the samples, well above itself: what it takes off is the noise of resampling.
+    """
+    confidence, correct, weights = _counted(confidence, correct, weights)
+    _, tie = np.unique(confidence, return_inverse=True)
+    tied = np.bincount(tie, weights)
+    twice_middle = 2 * np.cumsum(tied) - tied  # doubled, so that whole weights stay whole numbers
+    index = np.floor_divide(num_bins * twice_middle, 2 * tied.sum()).astype(np.int64)[tie]
+    mass, mean_confidence, accuracy = _bin_means(index, num_bins, confidence, correct, weights)
+    several = mass > 1
+    variance = accuracy[several] * (1 - accuracy[several]) / (mass[several] - 1)
+    squares = (accuracy[several] - mean_confidence[several]) ** 2 - variance
+    return float(np.sqrt(max(0.0, np.sum(mass[several] * squares) / mass.sum())))
+
+
+def classwise_ece(
+    probabilities: np.ndarray, labels: np.ndarray, num_bins: int = NUM_BINS, weights: np.ndarray | None = None
+) -> float:
+    """The mean over classes of the ECE of p(k) against [label = k], from probabilities [N, K] and labels [N].
+
+    Every sample counts in every class (Kull 2019; the static calibration error of Nixon 2019).
+    """
+    return mean(
+        np.array(
+            [
+                expected_calibration_error(probability, labels == label, num_bins, weights)
+                for label, probability in enumerate(np.asarray(probabilities).T)
+            ]
+        )
+    )
+
+
+def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """AURC: the error rate of the n most confident samples, averaged over n = 1 … N (Geifman 2019).
+
+    Equal confidences have no order; the result is its expectation over all orders of them.
+    """
+    confidence, correct, weights = _counted(confidence, correct, weights)
+    _, tie = np.unique(-confidence, return_inverse=True)
+    tied, wrong = np.bincount(tie, weights), np.bincount(tie, weights * (1 - correct))
+    before, wrong_before = np.cumsum(tied) - tied, np.cumsum(wrong) - wrong
+    # The j-th of n ties, e of them wrong, behind a others, w of them wrong, stands at the expected risk
+    # (w + j·e/n)/(a + j). Over j = 1 … n, 1/(a + j) sums to ψ(a + n + 1) − ψ(a + 1).
+    harmonic = digamma(before + tied + 1) - digamma(before + 1)
+    risks = wrong_before * harmonic + wrong / tied * (tied - before * harmonic)
+    return float(np.sum(risks) / tied.sum())
 
 
 def ece_bounds(accuracy: float, confidence: float) -> tuple[float, float]:

@@ -2,31 +2,39 @@
 
 from dataclasses import dataclass, fields
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
 from kd_core.calibration import (
+    area_under_risk_coverage,
     brier_score,
+    classwise_ece,
+    equal_mass_calibration_error,
     expected_calibration_error,
     fit_temperature,
+    maximum_calibration_error,
     mean,
     negative_log_likelihood,
 )
 
-RAW, SCALED = "raw", "temperature_scaled"
-FIGURES = ("accuracy", "confidence", "gap", "ece", "nll", "brier")
+RAW, SCALED, STANDARDIZED = "raw", "temperature_scaled", "standardized"
+SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the figures of each reading
+FIGURES = ("accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier", "aurc")
+SUMMARY_FIGURES = (*FIGURES, "classwise_ece")  # the last needs every probability and is stored, not derived
 _CHUNK = 4096  # samples whose float64 probabilities are held at once
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One way of reading logits as probabilities; one value an image [N]."""
+    """One way of reading logits as probabilities: one value an image [N], and the class-wise ECE if asked for."""
 
     confidence: np.ndarray
     label_probability: np.ndarray
     nll: np.ndarray
     brier: np.ndarray
+    classwise_ece: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,38 +53,70 @@ class Outcomes:
         return self.prediction == self.label
 
 
-def read_logits(logits: np.ndarray, labels: np.ndarray) -> Reading:
-    """The reading of logits [N, K] as they are, float64 inside, float32 outside."""
+def read_logits(logits: np.ndarray, labels: np.ndarray, classwise: bool = False) -> Reading:
+    """The reading of logits [N, K] as they are, float64 inside, float32 outside.
+
+    classwise adds the class-wise ECE, at the price of one pass over the samples for each class.
+    """
     parts = []
     for start in range(0, len(logits), _CHUNK):
         chunk, chunk_labels = logits[start : start + _CHUNK].astype(np.float64), labels[start : start + _CHUNK]
         nll = negative_log_likelihood(chunk, chunk_labels)
         parts.append((softmax(chunk, axis=1).max(axis=1), np.exp(-nll), nll, brier_score(chunk, chunk_labels)))
-    return Reading(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
+    values = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+    return Reading(*values, classwise_ece=classwise_ece(softmax(logits, axis=1), labels) if classwise else None)
 
 
-def outcomes_of(logits: np.ndarray, labels: np.ndarray, temperature: float, keep_logits: bool = True) -> Outcomes:
-    """The outcomes of logits [N, K], raw and divided by a temperature that was fitted on validation."""
+def standardize(logits: np.ndarray) -> np.ndarray:
+    """Logits [N, K] with mean 0 and deviation 1 over each sample's classes, a constant row as zeros.
+
+    A student that was trained on logits divided by their own deviation (Choi 2023; Sun 2024) has no other scale. No
+    logit exceeds √(K − 1), so confidence has a ceiling: 0.76 for ten classes.
+    """
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    return centred / np.maximum(centred.std(axis=1, keepdims=True), np.finfo(centred.dtype).tiny)
+
+
+def outcomes_of(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    temperature: float,
+    keep_logits: bool = True,
+    standardized: bool = False,
+    classwise: bool = False,
+) -> Outcomes:
+    """The outcomes of logits [N, K], raw and divided by a temperature that was fitted on validation.
+
+    standardized adds that reading, classwise the class-wise ECE of each.
+    """
     logits = np.asarray(logits, dtype=np.float32)
+    read = {RAW: logits, SCALED: logits / np.float32(temperature)}
+    read |= {STANDARDIZED: standardize(logits)} if standardized else {}
     return Outcomes(
         label=np.asarray(labels, dtype=np.int64),
         prediction=logits.argmax(axis=1).astype(np.int64),
         temperature=temperature,
-        readings={RAW: read_logits(logits, labels), SCALED: read_logits(logits / np.float32(temperature), labels)},
+        readings={name: read_logits(each, labels, classwise) for name, each in read.items()},
         logits=logits if keep_logits else None,
     )
 
 
 def validation_and_test_outcomes(
-    validation: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], standardized: bool = False
 ) -> dict[str, Outcomes]:
     """Outcomes of both splits, each given as (logits, labels), at the temperature fitted on validation."""
     temperature = fit_temperature(*validation)
-    return {"validation": outcomes_of(*validation, temperature), "test": outcomes_of(*test, temperature)}
+    return {
+        name: outcomes_of(*split, temperature, standardized=standardized, classwise=True)
+        for name, split in (("validation", validation), ("test", test))
+    }
 
 
 def metrics_of(outcomes: Outcomes, reading: str = RAW, weights: np.ndarray | None = None) -> dict[str, float]:
-    """accuracy, confidence, gap (confidence − accuracy), ece, nll and brier of one reading, weighted by weights [N]."""
+    """The FIGURES of one reading, weighted by weights [N]; gap is confidence − accuracy, nll is in nats.
+
+    ece and mce are over bins of equal width, ece_debiased is the ℓ2 error over bins of equal mass.
+    """
     values, correct = outcomes.readings[reading], outcomes.correct
     accuracy, confidence = mean(correct, weights), mean(values.confidence, weights)
     return {
@@ -84,28 +124,39 @@ def metrics_of(outcomes: Outcomes, reading: str = RAW, weights: np.ndarray | Non
         "confidence": confidence,
         "gap": confidence - accuracy,
         "ece": expected_calibration_error(values.confidence, correct, weights=weights),
+        "ece_debiased": equal_mass_calibration_error(values.confidence, correct, weights=weights),
+        "mce": maximum_calibration_error(values.confidence, correct, weights=weights),
         "nll": mean(values.nll, weights),
         "brier": mean(values.brier, weights),
+        "aurc": area_under_risk_coverage(values.confidence, correct, weights),
     }
 
 
-def figure_names(split: str) -> list[str]:
+def figure_names(split: str, standardized: bool = False) -> list[str]:
     """The names under which `summary_of` gives the figures of a split: `test/ece`, and `test/ece_scaled` after scaling.
 
-    Accuracy does not change by temperature scaling and is given once.
+    A standardized reading adds `test/ece_standardized`. Accuracy is the same in every reading and is given once.
     """
-    raw = [f"{split}/{name}" for name in FIGURES]
-    return raw + [f"{name}_scaled" for name in raw if name != f"{split}/accuracy"]
+    readings = (RAW, SCALED, STANDARDIZED) if standardized else (RAW, SCALED)
+    return [
+        f"{split}/{name}{SUFFIXES[reading]}"
+        for reading in readings
+        for name in SUMMARY_FIGURES
+        if name != "accuracy" or reading == RAW
+    ]
 
 
 def summary_of(splits: dict[str, Outcomes]) -> dict[str, float]:
-    """Every figure of a finished model, flat, by the names of `figure_names`."""
+    """Every figure of a finished model, flat, by the names of `figure_names`; classwise_ece where it was stored."""
     summary: dict[str, float] = {}
     for split, outcomes in splits.items():
-        raw, scaled = metrics_of(outcomes, RAW), metrics_of(outcomes, SCALED)
-        values = {f"{split}/{name}": value for name, value in raw.items()}
-        values |= {f"{split}/{name}_scaled": value for name, value in scaled.items()}
-        summary |= {name: values[name] for name in figure_names(split)}
+        values: dict[str, float] = {}
+        for reading, stored in outcomes.readings.items():
+            figures = metrics_of(outcomes, reading)
+            figures |= {} if stored.classwise_ece is None else {"classwise_ece": stored.classwise_ece}
+            values |= {f"{split}/{name}{SUFFIXES[reading]}": value for name, value in figures.items()}
+        names = figure_names(split, standardized=STANDARDIZED in outcomes.readings)
+        summary |= {name: values[name] for name in names if name in values}
     return summary
 
 
@@ -113,7 +164,7 @@ def outcomes_to_bytes(outcomes: Outcomes) -> bytes:
     """The .npz file of outcomes: label, prediction, temperature, `<reading>/<value>`, and logits if kept."""
     arrays = {"label": outcomes.label, "prediction": outcomes.prediction, "temperature": outcomes.temperature}
     for name, reading in outcomes.readings.items():
-        arrays |= {f"{name}/{field.name}": getattr(reading, field.name) for field in fields(Reading)}
+        arrays |= {f"{name}/{value}": array for value, array in vars(reading).items() if array is not None}
     if outcomes.logits is not None:
         arrays["logits"] = outcomes.logits
     buffer = BytesIO()
@@ -129,9 +180,12 @@ def outcomes_from_bytes(content: bytes, with_logits: bool = False) -> Outcomes:
             label=arrays["label"],
             prediction=arrays["prediction"],
             temperature=float(arrays["temperature"]),
-            readings={
-                name: Reading(**{field.name: arrays[f"{name}/{field.name}"] for field in fields(Reading)})
-                for name in names
-            },
+            readings={name: _reading(arrays, name) for name in names},
             logits=arrays["logits"] if with_logits and "logits" in arrays.files else None,
         )
+
+
+def _reading(arrays: Any, name: str) -> Reading:
+    keys = {field.name: f"{name}/{field.name}" for field in fields(Reading)}
+    stored = {value: arrays[key][()] for value, key in keys.items() if key in arrays.files}  # [()] makes 0-d a number
+    return Reading(**stored)

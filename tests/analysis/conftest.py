@@ -23,7 +23,9 @@ ARMS = [
 ]
 
 
-def random_outcomes(generator: np.random.Generator, margin: float, sharpness: float, size: int) -> dict[str, Outcomes]:
+def random_outcomes(
+    generator: np.random.Generator, margin: float, sharpness: float, size: int, standardized: bool = False
+) -> dict[str, Outcomes]:
     """Outcomes of a model that is right more often with margin and surer of itself with sharpness."""
 
     def split() -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +33,7 @@ def random_outcomes(generator: np.random.Generator, margin: float, sharpness: fl
         logits = generator.normal(size=(size, NUM_CLASSES)) + margin * np.eye(NUM_CLASSES)[labels]
         return (sharpness * logits).astype(np.float32), labels
 
-    return validation_and_test_outcomes(split(), split())
+    return validation_and_test_outcomes(split(), split(), standardized)
 
 
 def finish(record: Record, config: TrialConfig, splits: dict[str, Outcomes]) -> None:
@@ -85,7 +87,8 @@ def write_sweep(
                 store.trial(key).begin(config.model_dump(mode="json"))
                 store.trial(key).fail("FloatingPointError: the loss is nan at epoch 2", "Traceback …")
             else:
-                finish(store.trial(key), config, random_outcomes(generator, margin, sharpness, size))
+                standardized = not config.has_logit_scale
+                finish(store.trial(key), config, random_outcomes(generator, margin, sharpness, size, standardized))
     listed = [{"name": name, "key": f"teacher-{name}"} for name in teachers]
     store.sweep("demo").write(
         "name: demo\n", {"sweep": "demo", "objectives": OBJECTIVES, "teachers": listed, "trials": members}

@@ -15,7 +15,7 @@ from analysis.figures import (
     teacher_colours,
 )
 from analysis.pareto import front_of
-from analysis.runs import journals_of, runs_of
+from analysis.runs import METRICS, journals_of, runs_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,6 +43,15 @@ def test_a_front_names_every_arm_and_gives_equal_bytes_for_equal_values(front):
 def test_a_front_of_other_objectives_is_drawn_over_its_first_two(store, objectives):
     front = front_of(runs_of(store, "demo"), objectives)
     assert "test accuracy" in words(svg_of(draw_front(front), "front"))
+
+
+def test_every_figure_has_a_name_on_its_axis(store):
+    runs = runs_of(store, "demo")
+    for name in (name for name in METRICS if name.startswith("validation/") and not name.endswith("_standardized")):
+        found = words(svg_of(draw_front(front_of(runs, {name: "min"})), "front"))
+        titles = " ".join(word for word in found if word and word.startswith("test "))
+        assert "_" not in titles
+        assert ("after temperature scaling" in titles) == name.endswith("_scaled")
 
 
 def test_a_name_is_never_read_as_markup_or_as_mathematics(store):

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from analysis.pareto import dominates, front_of, nondominated, scaled, staircase
 from analysis.runs import runs_of
+from kd_core.outcomes import figure_names
 
 mathematics = settings(deadline=None, derandomize=True)
 point_sets = st.integers(1, 3).flatmap(
@@ -129,6 +130,17 @@ def test_scaling_changes_what_temperature_changes_and_no_more():
         "num_parameters",
     ]
     assert scaled(scaled(objectives)) == scaled(objectives)
+
+
+def test_every_figure_but_accuracy_has_a_scaled_twin_and_a_bound_or_a_worst_value(store):
+    names = figure_names("validation")
+    raw = [name for name in names if not name.endswith("_scaled")]
+    assert list(scaled(dict.fromkeys(raw, "min"))) == [raw[0], *(name for name in names if name.endswith("_scaled"))]
+    runs = runs_of(store, "demo")
+    for name in names[1:]:
+        front = front_of(runs, {"validation/accuracy": "max", name: "min"})
+        assert np.isfinite(front.hypervolume)
+        assert front.reference[name] >= front.points[name].max()
 
 
 @pytest.mark.parametrize(

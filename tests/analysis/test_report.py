@@ -79,7 +79,20 @@ def test_the_page_shows_counts_front_teachers_failures_and_protocol(report):
         assert title in words
     assert "FloatingPointError: the loss is nan at epoch 2" in words
     for row in front_rows(report.front):
-        assert {row["arm"], f"{row['ece']:.4f}", f"{row['ece_scaled']:.4f}"} <= set(words)
+        figures = (row[name] for name in ("ece", "ece_scaled", "ece_debiased", "aurc"))
+        assert {row["arm"], *(f"{figure:.4f}" for figure in figures)} <= set(words)
+    assert not any("z/σ" in word for word in words)
+
+
+def test_a_student_without_a_logit_scale_has_three_reliability_diagrams(make_sweep):
+    arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
+    written = write_report(make_sweep(arms=arms, seeds=(0,)), "demo")
+    text = written.path.read_text(encoding="utf-8")
+    standardized = written.front.members["test/ece_standardized"].dropna()
+    assert len(standardized) == 1
+    assert len(re.findall(r">z/σ</text>", text)) == 1
+    assert f"{standardized.iloc[0]:.4f}" in page_of(written).words
+    assert "nothing fitted" in text
 
 
 def test_a_name_is_shown_as_it_is_and_never_run(make_sweep):

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.pareto import front_of
+from analysis.report import write_report
 from analysis.runs import METRICS, journals_of, runs_of, runs_of_experiment, teachers_of, temperature_name
-from kd_core.records import Store
+from analysis.tables import front_rows
+from kd_core.records import Store, read_json, write_json
 
 
 def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
@@ -15,9 +18,31 @@ def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
     assert (row["method"], row["teacher"], row["temperature"], row["alpha"]) == ("kd_mixup", "resnet", "sigma", 0.2)
     assert (row["student"], row["seed"], row["num_parameters"]) == ("tiny", 1, 1234)
     verdict = store.trial(row["trial"]).verdict()
-    assert row[METRICS].to_dict() == verdict["metrics"]
+    assert row[METRICS].dropna().to_dict() == verdict["metrics"]
     assert row["scaling_temperature"] == verdict["temperature"]
-    assert list(verdict["metrics"]) == METRICS
+    assert list(verdict["metrics"]) == [name for name in METRICS if not name.endswith("_standardized")]
+
+
+def test_a_student_without_a_logit_scale_has_every_figure_in_three_readings(make_sweep):
+    arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
+    store = make_sweep(arms=arms, seeds=(0,))
+    runs = runs_of(store, "demo").set_index("arm")
+    verdict = store.trial(runs.loc["kd resnet T=sigma", "trial"]).verdict()
+    assert runs.loc["kd resnet T=sigma", METRICS].to_dict() == verdict["metrics"]
+    assert runs.loc["classic", [name for name in METRICS if name.endswith("_standardized")]].isna().all()
+
+
+def test_a_record_of_before_a_figure_was_known_lacks_that_figure_only(make_sweep):
+    store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,))
+    path = store.trial("trial-0-0").path / "result.json"
+    verdict = read_json(path)
+    known = {name: value for name, value in verdict["metrics"].items() if "aurc" not in name and "mce" not in name}
+    write_json(path, verdict | {"metrics": known})
+    row = runs_of(store, "demo").iloc[0]
+    assert row[METRICS].dropna().to_dict() == known
+    (point,) = front_rows(front_of(runs_of(store, "demo")))
+    assert (point["aurc"], point["ece"]) == (None, known["test/ece"])
+    assert "trial-0-0" in write_report(store, "demo").path.read_text(encoding="utf-8")
 
 
 def test_an_unfinished_trial_keeps_its_status_and_error_and_has_no_figures(store):

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from analysis.pareto import front_of, scaled
 from analysis.runs import runs_of, teachers_of
-from analysis.tables import RUNS_TABLE, TEACHER_TABLE, check_rows, front_csv, front_json, front_rows, table_of
+from analysis.tables import (
+    RUNS_TABLE,
+    TEACHER_TABLE,
+    check_rows,
+    front_csv,
+    front_json,
+    front_rows,
+    front_table,
+    table_of,
+)
 from kd_core.calibration import expected_calibration_error
 
 
@@ -27,6 +36,20 @@ def test_front_rows_report_test_and_name_what_selected_them(front, store):
         assert row["trial"] in row["trials"]
         assert store.trial(row["trial"]).status == "finished"
         assert row["label"].startswith(row["arm"])
+
+
+def test_front_rows_hold_the_third_reading_of_those_that_have_it(front, make_sweep):
+    arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
+    everyone = front_of(runs_of(make_sweep(arms=arms), "demo"), {"num_parameters": "min"})
+    assert set(front_table(everyone).headers) - set(front_table(front).headers) == {"ECE z/σ"}
+    by_arm = {row["arm"]: row for row in front_rows(everyone)}
+    for point in everyone.members.to_dict("records"):
+        row = by_arm[point["arm"]]
+        assert (row["ece_debiased"], row["aurc"]) == (point["test/ece_debiased"], point["test/aurc"])
+        assert row["classwise_ece"] == point["test/classwise_ece"]
+    assert "ece_standardized" not in by_arm["classic"]
+    with pytest.raises(AssertionError, match="_standardized"):
+        check_rows([by_arm["kd resnet T=sigma"] | {"ece_standardized": 1.5}])
 
 
 def test_front_json_is_strict_and_holds_both_fronts(front, store):

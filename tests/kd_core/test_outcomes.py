@@ -1,13 +1,25 @@
-from dataclasses import fields
+from dataclasses import fields, replace
+from io import BytesIO
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from kd_core.calibration import expected_calibration_error, fit_temperature
+from kd_core.calibration import (
+    area_under_risk_coverage,
+    classwise_ece,
+    equal_mass_calibration_error,
+    expected_calibration_error,
+    fit_temperature,
+    maximum_calibration_error,
+)
 from kd_core.outcomes import (
+    FIGURES,
     RAW,
     SCALED,
+    STANDARDIZED,
     Outcomes,
     Reading,
     figure_names,
@@ -16,6 +28,7 @@ from kd_core.outcomes import (
     outcomes_of,
     outcomes_to_bytes,
     read_logits,
+    standardize,
     summary_of,
     validation_and_test_outcomes,
 )
@@ -50,9 +63,13 @@ def test_stored_outcomes_give_the_figures_of_the_logits(reading, temperature):
         "confidence": confidence.mean(),
         "gap": confidence.mean() - correct.mean(),
         "ece": expected_calibration_error(confidence, correct),
+        "ece_debiased": equal_mass_calibration_error(confidence, correct),
+        "mce": maximum_calibration_error(confidence, correct),
         "nll": -log_softmax(scaled, axis=1)[np.arange(200), labels].mean(),
         "brier": ((probabilities - np.eye(5)[labels]) ** 2).sum(axis=1).mean(),
+        "aurc": area_under_risk_coverage(confidence.astype(np.float32), correct),
     }
+    assert tuple(expected) == FIGURES == tuple(metrics_of(outcomes, reading))
     assert metrics_of(outcomes, reading) == pytest.approx(expected, abs=1e-6)
     np.testing.assert_allclose(
         outcomes.readings[reading].label_probability, probabilities[np.arange(200), labels], atol=1e-6
@@ -75,12 +92,54 @@ def test_the_scaled_reading_is_that_of_the_divided_logits():
         np.testing.assert_array_equal(getattr(outcomes.readings[SCALED], field.name), getattr(expected, field.name))
 
 
+def test_the_standardized_reading_is_that_of_logits_over_their_own_deviation():
+    logits, labels = random_split()
+    splits = validation_and_test_outcomes((logits, labels), (logits, labels), standardized=True)
+    assert list(splits["test"].readings) == [RAW, SCALED, STANDARDIZED]
+    assert list(outcomes_of(logits, labels, 1.0).readings) == [RAW, SCALED]
+    reading = splits["test"].readings[STANDARDIZED]
+    scaled = logits.astype(np.float64) / logits.astype(np.float64).std(axis=1, keepdims=True)
+    probabilities = softmax(scaled, axis=1)
+    np.testing.assert_allclose(reading.confidence, probabilities.max(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(reading.nll, -log_softmax(scaled, axis=1)[np.arange(200), labels], rtol=1e-4)
+    assert reading.classwise_ece == pytest.approx(classwise_ece(probabilities, labels), abs=1e-6)
+
+
+@given(scale=st.floats(0.01, 100), shift=st.floats(-50, 50), num_classes=st.integers(2, 30), seed=st.integers(0, 99))
+def test_a_standardized_reading_knows_neither_scale_nor_shift(scale, shift, num_classes, seed):
+    logits = np.random.default_rng(seed).normal(size=(6, num_classes))
+    ours = standardize(scale * logits + shift)
+    np.testing.assert_allclose(ours, standardize(logits), atol=1e-6)
+    np.testing.assert_allclose(ours.std(axis=1), 1, atol=1e-9)
+    assert (ours <= np.sqrt(num_classes - 1) + 1e-9).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e4])
+def test_a_constant_row_reads_as_not_knowing(value):
+    logits = np.full((1, 10), value, dtype=np.float32)
+    assert read_logits(standardize(logits), np.array([3])).confidence == pytest.approx(0.1)
+
+
+def test_classwise_ece_is_stored_only_when_asked_for():
+    logits, labels = random_split()
+    outcomes = outcomes_of(logits, labels, 2.0, classwise=True)
+    for reading, temperature in ((RAW, 1.0), (SCALED, 2.0)):
+        expected = classwise_ece(softmax(logits.astype(np.float64) / temperature, axis=1), labels)
+        assert outcomes.readings[reading].classwise_ece == pytest.approx(expected, abs=1e-6)
+    without = {"test": outcomes_of(logits, labels, 2.0)}
+    assert without["test"].readings[RAW].classwise_ece is None
+    assert [name for name in figure_names("test") if name not in summary_of(without)] == [
+        "test/classwise_ece",
+        "test/classwise_ece_scaled",
+    ]
+
+
 def test_reading_a_large_split_in_pieces_changes_nothing():
     logits, labels = random_split(num=5000)
     whole, tail = read_logits(logits, labels), read_logits(logits[4000:], labels[4000:])
-    for field in fields(Reading):
-        np.testing.assert_array_equal(getattr(whole, field.name)[4000:], getattr(tail, field.name))
-        assert getattr(whole, field.name).shape == (5000,)
+    for name in ("confidence", "label_probability", "nll", "brier"):
+        np.testing.assert_array_equal(getattr(whole, name)[4000:], getattr(tail, name))
+        assert getattr(whole, name).shape == (5000,)
 
 
 def test_the_test_split_never_touches_the_temperature():
@@ -97,15 +156,22 @@ def test_a_summary_has_the_figures_it_names():
     splits = validation_and_test_outcomes(random_split(seed=0), random_split(seed=1))
     summary = summary_of(splits)
     assert list(summary) == figure_names("validation") + figure_names("test")
-    assert len(set(summary)) == 22
+    assert len(set(summary)) == 2 * (10 + 9)
     assert summary["test/ece"] == metrics_of(splits["test"], RAW)["ece"]
     assert summary["test/ece_scaled"] == metrics_of(splits["test"], SCALED)["ece"]
+    splits = validation_and_test_outcomes(random_split(seed=0), random_split(seed=1), standardized=True)
+    summary = summary_of(splits)
+    assert list(summary) == [name for split in splits for name in figure_names(split, standardized=True)]
+    assert len(set(summary)) == 2 * (10 + 9 + 9)
+    assert summary["test/aurc_standardized"] == metrics_of(splits["test"], STANDARDIZED)["aurc"]
+    assert summary["test/classwise_ece_standardized"] == splits["test"].readings[STANDARDIZED].classwise_ece
 
 
+@pytest.mark.parametrize("every", [True, False])
 @pytest.mark.parametrize("kept", [True, False])
-def test_outcomes_survive_their_file(kept):
+def test_outcomes_survive_their_file(kept, every):
     logits, labels = random_split()
-    outcomes = outcomes_of(logits, labels, temperature=1.7, keep_logits=kept)
+    outcomes = outcomes_of(logits, labels, temperature=1.7, keep_logits=kept, standardized=every, classwise=every)
     content = outcomes_to_bytes(outcomes)
     assert content == outcomes_to_bytes(outcomes)
     light, whole = outcomes_from_bytes(content), outcomes_from_bytes(content, with_logits=True)
@@ -117,3 +183,15 @@ def test_outcomes_survive_their_file(kept):
         np.testing.assert_array_equal(whole.logits, logits)
     else:
         assert whole.logits is None
+
+
+def test_a_file_of_before_or_after_these_figures_can_be_read():
+    outcomes = outcomes_of(*random_split(), temperature=1.7, classwise=True)
+    with np.load(BytesIO(outcomes_to_bytes(outcomes))) as arrays:
+        content = dict(arrays)
+    before, after = BytesIO(), BytesIO()
+    np.savez(before, **{name: value for name, value in content.items() if "classwise" not in name})
+    np.savez(after, **content, **{"raw/of_another_day": np.zeros(200)})
+    without = {name: replace(reading, classwise_ece=None) for name, reading in outcomes.readings.items()}
+    assert equal(outcomes_from_bytes(before.getvalue()), replace(outcomes, readings=without))
+    assert equal(outcomes_from_bytes(after.getvalue()), outcomes)
