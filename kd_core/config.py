@@ -60,6 +60,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Temperature = Annotated[float | Literal["sigma"], BeforeValidator(_temperature)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 
@@ -67,10 +68,13 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 class DataConfig(Config):
     """Where the images come from and how they are split."""
 
-    source: Literal["digits", "folder", "parquet"]
-    """digits (bundled with scikit-learn), folder (one folder of images a class) or parquet (the Hugging Face layout)"""
+    source: Literal["digits", "cifar10", "cifar100", "folder", "parquet"]
+    """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images a class) or
+    parquet (the Hugging Face layout)"""
     path: str | None = None
-    """the folder of a folder or parquet source"""
+    """the folder of a folder or parquet source, or where to keep a download; by default, that is the user's cache"""
+    streaming: bool = False
+    """whether images of a folder or parquet source are decoded when they are needed instead of kept in memory"""
     label_column: str | None = None
     """the parquet column with integer labels; by default the first integer column"""
     image_size: PositiveInt | None = None
@@ -83,23 +87,34 @@ class DataConfig(Config):
     """the share held out as test where the source has no test part of its own"""
 
     @model_validator(mode="after")
-    def _has_a_path(self) -> Self:
-        if (self.source == "digits") != (self.path is None):
-            raise ValueError(
-                "the digits source is bundled and takes no path"
-                if self.path
-                else f"the {self.source} source needs data.path, the folder that holds the images"
-            )
+    def _suits_the_source(self) -> Self:
+        files = self.source in ("folder", "parquet")
+        if self.source == "digits" and self.path is not None:
+            raise ValueError("the digits source is bundled and takes no path")
+        if files and self.path is None:
+            raise ValueError(f"the {self.source} source needs data.path, the folder that holds the images")
+        if self.streaming and not files:
+            raise ValueError(f"the {self.source} source fits in memory; remove streaming")
         return self
 
 
 class ViewConfig(Config):
     """The random view of an image before mixing, drawn by the vicinal stream."""
 
+    crop: Literal["padded", "resized"] = "padded"
+    """padded (the image moved by up to `padding`) or resized (a random part of it, Szegedy 2015)"""
     padding: Annotated[int, Field(ge=0)] = 4
-    """pixels of zeros around the image from which a crop of the image's own size is taken"""
+    """pixels of zeros around the image from which a padded crop of the image's own size is taken"""
+    scale: tuple[PositiveFraction, PositiveFraction] = (0.08, 1.0)
+    """the smallest and the largest share of the image's area that a resized crop takes"""
     flip: bool = True
     """whether half of the images are mirrored left to right"""
+
+    @model_validator(mode="after")
+    def _scale_is_a_range(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must go from the smaller share to the larger, not {list(self.scale)}")
+        return self
 
 
 class MixupConfig(Config):
@@ -177,6 +192,11 @@ class TrainConfig(Config):
     """whether the student goes through torch.compile on a GPU"""
     deterministic: bool = False
     """whether a GPU keeps to deterministic algorithms; a CPU always does"""
+
+    @property
+    def num_epochs(self) -> int:
+        """All epochs of a trial, those of the head included."""
+        return self.head_epochs + self.epochs
 
     @model_validator(mode="after")
     def _details_belong_to_the_schedule(self) -> Self:
@@ -380,6 +400,8 @@ def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None 
     content = config.model_dump(mode="json", exclude={"data", "teacher", "student"})
     content |= {"data": fingerprint, "student": network_identity(config.student)}
     content |= {"stream_version": STREAM_VERSION, "loss_version": LOSS_VERSION}
+    if config.view.crop == "resized" and config.data.streaming and config.data.image_size is not None:
+        content["crop_of"] = "original"  # in memory, what is cropped has already been resized to image_size
     if config.teacher is not None:
         if teacher_sha256 is None:
             raise ValueError(f"the key of a {config.method} trial needs the hash of its teacher's weights")

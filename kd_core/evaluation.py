@@ -6,23 +6,33 @@ import torch
 from kd_core.data import Dataset, Split
 from kd_core.models import Network
 from kd_core.outcomes import Outcomes, validation_and_test_outcomes
+from kd_core.streaming import StreamedSplit
 
 EVALUATION_BATCH = 500
 
 
 @torch.inference_mode()
-def predict(network: Network, split: Split, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
-    """Logits float32 [N, K] of a network in evaluation mode, on the device where it lives."""
+def predict(
+    network: Network, split: Split | StreamedSplit, batch_size: int = EVALUATION_BATCH, num_workers: int = 0
+) -> np.ndarray:
+    """Logits float32 [N, K] of a network in evaluation mode, on the device where it lives.
+
+    num_workers processes decode a streamed split, one batch of images at a time in memory for each and two ahead.
+    """
     device = next(network.parameters()).device
     network.eval()
     logits = []
-    for start in range(0, len(split), batch_size):
-        images = torch.tensor(split.images[start : start + batch_size], device=device)
-        logits.append(network(images.permute(0, 3, 1, 2).float() / 255).float().cpu().numpy())
+    for images in split.batches(batch_size, num_workers):
+        pixels = images.to(device).permute(0, 3, 1, 2).float() / 255
+        logits.append(network(pixels).float().cpu().numpy())
     return np.concatenate(logits)
 
 
-def evaluate(network: Network, dataset: Dataset) -> dict[str, Outcomes]:
-    """Outcomes on validation and test, with the temperature fitted on validation."""
-    validation, test = ((predict(network, split), split.labels) for split in (dataset.validation, dataset.test))
-    return validation_and_test_outcomes(validation, test)
+def evaluate(
+    network: Network, dataset: Dataset, standardized: bool = False, num_workers: int = 0
+) -> dict[str, Outcomes]:
+    """Outcomes on validation and test, with the temperature fitted on validation; standardized adds that reading."""
+    validation, test = (
+        (predict(network, split, num_workers=num_workers), split.labels) for split in (dataset.validation, dataset.test)
+    )
+    return validation_and_test_outcomes(validation, test, standardized)

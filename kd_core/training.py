@@ -1,7 +1,6 @@
 """Training one student: a generator that yields after every epoch and resumes exactly from any of them."""
 
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from kd_core.models import Network, build_student
 from kd_core.outcomes import RAW, metrics_of, outcomes_of
 from kd_core.schedule import learning_rate_schedule
 from kd_core.signal import TeacherSignal
-from kd_core.vicinal import VicinalBatch, VicinalStream, batch_slots, render
+from kd_core.streaming import StreamedSplit
+from kd_core.vicinal import VicinalBatch, VicinalStream, batch_slots
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,13 @@ def train(
     *,
     device: torch.device | str = "cpu",
     checkpoint: dict[str, Any] | None = None,
+    num_workers: int = 0,
 ) -> Iterator[EpochResult]:
     """Train the student of a config and yield after each epoch; stopping is ceasing to iterate.
 
     signal is needed exactly by the methods that distil. checkpoint is what an earlier `EpochResult.checkpoint()` gave:
     training goes on behind that epoch and ends, on a CPU, with the same weights bit for bit. Epochs are counted from 1,
-    the head epochs first. Raises NonFiniteLossError.
+    the head epochs first. num_workers processes decode a streamed set, and change no number. Raises NonFiniteLossError.
     """
     if (signal is None) != (config.teacher is None):
         raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
@@ -70,26 +71,25 @@ def train(
         finished_epochs = checkpoint["epoch"]
     step_of = Step(config, network, optimizer, signal, device)
 
-    images, labels = _on_device(dataset.train, device)
-    steps = batch_slots(len(labels), recipe.batch_size)
+    source, num_samples = dataset.train.views(config.view, device, num_workers), len(dataset.train)
+    steps = batch_slots(num_samples, recipe.batch_size)
     learning_rate = learning_rate_schedule(recipe, len(steps))
-    for epoch in range(finished_epochs + 1, recipe.head_epochs + recipe.epochs + 1):
+    for epoch in range(finished_epochs + 1, recipe.num_epochs + 1):
         started = time.perf_counter()
         torch.manual_seed(_epoch_seed(config.seed, epoch))
         head_only, stream_epoch = epoch <= recipe.head_epochs, epoch - recipe.head_epochs
         network.train_only_head() if head_only else network.train_whole()
-        drawn = _stream(config, len(labels), head_only).epoch(epoch if head_only else stream_epoch).to(device)
+        drawn = _stream(config, num_samples, head_only).epoch(epoch if head_only else stream_epoch)
         losses, rate = torch.zeros(len(steps), device=device), recipe.learning_rate
-        for step, slots in enumerate(steps):
-            batch = render(images, labels, drawn, slots, config.view.padding)
+        for step, batch in enumerate(source.batches(drawn, steps)):
             rate = recipe.learning_rate if head_only else learning_rate((stream_epoch - 1) * len(steps) + step)
-            losses[step] = step_of(batch, None if head_only else stream_epoch, slots, rate)
+            losses[step] = step_of(batch, None if head_only else stream_epoch, steps[step], rate)
         figures = {
             "train/loss": _finite_mean(losses.cpu().numpy(), config, epoch),
             "train/learning_rate": rate,
-            "train/images_per_s": len(labels) / (time.perf_counter() - started),
+            "train/images_per_s": num_samples / (time.perf_counter() - started),
         }
-        figures |= _validated(network, dataset.validation, config, epoch)
+        figures |= _validated(network, dataset.validation, config, epoch, num_workers)
         figures["epoch_s"] = time.perf_counter() - started
         yield EpochResult(epoch, figures, network, optimizer)
 
@@ -166,13 +166,6 @@ def _epoch_seed(seed: int, epoch: int) -> int:
     return int(np.random.Philox(key=[seed, epoch]).random_raw()) >> 1
 
 
-def _on_device(split: Split, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels as tensors; on a CPU they share the arrays' memory, which is only ever read."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
-
-
 def _finite_mean(losses: np.ndarray, config: TrialConfig, epoch: int) -> float:
     broken = np.flatnonzero(~np.isfinite(losses))
     if broken.size:
@@ -181,8 +174,10 @@ def _finite_mean(losses: np.ndarray, config: TrialConfig, epoch: int) -> float:
     return float(losses.mean()) if losses.size else 0.0
 
 
-def _validated(network: Network, validation: Split, config: TrialConfig, epoch: int) -> dict[str, float]:
-    logits = predict(network, validation)
+def _validated(
+    network: Network, validation: Split | StreamedSplit, config: TrialConfig, epoch: int, num_workers: int
+) -> dict[str, float]:
+    logits = predict(network, validation, num_workers=num_workers)
     if not np.isfinite(logits).all():
         problem = "the logits on validation are not finite; lower the learning rate or clip gradients"
         raise NonFiniteLossError(f"{_name(config)}: epoch {epoch}, last step: {problem}")

@@ -28,6 +28,7 @@ def run_trial(
     *,
     signal: TeacherSignal | None = None,
     device: torch.device | str = "cpu",
+    num_workers: int = 0,
 ) -> Iterator[EpochResult]:
     """Bring one record up to date and yield every epoch trained on the way; a finished record yields nothing.
 
@@ -41,30 +42,32 @@ def run_trial(
         with record.heartbeat():
             checkpoint = _load_checkpoint(record)
             network, saved = None, time.monotonic()
-            for result in train(config, dataset, signal, device=device, checkpoint=checkpoint):
+            epochs = train(config, dataset, signal, device=device, checkpoint=checkpoint, num_workers=num_workers)
+            for result in epochs:
                 record.append({"epoch": result.epoch, "time": time.time(), **result.figures})
                 if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
                     _save_checkpoint(record, result.checkpoint())
                     saved = time.monotonic()
                 network = result.network
                 yield result
-            _finish(network or _restored(config, dataset, checkpoint, device), config, dataset, record)
+            network = network or _restored(config, dataset, checkpoint, device)
+            _finish(network, config, dataset, record, num_workers)
     except Exception as error:
         record.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         raise
 
 
-def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Record) -> None:
+def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Record, num_workers: int) -> None:
     """Read the test split, once, and write weights, outcomes and verdict in that order."""
     started = time.perf_counter()
-    splits = evaluate(network, dataset, standardized=not config.has_logit_scale)
+    splits = evaluate(network, dataset, not config.has_logit_scale, num_workers)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_bytes(record.weights, safetensors_bytes(tensors))
     evaluation_s = time.perf_counter() - started
     verdict = {
         "metrics": summary_of(splits),
         "temperature": splits["test"].temperature,
-        "epochs": config.train.head_epochs + config.train.epochs,
+        "epochs": config.train.num_epochs,
         "num_parameters": num_parameters(network),
         "weights_sha256": file_sha256(record.weights),
         "wall_s": evaluation_s + sum(row["epoch_s"] for row in record.journal()),

@@ -4,7 +4,11 @@ Nothing here depends on a device, a batch size, a worker or what was drawn befor
 can be computed once and shared by every student that trains on it.
 """
 
-from dataclasses import dataclass
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,20 +19,30 @@ from kd_core.config import MixupConfig, ViewConfig
 
 @dataclass(frozen=True)
 class VicinalEpoch:
-    """One epoch of the stream, by slot: order int64 [N], mixup_lambda float32 [N], crop int64 [N, 2], flip bool [N].
+    """One epoch of the stream, by slot: order int64 [N], mixup_lambda float32 [N], flip bool [N] and its two crops.
 
-    Slot n holds image order[n], cropped at row and column crop[n] of the padded image, and is mixed with slot n XOR 1:
-    x̃ = λ·view + (1 − λ)·partner's view. The last slot of an odd number is its own partner.
+    Slot n holds image order[n] and is mixed with slot n XOR 1: x̃ = λ·view + (1 − λ)·partner's view. The last slot of an
+    odd number is its own partner. A padded crop starts at row and column crop[n], int64 [N, 2], of the padded image. A
+    resized one takes box[n], float64 [N, 4]: its height and width in units of √(H·W), and the shares of the room left
+    above it and to its left.
     """
 
     order: torch.Tensor
     mixup_lambda: torch.Tensor
     crop: torch.Tensor
+    box: torch.Tensor
     flip: torch.Tensor
 
     def to(self, device: torch.device | str) -> "VicinalEpoch":
         """The same epoch on another device."""
-        return VicinalEpoch(*(part.to(device) for part in (self.order, self.mixup_lambda, self.crop, self.flip)))
+        return self._each(lambda part: part.to(device))
+
+    def at(self, slots: slice) -> "VicinalEpoch":
+        """Only these slots."""
+        return self._each(lambda part: part[slots])
+
+    def _each(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "VicinalEpoch":
+        return VicinalEpoch(*(function(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,7 @@ class VicinalStream:
             order=torch.from_numpy(np.argsort(self._raw(epoch, _ORDER), kind="stable")),
             mixup_lambda=torch.from_numpy(self._mixup_lambda(epoch).astype(np.float32)),
             crop=torch.from_numpy(np.stack([rows, columns], axis=1).astype(np.int64)),
+            box=torch.from_numpy(self._box(epoch)),
             flip=torch.from_numpy((self._uniform(epoch, _FLIP) < 0.5) & np.full(count, self.view.flip)),
         )
 
@@ -73,6 +88,14 @@ class VicinalStream:
         values[unmixed] = 1.0
         return values
 
+    def _box(self, epoch: int) -> np.ndarray:
+        """Area uniform in view.scale, aspect ratio log-uniform from 3/4 to 4/3, place uniform (Szegedy 2015)."""
+        smallest, largest = self.view.scale
+        area = smallest + (largest - smallest) * self._uniform(epoch, _AREA)
+        aspect = np.exp((2 * self._uniform(epoch, _ASPECT) - 1) * np.log(4 / 3))
+        places = (self._uniform(epoch, draw) for draw in (_ROW, _COLUMN))
+        return np.stack([np.sqrt(area / aspect), np.sqrt(area * aspect), *places], axis=1)
+
     def _raw(self, epoch: int, draw: int) -> np.ndarray:
         """uint64 [N] from the counter-based generator of Salmon 2011, whose raw output numpy never changes."""
         return np.random.Philox(key=[self.seed, epoch], counter=[0, 0, 0, draw]).random_raw(self.num_samples)
@@ -82,7 +105,7 @@ class VicinalStream:
         return ((self._raw(epoch, draw) >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
-_ORDER, _LAMBDA, _FRACTION, _ROW, _COLUMN, _FLIP = range(6)
+_ORDER, _LAMBDA, _FRACTION, _ROW, _COLUMN, _FLIP, _AREA, _ASPECT = range(8)
 
 
 def batch_slots(num_samples: int, batch_size: int) -> list[slice]:
@@ -92,26 +115,59 @@ def batch_slots(num_samples: int, batch_size: int) -> list[slice]:
     return [each for each in slots if each.stop - each.start > 1]
 
 
-def render(images: torch.Tensor, labels: torch.Tensor, epoch: VicinalEpoch, slots: slice, padding: int) -> VicinalBatch:
-    """The mixed batch of some slots, by indexing images uint8 [N, H, W, 3] and labels [N] on their own device.
+class ViewSource(Protocol):
+    """A training split as a network sees it: the same batches for the same epoch, wherever the images are."""
 
-    slots must start at an even slot. Cropping pads with zeros (black), flipping follows it, mixing is in pixel space.
+    def batches(self, epoch: VicinalEpoch, steps: Sequence[slice]) -> Iterator[VicinalBatch]:
+        """One mixed batch a step, on the device of the training; each step starts at an even slot."""
+        ...
+
+
+class ViewsInMemory:
+    """Views of images uint8 [N, H, W, 3] that live on the device, made by indexing."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, view: ViewConfig, device: torch.device | str) -> None:
+        self.view, self.labels = view, torch.tensor(labels, device=device)
+        with warnings.catch_warnings():  # on a CPU the tensor shares the array's memory, which is only ever read
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            self.images = torch.from_numpy(images).to(device)
+
+    def batches(self, epoch: VicinalEpoch, steps: Sequence[slice]) -> Iterator[VicinalBatch]:
+        """One mixed batch a step."""
+        epoch = epoch.to(self.images.device)
+        for slots in steps:
+            yield render(self.images, self.labels, epoch, slots, self.view)
+
+
+def render(
+    images: torch.Tensor, labels: torch.Tensor, epoch: VicinalEpoch, slots: slice, view: ViewConfig
+) -> VicinalBatch:
+    """The mixed batch of some slots, by indexing images uint8 [N, H, W, 3] and labels [N] on their own device."""
+    drawn = epoch.at(slots)
+    views = views_of(images[drawn.order], drawn, view, (images.shape[1], images.shape[2]))
+    return mix(views, labels[drawn.order], drawn.mixup_lambda)
+
+
+def mix(views: torch.Tensor, labels: torch.Tensor, mixup_lambda: torch.Tensor) -> VicinalBatch:
+    """Mix views uint8 [B, H, W, 3] with their partners' in pixel space; the first must be of an even slot."""
+    partner = (torch.arange(len(labels), device=labels.device) ^ 1).clamp(max=len(labels) - 1)
+    weight, images = mixup_lambda[:, None, None, None], views.float() / 255
+    images = weight * images + (1 - weight) * images[partner]
+    return VicinalBatch(images.permute(0, 3, 1, 2).contiguous(), labels, labels[partner], mixup_lambda)
+
+
+def views_of(images: torch.Tensor, drawn: VicinalEpoch, view: ViewConfig, size: tuple[int, int]) -> torch.Tensor:
+    """Views uint8 [B, *size, 3] of images uint8 [B, H, W, 3], as drawn for their B slots; flipped after the crop.
+
+    Each view is a function of its own image and draws alone, to the bit, in any batch.
     """
-    order, mixup_lambda = epoch.order[slots], epoch.mixup_lambda[slots]
-    partner = _partners(len(order), order.device)
-    views = _views(images[order], epoch.crop[slots] - padding, epoch.flip[slots])
-    weight = mixup_lambda[:, None, None, None]
-    views = weight * views + (1 - weight) * views[partner]
-    own = labels[order]
-    return VicinalBatch(views.permute(0, 3, 1, 2).contiguous(), own, own[partner], mixup_lambda)
+    if view.crop == "padded":
+        return _padded_crops(images, drawn.crop - view.padding, drawn.flip)
+    return _resized_crops(images, crop_boxes(drawn.box, images.shape[1], images.shape[2]), drawn.flip, size)
 
 
-def _partners(count: int, device: torch.device) -> torch.Tensor:
-    return (torch.arange(count, device=device) ^ 1).clamp(max=count - 1)
-
-
-def _views(images: torch.Tensor, shift: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
-    """float32 [B, H, W, 3] in [0, 1]: each image moved by its shift [B, 2], zeros beyond its edges, then flipped."""
+def _padded_crops(images: torch.Tensor, shift: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+    """uint8 [B, H, W, 3]: each image moved by its shift [B, 2], zeros (black) beyond its edges, then flipped."""
     count, height, width, _ = images.shape
     device = images.device
     rows = torch.arange(height, device=device) + shift[:, :1]
@@ -120,4 +176,49 @@ def _views(images: torch.Tensor, shift: torch.Tensor, flip: torch.Tensor) -> tor
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
     views = images[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return (views * inside[..., None]).float() / 255
+    return views * inside[..., None]
+
+
+def crop_boxes(box: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Top, left, height and width in pixels, int64 [B, 4], of drawn boxes [B, 4] on an image of height × width.
+
+    A side longer than the image is cut to it, where torchvision would draw anew; the area is smaller then.
+    """
+    image = torch.tensor([height, width], device=box.device)
+    sides = (box[:, :2] * math.sqrt(height * width)).round().long().clamp(min=1).minimum(image)
+    return torch.cat([(box[:, 2:] * (image - sides + 1)).floor().long(), sides], dim=1)
+
+
+def _resized_crops(
+    images: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor, size: tuple[int, int]
+) -> torch.Tensor:
+    """uint8 [B, *size, 3]: each image's box [B, 4] resized by a triangle filter, as Pillow's bilinear, then flipped."""
+    if len(images) == 1:  # a large image is cut first, since nothing outside its box has any weight
+        top, left, height, width = boxes[0].tolist()
+        images = images[:, top : top + height, left : left + width]
+        boxes = torch.tensor([[0, 0, height, width]], device=boxes.device)
+    top, left, box_height, box_width = boxes.unbind(1)
+    rows = _filter(top, box_height, images.shape[1], size[0])
+    columns = _filter(left, box_width, images.shape[2], size[1])
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    views = _weighted(rows[:, None], images.permute(0, 3, 1, 2).float())
+    views = _weighted(views, columns.mT[:, None])
+    return views.to(torch.uint8).permute(0, 2, 3, 1)
+
+
+_UNIT = 2.0**15  # filters are whole multiples of 1/_UNIT, so sums of bytes by them are exact in float32, in any order
+
+
+def _filter(start: torch.Tensor, length: torch.Tensor, num_pixels: int, size: int) -> torch.Tensor:
+    """[B, size, num_pixels], in units: how much each pixel of a line gives to each of the box resized to size."""
+    pixels = torch.arange(num_pixels, device=start.device) - start[:, None, None]
+    ratio = (length / size)[:, None, None]
+    centres = (torch.arange(size, device=start.device)[:, None] + 0.5) * ratio
+    triangle = (1 - (pixels + 0.5 - centres).abs() / ratio.clamp(min=1)).clamp(min=0)
+    parts = (triangle * ((pixels >= 0) & (pixels < length[:, None, None])) * _UNIT).round()
+    return (parts * _UNIT / parts.sum(2, keepdim=True)).round()
+
+
+def _weighted(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The product of pixels and a filter, rounded to whole pixel values."""
+    return (first @ second / _UNIT).round().clamp(max=255)

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from kd_core.config import TrainConfig
 from kd_core.data import DataError, fingerprint_of, summarize
 from kd_core.records import Store
 from sweeps.spec import SpecError, read_spec
@@ -116,13 +117,13 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     for each in planned.teachers:
         network = each.finetuning
         table.add_row(
-            each.name, network.student.model, each.record.status, str(each.num_trials), str(network.train.epochs)
+            each.name, network.student.model, each.record.status, str(each.num_trials), str(network.train.num_epochs)
         )
     if planned.teachers:
         console.print(table)
     table = _table("trial", "status", "epochs")
     for each in planned.trials:
-        table.add_row(each.trial.label, each.status, str(each.trial.config.train.epochs))
+        table.add_row(each.trial.label, each.status, str(each.trial.config.train.num_epochs))
     console.print(table)
     total = cost.student_flops + cost.teacher_flops + cost.finetuning_flops
     console.print(
@@ -143,14 +144,14 @@ def status(name: str, storage: str, as_json: bool) -> None:
     rows = []
     for trial in _sweep(store, name).members()["trials"]:
         record = store.trial(trial["key"])
-        journal, failure = record.journal(), record.failure()
+        journal, failure, config = record.journal(), record.failure(), record.config()
         rows.append(
             {
                 "trial": trial["key"],
                 "label": trial["label"],
                 "status": record.status,
                 "epoch": journal[-1]["epoch"] if journal else 0,
-                "epochs": ((record.config() or {}).get("train") or {}).get("epochs"),
+                "epochs": TrainConfig.model_validate(config["train"]).num_epochs if config else None,
                 "error": failure["error"] if failure else None,
             }
         )

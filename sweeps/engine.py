@@ -73,10 +73,11 @@ def finetune_teachers(plan: Plan, dataset: Dataset, progress: SweepProgress) -> 
     if not missing:
         return
     progress.note(f"fine-tuning {', '.join(teacher.name for teacher in missing)}")
-    shared, gpu = ray.put(dataset), plan.spec.resources.gpu
-    cpu = max(plan.spec.resources.cpu, ray.cluster_resources()["CPU"] // len(missing))  # nothing else is running yet
-    task = finetune_teacher.options(num_cpus=cpu, num_gpus=gpu, max_retries=_RETRIES)
-    running = {task.remote(each.finetuning, shared, each.record, {"cpu": cpu, "gpu": gpu}): each for each in missing}
+    shared, resources = ray.put(dataset), plan.spec.resources
+    cpu = max(resources.cpu, ray.cluster_resources()["CPU"] // len(missing))  # nothing else is running yet
+    task = finetune_teacher.options(num_cpus=cpu, num_gpus=resources.gpu, max_retries=_RETRIES)
+    taken = resources.model_dump() | {"cpu": cpu}
+    running = {task.remote(each.finetuning, shared, each.record, taken): each for each in missing}
     while running:
         done, _ = ray.wait(list(running), timeout=_POLL_S)
         for teacher in running.values():
@@ -90,7 +91,9 @@ def finetune_teachers(plan: Plan, dataset: Dataset, progress: SweepProgress) -> 
 def _show_epoch(teacher: TeacherPlan, progress: SweepProgress) -> None:
     journal = teacher.record.journal()
     if journal:
-        progress.epoch(f"teacher {teacher.name}", journal[-1]["epoch"], teacher.finetuning.train.epochs, journal[-1])
+        progress.epoch(
+            f"teacher {teacher.name}", journal[-1]["epoch"], teacher.finetuning.train.num_epochs, journal[-1]
+        )
 
 
 def _settle(reference: Any, record: Record) -> None:
@@ -123,7 +126,7 @@ def run_trials(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgre
     trainable = tune.with_parameters(TrialTrainable, dataset=dataset, storage=str(store.root), resources=resources)
     scratch = store.root / f".tune-{uuid.uuid4().hex}"
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
+        tune.with_resources(trainable, {"cpu": resources["cpu"], "gpu": resources["gpu"]}),
         param_space={"trial": tune.grid_search([_trial_config(key, each, plan) for key, each in pending.items()])},
         tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
         run_config=tune.RunConfig(
@@ -165,7 +168,7 @@ class _Watch(tune.Callback):
         """An epoch has ended."""
         planned = self._planned(trial).trial
         if "epoch" in result:
-            self.progress.epoch(planned.label, result["epoch"], planned.config.train.epochs, result)
+            self.progress.epoch(planned.label, result["epoch"], planned.config.train.num_epochs, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has ended by itself, finished or failed."""

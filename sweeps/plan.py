@@ -117,11 +117,10 @@ def cost_of(plan: Plan, data: DataSummary) -> Cost:
         if each.status in ("finished", "stopped"):
             continue
         config = each.trial.config
-        images = config.train.epochs * data.num_train
-        student += flops(config.student) * (1 + BACKWARD) * images
+        student += flops(config.student) * (1 + BACKWARD) * config.train.num_epochs * data.num_train
         if config.teacher is not None:
-            teacher += flops(config.teacher) * images
+            teacher += flops(config.teacher) * config.train.epochs * data.num_train
             passes += config.train.epochs
     tuned = [each.finetuning for each in plan.teachers if each.record.verdict() is None]
-    finetuning = sum(flops(t.student) * (1 + BACKWARD) * t.train.epochs * data.num_train for t in tuned)
+    finetuning = sum(flops(t.student) * (1 + BACKWARD) * t.train.num_epochs * data.num_train for t in tuned)
     return Cost(student, teacher, finetuning, passes)

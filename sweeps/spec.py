@@ -53,6 +53,8 @@ class ResourcesConfig(Config):
     """CPU cores of a trial"""
     gpu: Annotated[float, Field(ge=0)] = 0
     """GPUs of a trial; a fraction lets several trials share one"""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """processes that decode the images of a trial on a streamed set; 0: the trial decodes them itself"""
 
 
 class SweepSpec(Config):

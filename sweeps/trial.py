@@ -32,7 +32,7 @@ class TrialTrainable(tune.Trainable):
         """Take the shared data set and start the first trial."""
         self.dataset, self.store = dataset, Store.at(storage)
         self.teachers: dict[str, Network] = {}
-        self.device = device_of(resources)
+        self.device, self.num_workers = device_of(resources), int(resources["workers"])
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -46,7 +46,9 @@ class TrialTrainable(tune.Trainable):
         signal = None
         if config.teacher is not None and teacher_key is not None:
             signal = LiveSignal(self._teacher(config.teacher, teacher_key))
-        yield from run_trial(config, self.dataset, self.record, signal=signal, device=self.device)
+        yield from run_trial(
+            config, self.dataset, self.record, signal=signal, device=self.device, num_workers=self.num_workers
+        )
 
     def _teacher(self, config: TeacherConfig, key: str) -> Network:
         """The teacher, kept from trial to trial as long as it is the same one."""
@@ -79,7 +81,8 @@ class TrialTrainable(tune.Trainable):
 def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, record: Record, resources: dict[str, float]) -> None:
     """Bring one teacher's record up to date; an error is in the record, and retrying would repeat it."""
     with suppress(Exception):
-        for _ in run_trial(finetuning, dataset, record, device=device_of(resources)):
+        workers = int(resources["workers"])
+        for _ in run_trial(finetuning, dataset, record, device=device_of(resources), num_workers=workers):
             pass
 
 

@@ -5,6 +5,7 @@ import torch
 from kd_core.config import StudentConfig
 from kd_core.evaluation import evaluate, predict
 from kd_core.models import Network, build_student
+from kd_core.outcomes import RAW, SCALED, STANDARDIZED
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +36,11 @@ def test_both_splits_are_read_at_the_temperature_of_validation(network, digits):
         np.testing.assert_array_equal(splits[name].label, split.labels)
         np.testing.assert_array_equal(splits[name].logits, predict(network, split))
         np.testing.assert_array_equal(splits[name].prediction, splits[name].logits.argmax(axis=1))
+
+
+def test_the_standardized_reading_is_there_when_asked_for(network, digits):
+    for outcomes in evaluate(network, digits).values():
+        assert list(outcomes.readings) == [RAW, SCALED]
+        assert all(reading.classwise_ece is not None for reading in outcomes.readings.values())
+    for outcomes in evaluate(network, digits, standardized=True).values():
+        assert list(outcomes.readings) == [RAW, SCALED, STANDARDIZED]

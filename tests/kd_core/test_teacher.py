@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from kd_core.config import DataConfig, TeacherConfig, TrainConfig, ViewConfig, file_sha256, finetuning_trial
+from kd_core.config import DataConfig, FinetuneConfig, TeacherConfig, ViewConfig, file_sha256, finetuning_trial
 from kd_core.evaluation import predict
 from kd_core.records import Record, Store
 from kd_core.teacher import TeacherError, load_teacher
 from kd_core.trial import run_trial
 
 TEACHER = TeacherConfig(
-    model="test_efficientnet", bottleneck=8, image_size=16, finetune=TrainConfig(epochs=1, batch_size=32), seed=3
+    model="test_efficientnet", bottleneck=8, image_size=16, finetune=FinetuneConfig(epochs=1, batch_size=32), seed=3
 )
 
 

@@ -3,10 +3,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.stats import beta, binomtest, chisquare, kstest
 
 from kd_core.config import MixupConfig, ViewConfig
-from kd_core.vicinal import VicinalEpoch, VicinalStream, batch_slots, render
+from kd_core.vicinal import VicinalEpoch, VicinalStream, batch_slots, crop_boxes, render, views_of
 
 BETA = MixupConfig(distribution="beta", concentration=0.4)
 OFF = MixupConfig(distribution="off")
@@ -23,7 +24,7 @@ def images_and_labels(num_samples: int, height: int = 6, width: int = 5) -> tupl
 
 
 def parts(epoch: VicinalEpoch) -> dict[str, torch.Tensor]:
-    return {name: getattr(epoch, name) for name in ("order", "mixup_lambda", "crop", "flip")}
+    return {name: getattr(epoch, name) for name in ("order", "mixup_lambda", "crop", "box", "flip")}
 
 
 def test_the_stream_is_pinned():
@@ -51,7 +52,7 @@ def test_an_epoch_does_not_depend_on_what_was_drawn_before():
 
 
 @pytest.mark.parametrize("other", [stream().epoch(2), stream(seed=1).epoch(1)], ids=["epoch", "seed"])
-@pytest.mark.parametrize("name", ["order", "mixup_lambda", "crop", "flip"])
+@pytest.mark.parametrize("name", ["order", "mixup_lambda", "crop", "box", "flip"])
 def test_another_epoch_or_seed_is_another_draw(other, name):
     assert not torch.equal(parts(other)[name], parts(stream().epoch(1))[name])
 
@@ -92,7 +93,7 @@ def test_exactly_the_asked_share_of_slots_is_mixed(num_samples, fraction):
 @pytest.mark.parametrize("mixup", [OFF, BETA, MixupConfig(fraction=0.5)], ids=["off", "beta", "half"])
 def test_mixup_does_not_change_the_view(mixup):
     plain, mixed = stream().epoch(3), stream(mixup=mixup).epoch(3)
-    for name in ("order", "crop", "flip"):
+    for name in ("order", "crop", "box", "flip"):
         assert torch.equal(parts(plain)[name], parts(mixed)[name])
     assert not torch.equal(plain.mixup_lambda, mixed.mixup_lambda)
 
@@ -108,9 +109,9 @@ def test_the_view_does_not_change_order_and_mixup():
 def test_every_batch_size_sees_the_same_slots(num_samples, batch_size):
     images, labels = images_and_labels(num_samples)
     epoch = stream(num_samples).epoch(1)
-    whole = render(images, labels, epoch, slice(0, num_samples), padding=4)
+    whole = render(images, labels, epoch, slice(0, num_samples), ViewConfig())
     starts = range(0, num_samples, batch_size)
-    pieces = [render(images, labels, epoch, slice(start, start + batch_size), padding=4) for start in starts]
+    pieces = [render(images, labels, epoch, slice(start, start + batch_size), ViewConfig()) for start in starts]
     for name in ("images", "labels", "partner_labels", "mixup_lambda"):
         assert torch.equal(torch.cat([getattr(piece, name) for piece in pieces]), getattr(whole, name))
 
@@ -127,7 +128,7 @@ def reference_view(image: np.ndarray, crop: tuple[int, int], flip: bool, padding
 def test_a_batch_mixes_each_view_and_label_with_those_of_slot_xor_one(num_samples, padding):
     images, labels = images_and_labels(num_samples)
     epoch = stream(num_samples, padding=padding).epoch(2)
-    batch = render(images, labels, epoch, slice(0, num_samples), padding)
+    batch = render(images, labels, epoch, slice(0, num_samples), ViewConfig(padding=padding))
     views = [
         reference_view(images[image].numpy(), tuple(crop), flip, padding)
         for image, crop, flip in zip(epoch.order, epoch.crop.tolist(), epoch.flip.tolist(), strict=True)
@@ -144,7 +145,7 @@ def test_a_batch_mixes_each_view_and_label_with_those_of_slot_xor_one(num_sample
 def test_lambda_one_leaves_the_view_exact():
     images, labels = images_and_labels(16)
     epoch = stream(16, mixup=OFF, padding=0, flip=False).epoch(1)
-    batch = render(images, labels, epoch, slice(0, 16), padding=0)
+    batch = render(images, labels, epoch, slice(0, 16), ViewConfig(padding=0))
     assert torch.equal(batch.images, images[epoch.order].permute(0, 3, 1, 2).float() / 255)
     assert torch.equal(batch.mixup_lambda, torch.ones(16))
 
@@ -155,3 +156,74 @@ def test_batches_cover_every_slot_but_a_lone_last_one(num_samples, half):
     covered = [slot for each in slots for slot in range(each.start, each.stop)]
     assert covered == list(range(num_samples - (num_samples % (2 * half) == 1)))
     assert all(each.start % 2 == 0 and each.stop - each.start >= 2 for each in slots)
+
+
+SCALES = st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(sorted).map(tuple)
+SIDES = st.integers(1, 600)
+
+
+@given(height=SIDES, width=SIDES, scale=SCALES, seed=st.integers(0, 2**32))
+def test_resized_crops_lie_inside_the_image(height, width, scale, seed):
+    drawn = stream(50, seed, crop="resized", scale=scale).epoch(1)
+    top, left, box_height, box_width = crop_boxes(drawn.box, height, width).unbind(1)
+    assert ((top >= 0) & (box_height >= 1) & (top + box_height <= height)).all()
+    assert ((left >= 0) & (box_width >= 1) & (left + box_width <= width)).all()
+
+
+@given(height=st.integers(150, 600), width=st.integers(150, 600), scale=SCALES, seed=st.integers(0, 2**32))
+def test_resized_crops_have_the_drawn_area_and_aspect_where_they_fit(height, width, scale, seed):
+    """A side is rounded to whole pixels, hence the slack; a box that would stick out is cut and has less area."""
+    drawn = stream(50, seed, crop="resized", scale=scale).epoch(1)
+    sides = crop_boxes(drawn.box, height, width)[:, 2:].double()
+    area, slack = sides.prod(1), sides.sum(1) / 2 + 1
+    assert (area <= scale[1] * height * width + slack).all()
+    whole = (sides < torch.tensor([height, width])).all(1)
+    assert (area >= scale[0] * height * width - slack)[whole].all()
+    for longer, shorter in ((0, 1), (1, 0)):
+        assert ((sides[:, longer] - 0.5) <= 4 / 3 * (sides[:, shorter] + 0.5))[whole].all()
+
+
+def test_area_aspect_and_place_of_resized_crops_follow_their_laws():
+    box = stream(20_000, crop="resized", scale=(0.2, 0.6)).epoch(1).box.numpy()
+    area, log_aspect = box[:, 0] * box[:, 1], np.log(box[:, 1] / box[:, 0])
+    shares = [(area - 0.2) / 0.4, log_aspect / np.log(16 / 9) + 0.5, box[:, 2], box[:, 3]]
+    for share in shares:
+        assert kstest(share, "uniform").pvalue > 0.01
+    assert np.abs(np.corrcoef(shares) - np.eye(4)).max() < 0.03
+
+
+def test_resized_views_are_those_of_pillow_to_one_grey_level():
+    view = ViewConfig(crop="resized")
+    drawn = stream(40, crop="resized").epoch(1)
+    images, _ = images_and_labels(40, 70, 90)
+    views = views_of(images, drawn, view, (32, 24)).numpy()
+    for slot, (top, left, height, width) in enumerate(crop_boxes(drawn.box, 70, 90).tolist()):
+        box = (left, top, left + width, top + height)
+        cut = Image.fromarray(images[slot].numpy()).crop(box)
+        expected = np.asarray(cut.resize((24, 32), Image.Resampling.BILINEAR))
+        expected = expected[:, ::-1] if drawn.flip[slot] else expected
+        assert np.abs(views[slot].astype(int) - expected).max() <= 1
+
+
+@given(count=st.integers(2, 30), height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 40))
+def test_a_resized_view_depends_on_its_own_slot_alone(count, height, width, size):
+    view = ViewConfig(crop="resized")
+    drawn = stream(count, crop="resized").epoch(1)
+    images, _ = images_and_labels(count, height, width)
+    whole = views_of(images, drawn, view, (size, size))
+    for slot in range(count):
+        one = slice(slot, slot + 1)
+        assert torch.equal(views_of(images[one], drawn.at(one), view, (size, size)), whole[one])
+
+
+def test_a_resized_crop_of_everything_at_its_own_size_changes_nothing():
+    drawn = stream(8, crop="resized", scale=(1, 1), flip=False).epoch(1)
+    drawn.box[:, :2] = 1
+    images, _ = images_and_labels(8, 9, 9)
+    assert torch.equal(views_of(images, drawn, ViewConfig(crop="resized"), (9, 9)), images)
+
+
+@pytest.mark.parametrize("scale", [(0, 1), (0.5, 0.2), (0.5, 1.5)])
+def test_an_impossible_scale_is_refused(scale):
+    with pytest.raises(ValueError, match="scale"):
+        ViewConfig(crop="resized", scale=scale)

@@ -1,10 +1,11 @@
 """A sweep small enough for tests, a real local Ray, a real store."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 TINY = """
 name: tiny
@@ -26,6 +27,28 @@ def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(textwrap.dedent(TINY))
     return path
+
+
+@pytest.fixture
+def overrides_of(cifar100: Path, tmp_path: Path) -> Callable[[str], list[str]]:
+    """What points a shipped spec to data that is here, by the spec's name."""
+
+    def point(name: str) -> list[str]:
+        if name == "quickstart":
+            return []
+        if name != "paper-imagenet":
+            return [
+                f"data={{source: parquet, path: {cifar100}, label_column: fine_label, limit: 1000, validation: 0.2}}"
+            ]
+        for index, part in enumerate(("train", "val")):
+            for shade, wordnet_id in enumerate(("n01440764", "n01443537")):
+                folder = tmp_path / "imagenet" / part / wordnet_id
+                folder.mkdir(parents=True, exist_ok=True)
+                for number in range(5):
+                    Image.new("RGB", (40, 30), (90 * shade, 40 * number, 99 * index)).save(folder / f"{number}.JPEG")
+        return [f"data.path={tmp_path / 'imagenet'}", "data.validation=0.4"]
+
+    return point
 
 
 @pytest.fixture(scope="session")

@@ -66,8 +66,8 @@ def test_the_cost_is_what_is_left_and_linear_in_epochs(planned, tiny):
 
 
 @pytest.mark.parametrize("name", shipped_specs())
-def test_every_shipped_spec_plans(name, tmp_path, cifar100):
-    spec = read_spec(name, [] if name == "quickstart" else [f"data.path={cifar100}"])
+def test_every_shipped_spec_plans(name, tmp_path, overrides_of):
+    spec = read_spec(name, overrides_of(name))
     plan = plan_sweep(spec, Store.at(tmp_path), fingerprint_of(spec.data))
     assert not plan.up_to_date
     assert cost_of(plan, summarize(spec.data)).teacher_flops > 0

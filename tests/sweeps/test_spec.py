@@ -35,9 +35,8 @@ def test_the_resolved_spec_reads_back_as_itself(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("name", shipped_specs())
-def test_every_shipped_spec_parses(name, cifar100):
-    overrides = [] if name == "quickstart" else [f"data.path={cifar100}"]
-    spec = read_spec(name, overrides)
+def test_every_shipped_spec_parses(name, overrides_of):
+    spec = read_spec(name, overrides_of(name))
     assert spec.name == name
     assert trials_of(spec)
 

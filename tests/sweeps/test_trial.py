@@ -26,7 +26,7 @@ def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
 
 def start(store, dataset, config):
     trainable = TrialTrainable.__new__(TrialTrainable)
-    trainable.setup(config, dataset=dataset, storage=str(store.root), resources={"cpu": 1, "gpu": 0})
+    trainable.setup(config, dataset=dataset, storage=str(store.root), resources={"cpu": 1, "gpu": 0, "workers": 0})
     return trainable
 
 

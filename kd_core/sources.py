@@ -1,0 +1,164 @@
+"""What a DataConfig can name: scikit-learn's digits, torchvision's CIFAR, folders of images, parquet shards."""
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kd_core.config import DataConfig
+from kd_core.images import ArrayImages, DataError, FileImages, ParquetImages, Part, cache_folder, identity_of
+
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+TEST_NAMES = ("test", "val", "validation")  # what sets call the part that is read once, in this order
+
+
+@dataclass(frozen=True)
+class Source:
+    """Everything a DataConfig names, not yet split: its training part, its own test part if it has one, its classes."""
+
+    train: Part
+    test: Part | None
+    class_names: tuple[str, ...]
+
+
+def read_source(config: DataConfig) -> Source:
+    """Labels and the places of the images; raises DataError with a remedy."""
+    return _READERS[config.source](config)
+
+
+def source_identity(config: DataConfig) -> dict[str, Any]:
+    """What changes when an image of the source does, and not when the source moves to another place."""
+    if config.source == "digits":
+        return {"sha256": hashlib.sha256(_bundled_digits().images.tobytes()).hexdigest()}
+    if config.source in ("cifar10", "cifar100"):
+        return {"md5": _cifar_class(config).tgz_md5}
+    root = _folder(config)
+    files = _parquet_files(root) if config.source == "parquet" else _image_files(root)
+    return {"files": identity_of(files, root)}
+
+
+def _folder(config: DataConfig) -> Path:
+    root = Path(config.path or "").expanduser()
+    if not root.is_dir():
+        raise DataError(
+            f"data.path: {config.path}: no such folder; give the folder that holds the {config.source} data"
+        )
+    return root
+
+
+def _whole(labels: np.ndarray, images: Any) -> Part:
+    return Part(labels.astype(np.int64), images, np.arange(len(labels)))
+
+
+def _bundled_digits() -> Any:
+    from sklearn.datasets import load_digits
+
+    return load_digits()
+
+
+def _digits(_: DataConfig) -> Source:
+    digits = _bundled_digits()
+    images = np.repeat(np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None], 3, axis=3)
+    return Source(_whole(digits.target, ArrayImages(images)), None, tuple("0123456789"))
+
+
+def _cifar_class(config: DataConfig) -> Any:
+    from torchvision import datasets
+
+    return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[config.source]
+
+
+def _cifar(config: DataConfig) -> Source:
+    """CIFAR-10 or CIFAR-100 (Krizhevsky 2009) by torchvision, which downloads it once and checks its md5."""
+    root = Path(config.path).expanduser() if config.path else cache_folder()
+    published = _cifar_class(config)
+    try:
+        train, test = (published(root, train=train, download=True) for train in (True, False))
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        raise DataError(
+            f"data.path: {root}: {config.source} cannot be downloaded into it ({error}); "
+            f"put {published.filename} there, from {published.url}, or use source: parquet"
+        ) from error
+    train_part, test_part = (_whole(np.array(each.targets), ArrayImages(each.data)) for each in (train, test))
+    return Source(train_part, test_part, tuple(train.classes))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _image_folder(config: DataConfig) -> Source:
+    root = _folder(config)
+    has_parts = (root / "train").is_dir()
+    train_root = root / "train" if has_parts else root
+    test_root = next((root / name for name in TEST_NAMES if has_parts and (root / name).is_dir()), None)
+    class_names = tuple(sorted(each.name for each in train_root.iterdir() if each.is_dir() and _image_files(each)))
+    if not class_names:
+        raise DataError(f"data.path: {root}: holds no class folders of images; make one folder of images a class")
+    test = _folder_part(test_root, class_names) if test_root else None
+    return Source(_folder_part(train_root, class_names), test, class_names)
+
+
+def _folder_part(root: Path, class_names: tuple[str, ...]) -> Part:
+    unknown = [folder.name for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name not in class_names]
+    if unknown and _image_files(root / unknown[0]):
+        raise DataError(f"data.path: {root}: class folder {unknown[0]!r} is not among the training classes; remove it")
+    files = [_image_files(root / name) for name in class_names]
+    names = [os.fsencode(file.relative_to(root)) for each in files for file in each]
+    labels = np.repeat(np.arange(len(class_names)), [len(each) for each in files])
+    return _whole(labels, FileImages(root, np.array(names, dtype=bytes)))
+
+
+def _parquet_files(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.parquet"))
+
+
+def _parquet(config: DataConfig) -> Source:
+    root = _folder(config)
+    files = _parquet_files(root)
+    train = [file for file in files if file.name.startswith("train")]
+    test = next((part for name in TEST_NAMES if (part := [f for f in files if f.name.startswith(name)])), None)
+    if not train:
+        raise DataError(f"data.path: {root}: holds no train*.parquet file; name the files train-…, test-…")
+    train_part, class_names = _parquet_part(root, train, config)
+    return Source(train_part, _parquet_part(root, test, config)[0] if test else None, class_names)
+
+
+def _parquet_part(root: Path, files: list[Path], config: DataConfig) -> tuple[Part, tuple[str, ...]]:
+    schema = pq.read_schema(files[0])
+    image = next((f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0), None)
+    if image is None:
+        raise DataError(f"data.path: {files[0]}: has no image column (a struct with bytes) among {schema.names}")
+    label = config.label_column or next((field.name for field in schema if pa.types.is_integer(field.type)), "")
+    if label not in schema.names or not pa.types.is_integer(schema.field(label).type):
+        raise DataError(f"data.label_column: {label}: is no integer column of {files[0]}, which has {schema.names}")
+    columns = [pq.read_table(file, columns=[label])[label] for file in files]
+    if any(column.null_count for column in columns):
+        raise DataError(f"data.label_column: {label}: has rows without a label in {files[0].parent}; remove them")
+    labels = np.concatenate([column.to_numpy() for column in columns])
+    if labels.min(initial=0) < 0:
+        raise DataError(f"data.label_column: {label}: has labels outside 0 to K − 1 in {files[0].parent}; remove them")
+    class_names = _class_names(schema.metadata, label) or tuple(map(str, range(labels.max() + 1)))
+    return _whole(labels, ParquetImages(root, files, image)), class_names
+
+
+def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...]:
+    hugging_face = json.loads((metadata or {}).get(b"huggingface", b"{}"))
+    return tuple(hugging_face.get("info", {}).get("features", {}).get(label, {}).get("names", ()))
+
+
+_READERS: dict[str, Callable[[DataConfig], Source]] = {
+    "digits": _digits,
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+    "folder": _image_folder,
+    "parquet": _parquet,
+}

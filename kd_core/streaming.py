@@ -1,0 +1,108 @@
+"""The vicinal stream of images that do not fit in memory: decoded by worker processes, batch by batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from kd_core.config import ViewConfig
+from kd_core.images import DataError, Part, require_size
+from kd_core.vicinal import VicinalBatch, VicinalEpoch, ViewSource, mix, views_of
+
+
+@dataclass(frozen=True)
+class StreamedSplit:
+    """Labelled images that are decoded when they are needed, to size (height, width).
+
+    image_size is what they are resized to, or None where all have that size anyway; else DataError names the image.
+    """
+
+    part: Part
+    size: tuple[int, int]
+    image_size: int | None
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [N]."""
+        return self.part.labels
+
+    def batches(self, batch_size: int, num_workers: int = 0) -> Iterator[torch.Tensor]:
+        """The images in order, uint8 [B, H, W, 3]."""
+        steps = [slice(start, min(start + batch_size, len(self))) for start in range(0, len(self), batch_size)]
+        return _in_workers(self._decoded, steps, num_workers)
+
+    def views(self, view: ViewConfig, device: torch.device | str, num_workers: int = 0) -> ViewSource:
+        """Where training gets its mixed batches."""
+        return StreamedViews(self, view, device, num_workers)
+
+    def image(self, index: int, *, original: bool = False) -> torch.Tensor:
+        """uint8 [H, W, 3] of one image, resized to image_size or as it is."""
+        pixels = self.part.pixels(index, None if original else self.image_size)
+        if self.image_size is None:
+            require_size(pixels, self.size, self.part.images.name(int(self.part.numbers[index])))
+        return torch.tensor(pixels)
+
+    def _decoded(self, indices: slice) -> torch.Tensor:
+        return torch.stack([self.image(index) for index in range(indices.start, indices.stop)])
+
+
+class StreamedViews:
+    """Views of streamed images, each made by a worker from its image and its slot's draws; mixed on the device.
+
+    They are those of the same images in memory, bit for bit. A resized crop is taken from the original image, and in
+    memory from the resized one: the two agree where data.image_size resizes nothing.
+    """
+
+    def __init__(self, split: StreamedSplit, view: ViewConfig, device: torch.device | str, num_workers: int) -> None:
+        self.split, self.view, self.num_workers = split, view, num_workers
+        self.labels = torch.tensor(split.labels, device=device)
+
+    def batches(self, epoch: VicinalEpoch, steps: Sequence[slice]) -> Iterator[VicinalBatch]:
+        """One mixed batch a step."""
+        device = self.labels.device
+        order, mixup_lambda = epoch.order.to(device), epoch.mixup_lambda.to(device)
+        views = _in_workers(partial(self._views, epoch), steps, self.num_workers)
+        for slots, batch in zip(steps, views, strict=True):
+            yield mix(batch.to(device), self.labels[order[slots]], mixup_lambda[slots])
+
+    def _views(self, epoch: VicinalEpoch, slots: slice) -> torch.Tensor:
+        return torch.cat([self._view(epoch.at(slice(slot, slot + 1))) for slot in range(slots.start, slots.stop)])
+
+    def _view(self, drawn: VicinalEpoch) -> torch.Tensor:
+        image = self.split.image(int(drawn.order), original=self.view.crop == "resized")
+        return views_of(image[None], drawn, self.view, self.split.size)
+
+
+def _in_workers(
+    make: Callable[[slice], torch.Tensor], steps: Sequence[slice], num_workers: int
+) -> Iterator[torch.Tensor]:
+    """What `make` gives for each step, in order, two steps a worker ahead; in this process where num_workers is 0.
+
+    Workers are forked, so what `make` holds is shared and not copied. DataError comes through as it is.
+    """
+
+    def attempt(step: slice) -> torch.Tensor | DataError:
+        try:
+            return make(step)
+        except DataError as error:
+            return error
+
+    loader = DataLoader(
+        cast(Any, steps),
+        batch_size=None,
+        collate_fn=cast(Any, attempt),
+        num_workers=num_workers,
+        multiprocessing_context="fork" if num_workers else None,
+        generator=torch.Generator(),  # else it would draw from the one that dropout draws from
+    )
+    for made in loader:
+        if isinstance(made, DataError):
+            raise made
+        yield made

@@ -1,0 +1,63 @@
+"""The sources that a DataConfig can name; what is read of folders and parquet files is in test_data.py."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kd_core.config import DataConfig
+from kd_core.data import fingerprint_of, load
+from kd_core.sources import read_source
+
+OFFLINE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
+READ = """
+import sys
+from kd_core.config import DataConfig
+from kd_core.data import DataError, load
+try:
+    load(DataConfig(source=sys.argv[1], path=sys.argv[2]))
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("source", ["cifar10", "cifar100"])
+def test_cifar_without_a_network_says_where_to_put_the_archive(tmp_path, source):
+    command = [sys.executable, "-c", READ, source, str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"} | OFFLINE
+    ran = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=True
+    )
+    (sentence,) = ran.stdout.splitlines()
+    assert sentence.startswith(f"data.path: {tmp_path}: {source} cannot be downloaded into it")
+    assert sentence.endswith("or use source: parquet")
+    assert f"put {source.replace('cifar', 'cifar-')}-python.tar.gz there" in sentence
+
+
+def test_a_damaged_archive_is_refused_by_its_checksum(tmp_path, monkeypatch):
+    """What lies there is not the published archive, and none can be had."""
+    for name, value in OFFLINE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"half an archive")
+    with pytest.raises(ValueError, match="cifar10 cannot be downloaded"):
+        read_source(DataConfig(source="cifar10", path=str(tmp_path)))
+
+
+def test_cifar_has_a_fingerprint_before_it_is_downloaded():
+    prints = {
+        fingerprint_of(DataConfig(source=source, limit=limit))
+        for source in ("cifar10", "cifar100")
+        for limit in (None, 100)
+    }
+    assert len(prints) == 4
+
+
+def test_digits_are_resized_like_every_source():
+    plain, larger = (load(DataConfig(source="digits", limit=50, image_size=size)) for size in (None, 12))
+    assert (plain.test.size, larger.test.size) == ((8, 8), (12, 12))
+    np.testing.assert_array_equal(plain.test.labels, larger.test.labels)

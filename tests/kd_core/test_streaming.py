@@ -1,0 +1,205 @@
+"""Streamed images give the batches that images in memory give, however many processes decode them."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from kd_core.config import DataConfig, MixupConfig, TrialConfig, ViewConfig, trial_key
+from kd_core.data import Dataset, fingerprint_of, load, summarize
+from kd_core.evaluation import predict
+from kd_core.images import DataError
+from kd_core.streaming import StreamedSplit
+from kd_core.training import train
+from kd_core.vicinal import VicinalStream, batch_slots
+
+ROOT = Path(__file__).parents[2]
+VIEWS = {"padded": ViewConfig(padding=2), "resized": ViewConfig(crop="resized")}
+STUDENT = {"model": "test_efficientnet", "image_size": 16, "bottleneck": 16}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> dict[str, Path]:
+    """Forty noisy images of 12×12 pixels in two classes, as a folder of PNG files and as two parquet files."""
+    root, cells = tmp_path_factory.mktemp("sources"), []
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        file = root / "folder" / ("cat", "dög")[index // 20] / f"{index:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+        cells.append({"img": {"bytes": file.read_bytes(), "path": None}, "label": index // 20})
+    (root / "parquet").mkdir()
+    for shard in range(2):
+        table = pa.Table.from_pylist(cells[shard::2])
+        pq.write_table(table, root / "parquet" / f"train-{shard}.parquet", row_group_size=7)
+    return {name: root / name for name in ("folder", "parquet")}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def both_ways(path: Path, **options) -> tuple[Dataset, Dataset]:
+    """The same data in memory and streamed, the latter as a worker of the cluster gets it."""
+    config = {"source": path.name, "path": str(path)} | options
+    in_memory, streamed = (load(DataConfig.model_validate(config | {"streaming": each})) for each in (False, True))
+    assert isinstance(streamed.train, StreamedSplit)
+    return in_memory, pickle.loads(pickle.dumps(streamed))
+
+
+def batches_of(dataset: Dataset, view: ViewConfig, batch_size: int, num_workers: int) -> list[torch.Tensor]:
+    count = len(dataset.train)
+    drawn = VicinalStream(0, count, MixupConfig(), view).epoch(1)
+    made = dataset.train.views(view, "cpu", num_workers).batches(drawn, batch_slots(count, batch_size))
+    fields = ("images", "labels", "partner_labels", "mixup_lambda")
+    parts = zip(*([getattr(batch, field) for field in fields] for batch in made), strict=True)
+    return [torch.cat(part) for part in parts]
+
+
+@pytest.mark.parametrize("crop", VIEWS)
+@pytest.mark.parametrize("source", ["folder", "parquet"])
+def test_streamed_batches_equal_those_in_memory_bit_for_bit(sources, source, crop):
+    in_memory, streamed = both_ways(sources[source], validation=0.15)
+    expected = batches_of(in_memory, VIEWS[crop], 4, 0)
+    for batch_size in (4, 10):
+        for num_workers in (0, 2):
+            for part, other in zip(expected, batches_of(streamed, VIEWS[crop], batch_size, num_workers), strict=True):
+                assert torch.equal(part, other)
+
+
+@pytest.mark.parametrize("source", ["folder", "parquet"])
+def test_images_that_are_resized_stream_as_they_are_stored(sources, source):
+    """Padded crops come from the resized image on both paths, odd sizes and an image_size included."""
+    in_memory, streamed = both_ways(sources[source], image_size=9)
+    for part, other in zip(*(batches_of(each, VIEWS["padded"], 4, 0) for each in (in_memory, streamed)), strict=True):
+        assert torch.equal(part, other)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_streamed_evaluation_is_in_order(sources, num_workers):
+    in_memory, streamed = both_ways(sources["parquet"])
+    expected = torch.from_numpy(in_memory.test.images)
+    assert torch.equal(torch.cat(list(streamed.test.batches(3, num_workers))), expected)
+    np.testing.assert_array_equal(streamed.test.labels, in_memory.test.labels)
+
+
+def test_training_either_way_gives_the_same_weights(sources):
+    """Dropout is on: the loader must not draw from the generator that the student draws from."""
+    in_memory, streamed = both_ways(sources["folder"])
+    recipe = {"epochs": 2, "batch_size": 8}
+    config = TrialConfig.model_validate(
+        {"data": folder_config(sources), "method": "mixup", "student": STUDENT, "train": recipe}
+    )
+    runs = [(in_memory, 0), (streamed, 0), (streamed, 2)]
+    networks = [list(train(config, dataset, num_workers=workers))[-1].network for dataset, workers in runs]
+    for other in networks[1:]:
+        for name, tensor in networks[0].state_dict().items():
+            assert torch.equal(tensor, other.state_dict()[name]), name
+    np.testing.assert_array_equal(predict(networks[0], in_memory.test), predict(networks[2], streamed.test))
+
+
+def folder_config(sources: dict[str, Path], **options) -> dict:
+    return {"source": "folder", "path": str(sources["folder"])} | options
+
+
+@pytest.mark.parametrize("source", ["folder", "parquet"])
+def test_streaming_changes_neither_fingerprint_nor_key_nor_summary(sources, source):
+    configs = [
+        TrialConfig.model_validate(
+            {
+                "data": {"source": source, "path": str(sources[source]), "streaming": streaming},
+                "method": "classic",
+                "view": {"crop": "resized"},
+                "student": STUDENT,
+                "train": {"epochs": 1},
+            }
+        )
+        for streaming in (False, True)
+    ]
+    assert len({trial_key(config, fingerprint_of(config.data)) for config in configs}) == 1
+    assert summarize(configs[0].data) == summarize(configs[1].data)
+
+
+def test_a_resized_crop_of_the_original_has_another_key_than_one_of_the_resized_image(sources):
+    content = {"method": "classic", "student": STUDENT, "train": {"epochs": 1}}
+    keys = {
+        (crop, streaming): trial_key(
+            TrialConfig.model_validate(
+                content | {"data": folder_config(sources, image_size=9, streaming=streaming), "view": {"crop": crop}}
+            ),
+            "fingerprint",
+        )
+        for crop in VIEWS
+        for streaming in (False, True)
+    }
+    assert keys["padded", False] == keys["padded", True]
+    assert keys["resized", False] != keys["resized", True]
+
+
+@pytest.mark.parametrize("source", ["digits", "cifar10"])
+def test_a_source_that_fits_in_memory_does_not_stream(source):
+    with pytest.raises(ValidationError, match="remove streaming"):
+        DataConfig(source=source, streaming=True)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_broken_image_is_named_in_one_sentence_while_it_streams(tmp_path, num_workers):
+    for index in range(20):
+        file = tmp_path / "set" / ("cat", "dog")[index % 2] / f"{index:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(file)
+    dataset = load(DataConfig(source="folder", path=str(tmp_path / "set"), streaming=True))
+    images = dataset.train.part.images  # type: ignore[union-attr]
+    broken = images.name(int(dataset.train.part.numbers[5]))  # type: ignore[union-attr]
+    Path(broken).write_bytes(b"no image")
+    with pytest.raises(DataError) as caught:
+        batches_of(dataset, ViewConfig(), 4, num_workers)
+    assert str(caught.value).startswith(f"data.path: {broken}: is no readable image")
+    assert "\n" not in str(caught.value)
+    Image.new("RGB", (8, 5)).save(broken)
+    with pytest.raises(DataError, match=rf"data\.image_size.*{Path(broken).name} has 8×5 pixels.*8×8"):
+        batches_of(dataset, ViewConfig(), 4, num_workers)
+
+
+TRAIN_ONE_EPOCH = """
+import resource, sys, torch
+from kd_core.config import TrialConfig
+from kd_core.data import load
+from kd_core.training import train
+torch.set_num_threads(1)
+config = TrialConfig.model_validate({
+    "data": {"source": "folder", "path": sys.argv[1], "streaming": True, "validation": 0.02, "test": 0.02},
+    "method": "mixup", "student": {"model": "test_efficientnet", "image_size": 16}, "train": {"epochs": 1},
+})
+(result,) = train(config, load(config.data), num_workers=2)
+assert result.figures["train/images_per_s"] > 0
+for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+    print(resource.getrusage(who).ru_maxrss)
+"""
+
+
+def test_twenty_thousand_images_train_in_bounded_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(20_000):
+        file = tmp_path / ("cat", "dog")[index % 2] / f"{index:05}.jpg"
+        if index < 200:
+            file.parent.mkdir(exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file)
+        else:
+            file.hardlink_to(tmp_path / ("cat", "dog")[index % 2] / f"{index % 200:05}.jpg")
+    ran = subprocess.run(
+        [sys.executable, "-c", TRAIN_ONE_EPOCH, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    peaks_kib = [int(line) for line in ran.stdout.split()]
+    print("peak resident memory in MiB, trial and largest worker:", [peak // 1024 for peak in peaks_kib])
+    assert max(peaks_kib) < 1.5 * 2**20
