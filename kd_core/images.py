@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kd_core.config import digest, file_sha256
+from kd_core.keys import digest, file_sha256
 
 HASHED_BYTES = 2 * 2**30  # how much of a source is read for its fingerprint
 Content = Path | BytesIO | np.ndarray  # a file, its bytes, or pixels uint8 [H, W, 3]

@@ -1,6 +1,7 @@
 """A finished teacher, read back from its record."""
 
-from kd_core.config import TeacherConfig, file_sha256
+from kd_core.config import TeacherConfig
+from kd_core.keys import file_sha256
 from kd_core.models import Network, build_teacher, load_weights
 from kd_core.records import Record
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import save as safetensors_bytes
 
-from kd_core.config import TrialConfig, file_sha256
+from kd_core.config import TrialConfig
 from kd_core.data import Dataset
 from kd_core.evaluation import evaluate
+from kd_core.keys import file_sha256
 from kd_core.models import Network, num_parameters
 from kd_core.outcomes import summary_of
 from kd_core.records import Record, write_bytes

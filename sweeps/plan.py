@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kd_core.config import TrialConfig, canonical_json, finetuning_trial, trial_key
+from kd_core.config import TrialConfig, finetuning_trial
 from kd_core.data import DataSummary
+from kd_core.keys import canonical_json, trial_key
 from kd_core.models import forward_flops
 from kd_core.records import Record, Status, Store
 from sweeps.spec import PlannedTrial, SweepSpec, trials_of

@@ -23,8 +23,8 @@ from kd_core.config import (
     TrainConfig,
     TrialConfig,
     ViewConfig,
-    canonical_json,
 )
+from kd_core.keys import canonical_json
 from kd_core.models import ModelError, check_network
 from kd_core.outcomes import figure_names
 from kd_core.records import SAFE_NAME

@@ -49,3 +49,32 @@ def signal() -> LiveSignal:
     """A teacher of random weights."""
     torch.manual_seed(7)
     return LiveSignal(build_teacher(TeacherConfig.model_validate(TEACHER), num_classes=10))
+
+
+@pytest.fixture(scope="session")
+def config_of() -> Callable[..., TrialConfig]:
+    """A config as YAML would give it, with dotted edits: `config_of("kd", **{"train.epochs": 5})`."""
+
+    def build(method: str = "kd_mixup", **edits: Any) -> TrialConfig:
+        return TrialConfig.model_validate(content(method, **edits))
+
+    return build
+
+
+def content(method: str, **edits: Any) -> dict[str, Any]:
+    """A trial as YAML would give it, with dotted edits: `content(**{"train.epochs": 5})`."""
+    value = {
+        "data": {"source": "folder", "path": "/data"},
+        "method": method,
+        "student": {"model": "mobilenetv2_100", "bottleneck": 256},
+        "train": {"epochs": 2},
+    }
+    if method.startswith("kd"):
+        value["teacher"] = {"model": "resnet18", "finetune": {"epochs": 1}}
+    for key, edit in edits.items():
+        *groups, name = key.split(".")
+        group = value
+        for each in groups:
+            group = group.setdefault(each, {})
+        group[name] = edit
+    return value

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from kd_core.config import DataConfig, MixupConfig, TrialConfig, ViewConfig, trial_key
+from kd_core.config import DataConfig, MixupConfig, TrialConfig, ViewConfig
 from kd_core.data import Dataset, fingerprint_of, load, summarize
 from kd_core.evaluation import predict
 from kd_core.images import DataError
+from kd_core.keys import trial_key
 from kd_core.streaming import StreamedSplit
 from kd_core.training import train
 from kd_core.vicinal import VicinalStream, batch_slots

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from kd_core.config import DataConfig, FinetuneConfig, TeacherConfig, ViewConfig, file_sha256, finetuning_trial
+from kd_core.config import DataConfig, FinetuneConfig, TeacherConfig, ViewConfig, finetuning_trial
 from kd_core.evaluation import predict
+from kd_core.keys import file_sha256
 from kd_core.records import Record, Store
 from kd_core.teacher import TeacherError, load_teacher
 from kd_core.trial import run_trial

@@ -10,8 +10,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from kd_core import trial as trial_module
-from kd_core.config import TrialConfig, file_sha256
+from kd_core.config import TrialConfig
 from kd_core.evaluation import evaluate
+from kd_core.keys import file_sha256
 from kd_core.losses import METHODS
 from kd_core.outcomes import summary_of
 from kd_core.records import Record, Store

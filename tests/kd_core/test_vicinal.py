@@ -28,7 +28,7 @@ def parts(epoch: VicinalEpoch) -> dict[str, torch.Tensor]:
 
 
 def test_the_stream_is_pinned():
-    """Whoever changes these numbers must raise kd_core.config.STREAM_VERSION: stored results carry it in their keys."""
+    """Whoever changes these numbers must raise kd_core.keys.STREAM_VERSION: stored results carry it in their keys."""
     epoch = stream(8).epoch(1)
     assert epoch.order.tolist() == [5, 3, 7, 2, 4, 1, 0, 6]
     assert epoch.crop[:4].tolist() == [[7, 7], [0, 2], [3, 8], [6, 1]]

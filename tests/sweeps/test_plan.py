@@ -2,8 +2,8 @@
 
 import pytest
 
-from kd_core.config import trial_key
 from kd_core.data import fingerprint_of, summarize
+from kd_core.keys import trial_key
 from kd_core.records import Store
 from sweeps.plan import cost_of, plan_sweep
 from sweeps.spec import read_spec, shipped_specs

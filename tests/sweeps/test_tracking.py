@@ -10,8 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis.report import write_report
-from kd_core.config import TrialConfig, trial_key
+from kd_core.config import TrialConfig
 from kd_core.data import load
+from kd_core.keys import trial_key
 from kd_core.records import Store
 from kd_core.trial import run_trial
 from sweeps.spec import read_spec, to_yaml, trials_of

@@ -1,0 +1,56 @@
+"""The names of products in the store: hashes of everything that can change their numbers, and of nothing else."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from kd_core.config import NetworkConfig, TrialConfig
+
+STREAM_VERSION = 1  # raise when the vicinal stream yields other batches for the same seed
+LOSS_VERSION = 2  # raise when a method yields another loss for the same logits
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, so that equal values hash alike."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Sixteen hexadecimal digits of the sha256 of a JSON value: the name of a product in the store."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path | UPath) -> str:
+    """The sha256 of a file's bytes, in hexadecimal; path may be an fsspec one."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha256.update(block)
+    return sha256.hexdigest()
+
+
+def network_identity(network: NetworkConfig) -> dict[str, Any]:
+    """What of a network changes its outputs: its form and the bytes, not the path, of its checkpoint."""
+    form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint"})
+    return form | {"checkpoint": file_sha256(Path(network.checkpoint)) if network.checkpoint else None}
+
+
+def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None = None) -> str:
+    """The name of a trial's result: equal exactly when everything that can change its numbers is equal.
+
+    fingerprint identifies the loaded data (`kd_core.data.fingerprint_of`), teacher_sha256 the teacher's weights.
+    """
+    content = config.model_dump(mode="json", exclude={"data", "teacher", "student"})
+    content |= {"data": fingerprint, "student": network_identity(config.student)}
+    content |= {"stream_version": STREAM_VERSION, "loss_version": LOSS_VERSION}
+    if config.view.crop == "resized" and config.data.streaming and config.data.image_size is not None:
+        content["crop_of"] = "original"  # in memory, what is cropped has already been resized to image_size
+    if config.teacher is not None:
+        if teacher_sha256 is None:
+            raise ValueError(f"the key of a {config.method} trial needs the hash of its teacher's weights")
+        view = config.teacher.model_dump(mode="json", include={"model", "bottleneck", "stem_stride", "image_size"})
+        content["teacher"] = view | {"weights": teacher_sha256}
+    return digest(content)
