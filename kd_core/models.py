@@ -107,6 +107,12 @@ def check_network(config: NetworkConfig) -> None:
             _check_size(network, network.image_size, config)
 
 
+def pretrained_classes(config: NetworkConfig) -> int | None:
+    """How many classes timm's weights for a model tell apart; None where it has no classifier of its own."""
+    defaults: Any = timm.get_pretrained_cfg(config.model)
+    return defaults.num_classes or None
+
+
 def _check_size(network: Network, size: int, config: NetworkConfig) -> None:
     try:
         network.eval()(torch.empty(1, 3, size, size))

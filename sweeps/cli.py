@@ -14,7 +14,7 @@ from rich.table import Table
 from kd_core.config import TrainConfig
 from kd_core.data import DataError, fingerprint_of, summarize
 from kd_core.records import Store
-from sweeps.spec import SpecError, read_spec
+from sweeps.spec import SpecError, check_teacher_heads, read_spec
 
 
 class _Commands(click.Group):
@@ -98,6 +98,7 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 
     sweep, store = read_spec(spec, overrides), Store.at(storage)
     data = summarize(sweep.data)
+    check_teacher_heads(sweep, data.num_classes)
     planned = plan_sweep(sweep, store, fingerprint_of(sweep.data))
     cost = cost_of(planned, data)
     if as_json:

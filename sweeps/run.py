@@ -7,7 +7,7 @@ from kd_core.data import fingerprint_of, load
 from kd_core.records import Store
 from sweeps.plan import Plan, plan_sweep
 from sweeps.progress import SweepProgress
-from sweeps.spec import SweepSpec, to_yaml
+from sweeps.spec import SweepSpec, check_teacher_heads, to_yaml
 from sweeps.tracking import BackgroundSync
 
 
@@ -64,6 +64,7 @@ def _train(plan: Plan, store: Store, progress: SweepProgress, fingerprint: str, 
     from sweeps.engine import cluster, finetune_teachers, run_trials
 
     dataset = load(plan.spec.data)
+    check_teacher_heads(plan.spec, dataset.num_classes)
     with cluster(address, plan.spec.resources):
         finetune_teachers(plan, dataset, progress)
         run_trials(_plan(plan.spec, store, fingerprint), dataset, store, progress)

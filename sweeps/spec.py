@@ -25,7 +25,7 @@ from kd_core.config import (
     ViewConfig,
 )
 from kd_core.keys import canonical_json
-from kd_core.models import ModelError, check_network
+from kd_core.models import ModelError, check_network, pretrained_classes
 from kd_core.outcomes import figure_names
 from kd_core.records import SAFE_NAME
 
@@ -129,6 +129,16 @@ def trials_of(spec: SweepSpec, source: str = "spec") -> list[PlannedTrial]:
     return list(planned.values())
 
 
+def check_teacher_heads(spec: SweepSpec, num_classes: int) -> None:
+    """Refuse a teacher that is used as timm has it where timm's classifier is for other classes; raises SpecError."""
+    for name, teacher in spec.teachers.items():
+        known = pretrained_classes(teacher)
+        as_it_is = teacher.pretrained and not teacher.finetune and not teacher.checkpoint
+        if as_it_is and known != num_classes:
+            problem = f"timm's {teacher.model} tells {known} classes apart and the data has {num_classes}"
+            raise SpecError(f"teachers.{name}.finetune: missing, and {problem}; add a recipe such as {{epochs: 10}}")
+
+
 def to_yaml(spec: SweepSpec) -> str:
     """The resolved spec as YAML, defaults spelled out."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -218,6 +228,8 @@ def _check_references(spec: SweepSpec, source: str) -> None:
         raise SpecError(f"{source}: data.path: {spec.data.path}: no such folder; give the folder that holds the data")
     for name, teacher in spec.teachers.items():
         _check_network(teacher, f"{source}: teachers.{name}")
+        if not (teacher.finetune or teacher.checkpoint or teacher.pretrained):
+            raise SpecError(f"{source}: teachers.{name}.finetune: missing, and so are weights: it would know nothing")
     students = {canonical_json(t.config.student.model_dump(mode="json")): t for t in trials_of(spec, source)}
     for trial in students.values():
         where = "student" if trial.config.student == spec.student else f"arm {trial.arm}: student"

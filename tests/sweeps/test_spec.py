@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.spec import SpecError, read_spec, shipped_specs, to_yaml, trials_of
+from sweeps.spec import SpecError, check_teacher_heads, read_spec, shipped_specs, to_yaml, trials_of
 
 
 def labels(spec):
@@ -71,6 +71,7 @@ MISTAKES = {
     "teachers.resnet.stem_stride=2": "teachers.resnet.stem_stride: 2: must be 1",
     "teachers.resnet={model: test_vit, stem_stride: 1}": "teachers.resnet.stem_stride: 1: test_vit cuts the image",
     "teachers.resnet={model: resnetv2_152, pretrained: true}": "timm has no weights for resnetv2_152",
+    "teachers.resnet={model: resnet18}": "teachers.resnet.finetune: missing, and so are weights",
     "teachers.resnet.checkpoint=/no/file": "teachers.resnet.checkpoint: /no/file: no such file",
     "student={model: test_vit, image_size: 30}": "student.image_size: 30: test_vit cannot work at this size",
     "name=../up": "name: ../up: must be letters, digits",
@@ -92,6 +93,13 @@ def test_a_mistake_is_one_sentence_that_names_key_value_and_remedy(tiny, overrid
     assert MISTAKES[override] in message
     assert "\n" not in message
     assert override.startswith(("arms.9", "epochs")) or message.startswith(f"{tiny}: ")
+
+
+def test_a_teacher_as_timm_has_it_must_know_the_classes_of_the_data(tiny):
+    spec = read_spec(str(tiny), ["teachers.resnet={model: resnet18, pretrained: true}"])
+    check_teacher_heads(spec, num_classes=1000)
+    with pytest.raises(SpecError, match=r"teachers\.resnet\.finetune: missing, .* 1000 classes .* has 10"):
+        check_teacher_heads(spec, num_classes=10)
 
 
 @pytest.mark.parametrize(
