@@ -1,7 +1,6 @@
 # make quickstart: from nothing to a Pareto report. make test: everything CI runs. Both need python3 (3.11 or newer) only.
 PYTHON ?= python3
 BIN := .venv/bin
-export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: quickstart test lint bench install
 
@@ -14,7 +13,7 @@ test: $(BIN)/.installed-dev
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --warnings
+	$(BIN)/pyright --warnings --pythonpath $(BIN)/python
 
 bench: $(BIN)/.installed-dev
 	$(BIN)/python -m tests.benchmarks

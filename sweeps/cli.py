@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -229,9 +230,15 @@ def _sweep(store: Store, name: str) -> Any:
         raise SpecError(str(error)) from None
 
 
+def _kdsweep() -> str:
+    """How to call this program again: by its name, or where the shell does not know it, by its path."""
+    called = Path(sys.argv[0])
+    return "kdsweep" if called.name != "kdsweep" or shutil.which("kdsweep") else os.path.relpath(called)
+
+
 def _same_command(spec: str, storage: str, overrides: tuple[str, ...]) -> str:
     sets = "".join(f" --set '{override}'" for override in overrides)
-    return f"kdsweep run {spec} --storage {storage}{sets}"
+    return f"{_kdsweep()} run {spec} --storage {storage}{sets}"
 
 
 def _outcome_json(outcome: Any) -> dict[str, Any]:
@@ -261,7 +268,7 @@ def _print_outcome(outcome: Any, storage: str, tracking_uri: str | None) -> None
     console.print(f"report: {outcome.report.path}", markup=False, soft_wrap=True)
     if tracking_uri and tracking_uri.startswith("sqlite:"):
         where = "" if Path(storage) == Path("./runs") else f" --storage {storage}"
-        console.print(f"runs:   kdsweep ui{where}", markup=False, soft_wrap=True)
+        console.print(f"runs:   {_kdsweep()} ui{where}", markup=False, soft_wrap=True)
     elif tracking_uri:
         console.print(f"runs:   {tracking_uri}", markup=False, soft_wrap=True)
 
