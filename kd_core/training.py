@@ -1,5 +1,6 @@
 """Training one student: a generator that yields after every epoch and resumes exactly from any of them."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -62,6 +63,7 @@ def train(
     if (signal is None) != (config.teacher is None):
         raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
     recipe = config.train
+    _set_up_gpu(recipe, device)
     network = initial_student(config, dataset.num_classes).to(device)
     optimizer = build_optimizer(network, recipe)
     finished_epochs = 0
@@ -110,8 +112,6 @@ class Step:
         self.forward: nn.Module = network
         if self.on_gpu:
             network.to(memory_format=torch.channels_last)
-            torch.use_deterministic_algorithms(config.train.deterministic)
-            torch.backends.cudnn.benchmark = not config.train.deterministic
             if config.train.compile:
                 self.forward = torch.compile(network)  # type: ignore[assignment]
 
@@ -139,6 +139,15 @@ class Step:
         if self.on_gpu and self.config.train.precision == "bfloat16":
             return torch.autocast("cuda", torch.bfloat16)
         return nullcontext()
+
+
+def _set_up_gpu(recipe: TrainConfig, device: torch.device | str) -> None:
+    """Choose between fast and repeatable kernels for this process, before it touches the GPU."""
+    if torch.device(device).type == "cuda":
+        if recipe.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(recipe.deterministic)
+        torch.backends.cudnn.benchmark = not recipe.deterministic
 
 
 def initial_student(config: TrialConfig, num_classes: int) -> Network:

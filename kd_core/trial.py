@@ -73,6 +73,7 @@ def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Rec
         "weights_sha256": file_sha256(record.weights),
         "wall_s": evaluation_s + sum(row["epoch_s"] for row in record.journal()),
         "finished_at": time.time(),
+        "recipe": config.model_dump(mode="json"),
         "versions": {"torch": str(torch.__version__)},
     }
     record.finish(splits, verdict)
