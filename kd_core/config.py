@@ -1,6 +1,7 @@
 """One trial as frozen values: what is trained, on what, by which recipe, and the key under which its result is kept."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -49,6 +50,12 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _absolute(value: str) -> str:
+    """A path as every worker can use it, whatever folder it runs in."""
+    return str(Path(value).expanduser().absolute())
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Temperature = Annotated[float | Literal["sigma"], BeforeValidator(_temperature)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -64,7 +71,7 @@ class DataConfig(Config):
     source: Literal["digits", "cifar10", "cifar100", "folder", "parquet"]
     """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images a class) or
     parquet (the Hugging Face layout)"""
-    path: str | None = None
+    path: AbsolutePath | None = None
     """the folder of a folder or parquet source, or where to keep a download; by default, that is the user's cache"""
     streaming: bool = False
     """whether images of a folder or parquet source are decoded when they are needed instead of kept in memory"""
@@ -226,7 +233,7 @@ class NetworkConfig(Config):
     """pixels a side at which this network works; by default the size of the data"""
     pretrained: bool = False
     """whether to start from timm's weights for this model"""
-    checkpoint: str | None = None
+    checkpoint: AbsolutePath | None = None
     """a .safetensors file (or a .pth of tensors only) to start from"""
 
     @field_validator("model")

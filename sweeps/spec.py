@@ -114,7 +114,6 @@ def read_spec(source: str, overrides: Sequence[str] = ()) -> SweepSpec:
         spec = SweepSpec.model_validate(content)
     except ValidationError as error:
         raise SpecError(f"{source}: {sentence_of(error, SweepSpec)}") from None
-    spec = _with_absolute_paths(spec)
     _check_references(spec, source)
     return spec
 
@@ -123,8 +122,9 @@ def trials_of(spec: SweepSpec, source: str = "spec") -> list[PlannedTrial]:
     """Every trial of a spec, arms × seeds, each config once; raises SpecError."""
     planned: dict[str, PlannedTrial] = {}
     for index, arm in enumerate(spec.arms):
-        for settings, seed in itertools.product(_grid(arm), spec.seeds):
-            trial = _planned_trial(spec, settings, seed, f"{source}: arms[{index}]")
+        where = f"{source}: arms[{index}]"
+        for settings, seed in itertools.product(_grid(arm, where), spec.seeds):
+            trial = _planned_trial(spec, settings, seed, where)
             planned.setdefault(canonical_json(trial.config.model_dump(mode="json")), trial)
     return list(planned.values())
 
@@ -210,18 +210,6 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {override}: the spec has no such place as {key}; indices count from 0") from None
 
 
-def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
-    """Paths as every worker can use them, whatever folder it runs in."""
-
-    def absolute(config: Any, name: str) -> Any:
-        value = getattr(config, name)
-        return config if value is None else config.model_copy(update={name: str(Path(value).expanduser().absolute())})
-
-    teachers = {name: absolute(teacher, "checkpoint") for name, teacher in spec.teachers.items()}
-    student, data = absolute(spec.student, "checkpoint"), absolute(spec.data, "path")
-    return spec.model_copy(update={"teachers": teachers, "student": student, "data": data})
-
-
 def _check_references(spec: SweepSpec, source: str) -> None:
     """Everything that is wrong with a spec comes out before anything runs."""
     if spec.data.path is not None and not Path(spec.data.path).is_dir():
@@ -248,7 +236,10 @@ def _check_network(network: NetworkConfig, where: str) -> None:
         raise SpecError(f"{where}.{error.key}: {getattr(network, error.key)}: {error}") from None
 
 
-def _grid(arm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _grid(arm: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+    empty = [key for key, value in arm.items() if value == []]
+    if empty:
+        raise SpecError(f"{where}.{empty[0]}: []: an empty list leaves no trial; give values, or remove the key")
     choices = [value if isinstance(value, list) else [value] for value in arm.values()]
     for values in itertools.product(*choices):
         yield dict(zip(arm, values, strict=True))
@@ -256,7 +247,7 @@ def _grid(arm: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: str) -> PlannedTrial:
     teacher = settings.get("teacher")
-    if teacher is not None and teacher not in spec.teachers:
+    if teacher is not None and str(teacher) not in spec.teachers:
         nearest = difflib.get_close_matches(str(teacher), spec.teachers, n=1)
         raise SpecError(
             f"{where}.teacher: {teacher}: no such teacher; "
