@@ -180,10 +180,11 @@ class SweepRecord:
         return self.path / "report"
 
     def members(self) -> dict[str, Any]:
-        """What trials.json lists: {"sweep", "objectives", "teachers": [...], "trials": [...]}.
+        """What trials.json lists: {"sweep", "objectives", "teachers": [...], "trials": [...], "waiting": [...]}.
 
         A teacher is {"name", "key"}; a trial {"key", "label", "arm", "teacher", "seed"}, label readable, arm the label
-        without its seed. Raises FileNotFoundError where no such sweep was run.
+        without its seed; waiting are the labels of trials that have no key yet, since their teacher is not finished.
+        Raises FileNotFoundError where no such sweep was run.
         """
         members = read_json(self.path / "trials.json")
         if members is None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kd_core.config import TrainConfig
 from kd_core.data import DataError, fingerprint_of, summarize
-from kd_core.records import Store
+from kd_core.records import Record, Store
 from sweeps.spec import SpecError, check_teacher_heads, read_spec
 
 
@@ -141,30 +141,33 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 @_store_option
 @_json_option
 def status(name: str, storage: str, as_json: bool) -> None:
-    """Show what has become of each trial of the sweep NAME, as its files say."""
+    """Show what has become of each teacher and trial of the sweep NAME, as its files say."""
     store = Store.at(storage)
-    rows = []
-    for trial in _sweep(store, name).members()["trials"]:
-        record = store.trial(trial["key"])
-        journal, failure, config = record.journal(), record.failure(), record.config()
-        rows.append(
-            {
-                "trial": trial["key"],
-                "label": trial["label"],
-                "status": record.status,
-                "epoch": journal[-1]["epoch"] if journal else 0,
-                "epochs": TrainConfig.model_validate(config["train"]).num_epochs if config else None,
-                "error": failure["error"] if failure else None,
-            }
-        )
+    members = _sweep(store, name).members()
+    teachers = [_status_row(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
+    trials = [_status_row(each["label"], store.trial(each["key"])) for each in members["trials"]]
+    waiting = {"key": None, "status": "pending", "epoch": 0, "epochs": None, "error": None}
+    trials += [{"label": label} | waiting for label in members.get("waiting", [])]
     if as_json:
-        click.echo(json.dumps({"sweep": name, "trials": rows}, ensure_ascii=False))
+        click.echo(json.dumps({"sweep": name, "teachers": teachers, "trials": trials}, ensure_ascii=False))
         return
-    table = _table("trial", "key", "status", "epoch", "error")
-    for row in rows:
-        epochs = f"{row['epoch']}/{row['epochs'] if row['epochs'] is not None else '?'}"
-        table.add_row(row["label"], row["trial"], row["status"], epochs, row["error"] or "")
+    table = _table("", "status", "epoch", "key", "error")
+    for row in teachers + trials:
+        epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
+        table.add_row(row["label"], row["status"], epochs, row["key"] or "", row["error"] or "")
     _stderr().print(table)
+
+
+def _status_row(label: str, record: Record) -> dict[str, Any]:
+    journal, failure, config = record.journal(), record.failure(), record.config()
+    return {
+        "label": label,
+        "key": record.key,
+        "status": record.status,
+        "epoch": journal[-1]["epoch"] if journal else 0,
+        "epochs": TrainConfig.model_validate(config["train"]).num_epochs if config else None,
+        "error": failure["error"] if failure else None,
+    }
 
 
 @main.command()
@@ -280,7 +283,7 @@ def _stderr() -> Console:
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_style="dim", title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     return table
 
 

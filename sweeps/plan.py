@@ -51,7 +51,7 @@ class Plan:
         return all(t.record.verdict() for t in self.teachers) and all(t.status in done for t in self.trials)
 
     def members(self) -> dict[str, Any]:
-        """The content of the sweep's trials.json: the products that have a place in the store."""
+        """The content of the sweep's trials.json: what has a place in the store, and what waits for its teacher."""
         return {
             "sweep": self.spec.name,
             "objectives": dict(self.spec.objectives),
@@ -67,6 +67,7 @@ class Plan:
                 for each in self.trials
                 if each.record is not None
             ],
+            "waiting": [each.trial.label for each in self.trials if each.record is None],
         }
 
 

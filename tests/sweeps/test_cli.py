@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from kd_core.records import Store
 from sweeps.cli import main
+from sweeps.plan import plan_sweep
+from sweeps.spec import read_spec, to_yaml
 
 
 def kdsweep(*arguments):
@@ -67,6 +69,7 @@ def test_plan_writes_nothing_and_tells_what_would_run(tiny, tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_finished_sweep_can_be_looked_at_synced_and_reported_again(finished):
     status = json.loads(kdsweep("status", "tiny", "--storage", finished, "--json").stdout)
+    assert status["teachers"] == []
     assert [trial["status"] for trial in status["trials"]] == ["finished", "finished"]
     assert "2/2" in kdsweep("status", "tiny", "--storage", finished).stderr
     assert "2 trials of tiny are up to date" in kdsweep("sync", "tiny", "--storage", finished).stderr
@@ -84,6 +87,19 @@ def test_a_sweep_with_a_failed_trial_exits_1(tiny, tmp_path):
     )
     assert done.exit_code == 1
     assert "1 failed" in done.stderr
+
+
+def test_status_shows_what_waits_for_its_teacher(tiny, tmp_path):
+    spec, store = read_spec(str(tiny)), Store.at(tmp_path)
+    plan = plan_sweep(spec, store, "fingerprint")
+    store.sweep("tiny").write(to_yaml(spec), plan.members())
+    plan.teachers[0].record.fail("ValueError: no teacher", "")
+    shown = json.loads(kdsweep("status", "tiny", "--storage", tmp_path, "--json").stdout)
+    assert [(row["label"], row["status"], row["error"]) for row in shown["teachers"]] == [
+        ("teacher resnet", "failed", "ValueError: no teacher")
+    ]
+    assert [row["status"] for row in shown["trials"]] == ["pending"] * 3
+    assert "kd_mixup resnet T=sigma seed 0" in kdsweep("status", "tiny", "--storage", tmp_path).stderr
 
 
 def test_an_unreachable_server_costs_a_sync_one_sentence_and_exit_code_1(finished_without_ray):

@@ -27,6 +27,7 @@ def test_a_trial_has_no_record_before_its_teacher_is_finished(planned):
     plan = planned()
     assert [trial.record is None for trial in plan.trials] == [False, True, True]
     assert [trial["label"] for trial in plan.members()["trials"]] == ["classic seed 0"]
+    assert plan.members()["waiting"] == ["kd_mixup resnet T=2 seed 0", "kd_mixup resnet T=sigma seed 0"]
     finish(plan.teachers[0].record)
     assert all(trial.record for trial in planned().trials)
     assert not planned().up_to_date
