@@ -11,6 +11,7 @@ fsspec URL; local files appear by write, fsync and rename.
 import json
 import os
 import re
+import socket
 import threading
 import time
 import uuid
@@ -59,6 +60,16 @@ def read_json(path: UPath | Path) -> Any:
         return None
 
 
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @dataclass(frozen=True)
 class Record:
     """The folder of one trained network: a trial, or a teacher, which differ in two file names."""
@@ -89,8 +100,21 @@ class Record:
             return "stopped" if verdict.get("stopped") else "finished"
         if (self.path / "failure.json").exists():
             return "failed"
+        return "running" if self._worker() is not None else "pending"
+
+    @property
+    def in_other_hands(self) -> bool:
+        """Whether another living process is at work here."""
+        worker = self._worker()
+        return worker is not None and worker != (socket.gethostname(), os.getpid())
+
+    def _worker(self) -> tuple[str, int] | None:
+        """Host and process whose heartbeat is fresh; a process that died on this host is nobody."""
         beat = read_json(self.path / "heartbeat.json")
-        return "running" if beat and time.time() - beat["time"] < LEASE_S else "pending"
+        if beat is None or time.time() - beat["time"] >= LEASE_S:
+            return None
+        worker = beat["host"], beat["pid"]
+        return worker if worker[0] != socket.gethostname() or _is_alive(worker[1]) else None
 
     def verdict(self) -> dict[str, Any] | None:
         """The final figures of a whole product, or None."""
@@ -118,7 +142,9 @@ class Record:
 
     def beat(self) -> None:
         """Say that somebody is at work here."""
-        write_json(self.path / "heartbeat.json", {"time": time.time(), "pid": os.getpid()})
+        write_json(
+            self.path / "heartbeat.json", {"time": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
+        )
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:

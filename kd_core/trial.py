@@ -19,6 +19,7 @@ from kd_core.records import Record, write_bytes
 from kd_core.signal import TeacherSignal
 from kd_core.training import EpochResult, initial_student, train
 
+WAIT_S = 0.5
 CHECKPOINT_INTERVAL_S = 5.0  # a killed trial repeats at most about this much work, or its last epoch
 
 
@@ -33,9 +34,12 @@ def run_trial(
 ) -> Iterator[EpochResult]:
     """Bring one record up to date and yield every epoch trained on the way; a finished record yields nothing.
 
+    Where another process is at work on the same record, of another sweep say, this waits, and takes over if it dies.
     Killed at any moment and run again, it goes on from its last checkpoint to the same result. An error is written to
     the record before it is raised.
     """
+    while record.verdict() is None and record.in_other_hands:
+        time.sleep(WAIT_S)
     if record.verdict() is not None:
         return
     record.begin(config.model_dump(mode="json"))

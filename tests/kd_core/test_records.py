@@ -1,4 +1,7 @@
 import json
+import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +88,7 @@ def test_the_status_is_what_the_files_say(record):
     assert record.status == "pending"
     record.beat()
     assert record.status == "running"
-    write_json(record.path / "heartbeat.json", {"time": time.time() - LEASE_S - 1, "pid": 1})
+    write_json(record.path / "heartbeat.json", {"time": time.time() - LEASE_S - 1, "host": "elsewhere", "pid": 1})
     assert record.status == "pending"
     record.fail("ValueError: no", "Traceback …")
     assert record.status == "failed"
@@ -169,3 +172,21 @@ def test_a_relative_storage_is_the_same_folder_for_every_worker(tmp_path, monkey
 
 def test_a_file_url_is_a_local_store(tmp_path):
     assert Store.at(f"file://{tmp_path}").local == tmp_path
+
+
+def test_a_record_is_in_other_hands_while_another_living_process_works_on_it(record):
+    def beat(host, pid):
+        write_json(record.path / "heartbeat.json", {"time": time.time(), "host": host, "pid": pid})
+
+    assert not record.in_other_hands
+    record.beat()
+    assert not record.in_other_hands
+    beat("elsewhere", 1)
+    assert record.in_other_hands
+    assert record.status == "running"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        beat(socket.gethostname(), process.pid)
+        assert record.in_other_hands
+        process.kill()
+    assert not record.in_other_hands
+    assert record.status == "pending"

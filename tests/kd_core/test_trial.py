@@ -165,3 +165,18 @@ def test_a_trial_without_epochs_is_evaluated_as_it_is(trial, digits, store):
     assert record.status == "finished"
     assert record.journal() == []
     assert record.verdict()["metrics"]["test/accuracy"] < 0.5
+
+
+def test_two_processes_on_one_record_train_it_once(trial, digits, store, tmp_path):
+    config, record = trial("classic", train={"epochs": 8}), store.trial("killed")
+    (tmp_path / "config.json").write_text(config.model_dump_json())
+    command = [sys.executable, "-c", SLOW_TRIAL, str(tmp_path / "config.json"), str(tmp_path)]
+    root = Path(trial_module.__file__).parents[1]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL) as first:
+        deadline = time.monotonic() + 60
+        while not record.journal() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert list(run_trial(config, digits, record)) == []
+        assert record.status == "finished"
+        assert first.wait() == 0
+    assert [row["epoch"] for row in record.journal()] == list(range(1, 9))
