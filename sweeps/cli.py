@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -76,7 +77,7 @@ def run(
     sweep, store = read_spec(spec, overrides), Store.at(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
     try:
-        with SweepProgress() as progress:
+        with redirect_stdout(sys.stderr), SweepProgress() as progress:  # what libraries print is no JSON
             outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
     except KeyboardInterrupt:
         click.echo(f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}", err=True)
