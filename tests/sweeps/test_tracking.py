@@ -102,27 +102,36 @@ def test_a_deleted_experiment_comes_back_whole(trained):
     assert {name: view[3] for name, view in view_of(uri)[2].items()} == {name: view[3] for name, view in before.items()}
 
 
-@pytest.fixture
-def server(tmp_path):
-    """A real MLflow server on loopback: its URL and its process."""
+def start_server(folder):
+    """A real MLflow server on a free loopback port: its URL and its process, or None where the port was taken since."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    backend = ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
-    artifacts = ["--artifacts-destination", str(tmp_path / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
+    backend = ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    artifacts = ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "mlflow", "server", *backend, *artifacts, "--workers", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
-    while True:
+    with (folder / "server.log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
         try:
-            urllib.request.urlopen(f"{url}/health", timeout=1).close()
-            break
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+            return url, process
         except OSError:
-            assert time.monotonic() < deadline
             time.sleep(0.2)
-    yield url, process
-    process.terminate()
+    process.kill()
     process.wait()
+    return None
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A running MLflow server: its URL and its process."""
+    started = next(filter(None, (start_server(tmp_path) for _ in range(3))), None)
+    assert started, (tmp_path / "server.log").read_text()[-2000:]
+    yield started
+    started[1].terminate()
+    started[1].wait()
 
 
 def test_a_server_shows_what_the_embedded_store_shows_and_its_death_is_one_warning(trained, server):
