@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def test_a_damaged_archive_is_refused_by_its_checksum(tmp_path, monkeypatch):
     """What lies there is not the published archive, and none can be had."""
     for name, value in OFFLINE.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # urllib keeps the first opener, proxies and all
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"half an archive")

@@ -1,4 +1,10 @@
-"""MLflow as a view: nested, by epoch, idempotent, and unable to stop a sweep; with a real store."""
+"""MLflow as a view: nested, by epoch, idempotent, and unable to stop a sweep; with a real store and a real server."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 
 import pytest
 from mlflow import MlflowClient
@@ -96,10 +102,49 @@ def test_a_deleted_experiment_comes_back_whole(trained):
     assert {name: view[3] for name, view in view_of(uri)[2].items()} == {name: view[3] for name, view in before.items()}
 
 
-def test_a_dead_server_is_one_warning_and_one_remedy(trained):
+def start_server(folder):
+    """A real MLflow server on a free loopback port: its URL and its process, or None where the port was taken since."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    backend = ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    artifacts = ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "server", *backend, *artifacts, "--workers", "1"]
+    with (folder / "server.log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+            return url, process
+        except OSError:
+            time.sleep(0.2)
+    process.kill()
+    process.wait()
+    return None
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A running MLflow server: its URL and its process."""
+    started = next(filter(None, (start_server(tmp_path) for _ in range(3))), None)
+    assert started, (tmp_path / "server.log").read_text()[-2000:]
+    yield started
+    started[1].terminate()
+    started[1].wait()
+
+
+def test_a_server_shows_what_the_embedded_store_shows_and_its_death_is_one_warning(trained, server):
     store, _ = trained
+    url, process = server
+    sync(store, "tiny", url)
+    sync(store, "tiny", embedded_uri(store))
+    shown, embedded = view_of(url)[2], view_of(embedded_uri(store))[2]
+    assert {name: view[3] for name, view in shown.items()} == {name: view[3] for name, view in embedded.items()}
+    process.terminate()
+    process.wait()
     warnings = []
-    background = BackgroundSync(store, "tiny", "http://127.0.0.1:9", warnings.append)
+    background = BackgroundSync(store, "tiny", url, warnings.append)
     background.start()
     assert not background.finish()
     assert len(warnings) == 2
