@@ -1,10 +1,12 @@
 """One trial as frozen values: what is trained, on what, by which recipe, and the key under which its result is kept."""
 
-from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from kd_core.data_config import NO_MIXUP, DataConfig, MixupConfig, ViewConfig
+from kd_core.fields import AbsolutePath, Config, Fraction, PositiveInt, Seed, number_of
+from kd_core.recipe import FinetuneConfig, TrainConfig
 
 Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
 TEACHERLESS: frozenset[str] = frozenset({"classic", "mixup"})
@@ -21,14 +23,8 @@ MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifie
 }
 
 
-class Config(BaseModel):
-    """A frozen value that knows its keys: a misspelt one is an error, never ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-
 def _temperature(value: Any) -> Any:
-    value = _number(value)
+    value = number_of(value)
     if value is None or value == "sigma":
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
@@ -36,186 +32,7 @@ def _temperature(value: Any) -> Any:
     return float(value)
 
 
-def _even(value: int) -> int:
-    if value % 2:
-        raise ValueError("must be even, since a slot and its mixup partner share a batch")
-    return value
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 2e-1 as text; a number is meant."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return float(value)
-    return value
-
-
-def _absolute(value: str) -> str:
-    """A path as every worker can use it, whatever folder it runs in."""
-    return str(Path(value).expanduser().absolute())
-
-
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Temperature = Annotated[float | Literal["sigma"], BeforeValidator(_temperature)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-OpenFraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveFraction = Annotated[float, Field(gt=0, le=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-
-
-class DataConfig(Config):
-    """Where the images come from and how they are split."""
-
-    source: Literal["digits", "cifar10", "cifar100", "folder", "parquet"]
-    """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images a class) or
-    parquet (the Hugging Face layout)"""
-    path: AbsolutePath | None = None
-    """the folder of a folder or parquet source, or where to keep a download; by default, that is the user's cache"""
-    streaming: bool = False
-    """whether images of a folder or parquet source are decoded when they are needed instead of kept in memory"""
-    label_column: str | None = None
-    """the parquet column with integer labels; by default the first integer column"""
-    image_size: PositiveInt | None = None
-    """pixels a side that every image is resized and cropped to; needed where the images differ in size"""
-    limit: PositiveInt | None = None
-    """at most this many training images, the same share of every class; validation is held out of them"""
-    validation: OpenFraction = 0.1
-    """the share of the training images held out, stratified, for selection and temperature scaling"""
-    test: OpenFraction = 0.2
-    """the share held out as test where the source has no test part of its own"""
-
-    @model_validator(mode="after")
-    def _suits_the_source(self) -> Self:
-        files = self.source in ("folder", "parquet")
-        if self.source == "digits" and self.path is not None:
-            raise ValueError("the digits source is bundled and takes no path")
-        if files and self.path is None:
-            raise ValueError(f"the {self.source} source needs data.path, the folder that holds the images")
-        if self.streaming and not files:
-            raise ValueError(f"the {self.source} source fits in memory; remove streaming")
-        return self
-
-
-class ViewConfig(Config):
-    """The random view of an image before mixing, drawn by the vicinal stream."""
-
-    crop: Literal["padded", "resized"] = "padded"
-    """padded (the image moved by up to `padding`) or resized (a random part of it, Szegedy 2015)"""
-    padding: Annotated[int, Field(ge=0)] = 4
-    """pixels of zeros around the image from which a padded crop of the image's own size is taken"""
-    scale: tuple[PositiveFraction, PositiveFraction] = (0.08, 1.0)
-    """the smallest and the largest share of the image's area that a resized crop takes"""
-    flip: bool = True
-    """whether half of the images are mirrored left to right"""
-
-    @model_validator(mode="after")
-    def _scale_is_a_range(self) -> Self:
-        if self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale must go from the smaller share to the larger, not {list(self.scale)}")
-        return self
-
-
-class MixupConfig(Config):
-    """How slots are mixed with their partners: x̃ = λx + (1−λ)x′ (Medina 2026, eq. 5)."""
-
-    distribution: Literal["off", "uniform", "beta"] = "uniform"
-    """the law of λ: uniform on (0, 1) as in the paper, Beta(concentration, concentration), or off (λ = 1)"""
-    concentration: Annotated[float, Field(gt=0)] | None = None
-    """the parameter of Beta(a, a); only with distribution: beta"""
-    fraction: Fraction = 1.0
-    """the share of slots that are mixed; the rest keep λ = 1"""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_a_word(cls, value: Any) -> Any:
-        if value is False:  # YAML reads a bare `off` as false
-            return {"distribution": "off"}
-        return {"distribution": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _concentration_belongs_to_beta(self) -> Self:
-        if (self.distribution == "beta") != (self.concentration is not None):
-            raise ValueError("concentration is given with distribution: beta, and only then")
-        return self
-
-
-NO_MIXUP = MixupConfig(distribution="off")
-
-
-class PieceConfig(Config):
-    """One piece of a learning-rate schedule, which begins where the piece before it ends."""
-
-    until: PositiveFloat
-    """the epoch in which the piece ends"""
-    start: Annotated[float, Field(ge=0)]
-    """learning rate at its beginning"""
-    end: Annotated[float, Field(ge=0)]
-    """learning rate at its end"""
-    shape: Literal["linear", "cosine"] = "linear"
-    """how it goes from start to end"""
-
-
-class TrainConfig(Config):
-    """One recipe of optimisation."""
-
-    epochs: Annotated[int, Field(ge=0)]
-    """passes over the training images"""
-    batch_size: Annotated[PositiveInt, AfterValidator(_even)] = 128
-    """images a step, an even number"""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """adamw, or sgd with Nesterov momentum 0.9"""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    """the peak learning rate"""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """decoupled for adamw, L2 for sgd; weights of one dimension (biases, norms) are spared"""
-    schedule: Literal["cosine", "constant", "step", "piecewise"] = "cosine"
-    """how the learning rate goes on: cosine (to zero), constant, step (a tenth at each milestone), or piecewise"""
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0
-    """epochs of linear warm-up from zero to the peak; not with piecewise"""
-    milestones: tuple[PositiveFloat, ...] = ()
-    """the epochs at which schedule: step divides the learning rate by ten"""
-    pieces: tuple[PieceConfig, ...] = ()
-    """the pieces of schedule: piecewise, as a list of {until, start, end, shape}; behind the last, its end"""
-    head_epochs: Annotated[int, Field(ge=0)] = 0
-    """epochs before the others in which only the classifier head learns, from unmixed hard labels, at the peak rate"""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
-    """the share of a hard label that is spread over all classes"""
-    uncertainty: Literal["dus"] | None = None
-    """dus: hard labels by focal loss with an entropy bonus on hard examples (CUD-style, for a teacher)"""
-    clip_norm: PositiveFloat | None = None
-    """the norm to which gradients are clipped"""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: autocast of both networks on a GPU (no effect on a CPU)"""
-    compile: bool = False
-    """whether the student goes through torch.compile on a GPU"""
-    deterministic: bool = False
-    """whether a GPU keeps to deterministic algorithms; a CPU always does"""
-
-    @property
-    def num_epochs(self) -> int:
-        """All epochs of a trial, those of the head included."""
-        return self.head_epochs + self.epochs
-
-    @model_validator(mode="after")
-    def _details_belong_to_the_schedule(self) -> Self:
-        for name, schedule in (("milestones", "step"), ("pieces", "piecewise")):
-            if bool(getattr(self, name)) != (self.schedule == schedule):
-                raise ValueError(f"{name} are given with schedule: {schedule}, and only then")
-        ends = [piece.until for piece in self.pieces]
-        if ends != sorted(set(ends)):
-            raise ValueError("pieces must end one after the other; order them by until")
-        if self.uncertainty and self.label_smoothing:
-            raise ValueError("uncertainty: dus replaces the cross-entropy, so label_smoothing has no effect; remove it")
-        return self
-
-
-class FinetuneConfig(TrainConfig):
-    """How a teacher is fine-tuned on the data."""
-
-    mixup: MixupConfig | None = None
-    """the law of λ of a teacher that is trained with mixup itself (Medina 2026, appendix A); by default without"""
 
 
 class NetworkConfig(Config):
@@ -313,6 +130,8 @@ class TrialConfig(Config):
     """the recipe of optimisation"""
     stream_seed: Seed = 0
     """seed of the vicinal stream, shared by replicates so that one teacher pass serves them all"""
+    recycle: PositiveInt | None = None
+    """how many epochs of the vicinal stream are used, over and over; by default every epoch is a new one"""
     seed: Seed = 0
     """seed of the student's initial weights and dropout"""
 
@@ -325,7 +144,7 @@ class TrialConfig(Config):
         value.setdefault("mixup", {"distribution": "off" if method in NEVER_MIXED else "uniform"})
         if method in _WITH_OPTIONS and value.get(method) is None:
             value[method] = {}
-        value["alpha"] = _number(value.get("alpha", 1.0 if method in TEACHERLESS else 0.0))
+        value["alpha"] = number_of(value.get("alpha", 1.0 if method in TEACHERLESS else 0.0))
         if method not in TEACHERLESS and value.get("temperature") is None:
             value["temperature"] = DEFAULT_TEMPERATURE.get(str(method), 2.0)
         if value.get("beta") is None and isinstance(value["alpha"], int | float):
@@ -357,6 +176,16 @@ class TrialConfig(Config):
         if self.method in ALWAYS_MIXED and not mixed:
             plain = next(name for name, twin in twins.items() if twin == self.method)
             raise ValueError(f"{self.method} trains with mixup; use method: {plain}")
+
+    @property
+    def recycles(self) -> bool:
+        """Whether some epoch of the vicinal stream is seen twice."""
+        return self.recycle is not None and self.recycle < self.train.epochs
+
+    @property
+    def num_stream_epochs(self) -> int:
+        """How many epochs of the vicinal stream the trial uses."""
+        return self.recycle if self.recycles and self.recycle else self.train.epochs
 
     @property
     def has_logit_scale(self) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.special import betaincinv
 
-from kd_core.config import MixupConfig, ViewConfig
+from kd_core.data_config import MixupConfig, ViewConfig
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,14 @@ class VicinalStream:
 _ORDER, _LAMBDA, _FRACTION, _ROW, _COLUMN, _FLIP, _AREA, _ASPECT = range(8)
 
 
+def all_slots(num_samples: int, batch_size: int) -> list[slice]:
+    """Every slot of an epoch, batch by batch."""
+    return [slice(start, min(start + batch_size, num_samples)) for start in range(0, num_samples, batch_size)]
+
+
 def batch_slots(num_samples: int, batch_size: int) -> list[slice]:
     """The slots of each step; a last batch of one slot is left out, since batch normalisation needs two."""
-    starts = range(0, num_samples, batch_size)
-    slots = [slice(start, min(start + batch_size, num_samples)) for start in starts]
-    return [each for each in slots if each.stop - each.start > 1]
+    return [slots for slots in all_slots(num_samples, batch_size) if slots.stop - slots.start > 1]
 
 
 class ViewSource(Protocol):

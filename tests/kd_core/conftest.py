@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from kd_core.config import TEACHERLESS, DataConfig, TeacherConfig, TrialConfig
+from kd_core.config import TEACHERLESS, TeacherConfig, TrialConfig
 from kd_core.data import Dataset, load
+from kd_core.data_config import DataConfig
 from kd_core.models import build_teacher
 from kd_core.signal import LiveSignal
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kd_core.config import TrainConfig
+from kd_core.recipe import TrainConfig
 from kd_core.schedule import learning_rate_schedule
 
 STEPS = 10  # a epoch

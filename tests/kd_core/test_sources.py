@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kd_core.config import DataConfig
 from kd_core.data import fingerprint_of, load
+from kd_core.data_config import DataConfig
 from kd_core.sources import read_source
 
 OFFLINE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
 READ = """
 import sys
-from kd_core.config import DataConfig
+from kd_core.data_config import DataConfig
 from kd_core.data import DataError, load
 try:
     load(DataConfig(source=sys.argv[1], path=sys.argv[2]))

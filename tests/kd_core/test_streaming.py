@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from kd_core.config import DataConfig, MixupConfig, TrialConfig, ViewConfig
+from kd_core.config import TrialConfig
 from kd_core.data import Dataset, fingerprint_of, load, summarize
+from kd_core.data_config import DataConfig, MixupConfig, ViewConfig
 from kd_core.evaluation import predict
 from kd_core.images import DataError
 from kd_core.keys import trial_key

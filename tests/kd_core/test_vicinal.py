@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import beta, binomtest, chisquare, kstest
 
-from kd_core.config import MixupConfig, ViewConfig
+from kd_core.data_config import MixupConfig, ViewConfig
 from kd_core.vicinal import VicinalEpoch, VicinalStream, batch_slots, crop_boxes, render, views_of
 
 BETA = MixupConfig(distribution="beta", concentration=0.4)

@@ -1,0 +1,42 @@
+"""The fields that configurations are made of: frozen, strict, and read as YAML writes them."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Config(BaseModel):
+    """A frozen value that knows its keys: a misspelt one is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def even(value: int) -> int:
+    """The value, or an error unless it is even."""
+    if value % 2:
+        raise ValueError("must be even, since a slot and its mixup partner share a batch")
+    return value
+
+
+def number_of(value: Any) -> Any:
+    """YAML 1.1 reads 2e-1 as text; a number is meant."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
+    return value
+
+
+def _absolute(value: str) -> str:
+    """A path as every worker can use it, whatever folder it runs in."""
+    return str(Path(value).expanduser().absolute())
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]

@@ -1,0 +1,82 @@
+"""How a network is optimised, as frozen values."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from kd_core.data_config import MixupConfig
+from kd_core.fields import Config, PositiveFloat, PositiveInt, even
+
+
+class PieceConfig(Config):
+    """One piece of a learning-rate schedule, which begins where the piece before it ends."""
+
+    until: PositiveFloat
+    """the epoch in which the piece ends"""
+    start: Annotated[float, Field(ge=0)]
+    """learning rate at its beginning"""
+    end: Annotated[float, Field(ge=0)]
+    """learning rate at its end"""
+    shape: Literal["linear", "cosine"] = "linear"
+    """how it goes from start to end"""
+
+
+class TrainConfig(Config):
+    """One recipe of optimisation."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    """passes over the training images"""
+    batch_size: Annotated[PositiveInt, AfterValidator(even)] = 128
+    """images a step, an even number"""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with Nesterov momentum 0.9"""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    """the peak learning rate"""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """decoupled for adamw, L2 for sgd; weights of one dimension (biases, norms) are spared"""
+    schedule: Literal["cosine", "constant", "step", "piecewise"] = "cosine"
+    """how the learning rate goes on: cosine (to zero), constant, step (a tenth at each milestone), or piecewise"""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0
+    """epochs of linear warm-up from zero to the peak; not with piecewise"""
+    milestones: tuple[PositiveFloat, ...] = ()
+    """the epochs at which schedule: step divides the learning rate by ten"""
+    pieces: tuple[PieceConfig, ...] = ()
+    """the pieces of schedule: piecewise, as a list of {until, start, end, shape}; behind the last, its end"""
+    head_epochs: Annotated[int, Field(ge=0)] = 0
+    """epochs before the others in which only the classifier head learns, from unmixed hard labels, at the peak rate"""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
+    """the share of a hard label that is spread over all classes"""
+    uncertainty: Literal["dus"] | None = None
+    """dus: hard labels by focal loss with an entropy bonus on hard examples (CUD-style, for a teacher)"""
+    clip_norm: PositiveFloat | None = None
+    """the norm to which gradients are clipped"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast of both networks on a GPU (no effect on a CPU)"""
+    compile: bool = False
+    """whether the student goes through torch.compile on a GPU"""
+    deterministic: bool = False
+    """whether a GPU keeps to deterministic algorithms; a CPU always does"""
+
+    @property
+    def num_epochs(self) -> int:
+        """All epochs of a trial, those of the head included."""
+        return self.head_epochs + self.epochs
+
+    @model_validator(mode="after")
+    def _details_belong_to_the_schedule(self) -> Self:
+        for name, schedule in (("milestones", "step"), ("pieces", "piecewise")):
+            if bool(getattr(self, name)) != (self.schedule == schedule):
+                raise ValueError(f"{name} are given with schedule: {schedule}, and only then")
+        ends = [piece.until for piece in self.pieces]
+        if ends != sorted(set(ends)):
+            raise ValueError("pieces must end one after the other; order them by until")
+        if self.uncertainty and self.label_smoothing:
+            raise ValueError("uncertainty: dus replaces the cross-entropy, so label_smoothing has no effect; remove it")
+        return self
+
+
+class FinetuneConfig(TrainConfig):
+    """How a teacher is fine-tuned on the data."""
+
+    mixup: MixupConfig | None = None
+    """the law of λ of a teacher that is trained with mixup itself (Medina 2026, appendix A); by default without"""
