@@ -12,11 +12,12 @@ from upath import UPath
 from analysis.chart import chart_of, vega_bundle
 from analysis.figures import draw_curves, draw_front, draw_reliability, reliability_panel, svg_of
 from analysis.pareto import Front, front_of, scaled
-from analysis.runs import journals_of, runs_of, teachers_of
+from analysis.runs import journals_of, recycled_of, runs_of, teachers_of
 from analysis.tables import RUNS_TABLE, TEACHER_TABLE, front_csv, front_json, front_table, table_of
 from kd_core.calibration import NUM_BINS
+from kd_core.files import write_bytes
 from kd_core.outcomes import RAW, SCALED, STANDARDIZED
-from kd_core.records import Record, Store, write_bytes
+from kd_core.records import Record, Store
 
 TEMPLATES = Environment(
     loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -83,6 +84,7 @@ def _content(store: Store, name: str, report: Report) -> dict[str, Any]:
         "tiles": _tiles(runs, report.front),
         "num_seeds": runs["seed"].nunique(),
         "num_bins": NUM_BINS,
+        "recycled": recycled_of(store, name),
         "standardized": bool(runs["test/ece_standardized"].notna().any()),
         "fronts": [_front("As trained", report.front), _front("Temperature-scaled", report.scaled_front)],
         "chart": chart_of(report.front, report.scaled_front) if drawable else None,

@@ -38,6 +38,13 @@ def journals_of(store: Store, name: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
 
 
+def recycled_of(store: Store, name: str) -> list[int]:
+    """After how many epochs the vicinal stream began anew, for each such choice among the trials of a sweep."""
+    configs = [store.trial(member["key"]).config() or {} for member in store.sweep(name).members()["trials"]]
+    choices = {(config.get("recycle"), config["train"]["epochs"]) for config in configs if config}
+    return sorted({recycle for recycle, epochs in choices if recycle is not None and recycle < epochs})
+
+
 def runs_of_experiment(tracking_uri: str, experiment: str) -> pd.DataFrame:
     """The table of `runs_of` as an MLflow experiment tells it, one row a child run, oldest first.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kd_core.config import DataConfig, ViewConfig
+from kd_core.data_config import DataConfig, ViewConfig
 from kd_core.images import DataError, ParquetImages, Part, decode, require_size
 from kd_core.keys import digest
 from kd_core.sources import read_source, source_identity
@@ -58,8 +58,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What a DataConfig holds, known without decoding more than one image."""
+    """What a DataConfig holds, known without decoding more than one image; fingerprint as of `fingerprint_of`."""
 
+    fingerprint: str
     num_train: int
     num_validation: int
     num_test: int
@@ -95,7 +96,8 @@ def summarize(config: DataConfig) -> DataSummary:
     parts = _parts(config)
     image = parts.train.pixels(0, config.image_size)
     num_train, num_validation, num_test = (len(part) for part in _splits(parts))
-    return DataSummary(num_train, num_validation, num_test, len(parts.class_names), max(image.shape[:2]))
+    size = max(image.shape[:2])
+    return DataSummary(fingerprint_of(config), num_train, num_validation, num_test, len(parts.class_names), size)
 
 
 def _splits(parts: _Parts) -> tuple[Part, Part, Part]:

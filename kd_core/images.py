@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from kd_core.files import cache_folder
 from kd_core.keys import digest, file_sha256
 
 HASHED_BYTES = 2 * 2**30  # how much of a source is read for its fingerprint
@@ -188,11 +189,6 @@ def identity_of(files: Sequence[Path], root: Path) -> dict[str, tuple[int, str |
         file.relative_to(root).as_posix(): (size, None if index % stride else file_sha256(file))
         for index, (file, size) in enumerate(zip(files, sizes, strict=True))
     }
-
-
-def cache_folder() -> Path:
-    """Where downloads and unpacked images are kept: kd-sweeps in XDG_CACHE_HOME, or in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kd-sweeps"
 
 
 def _unpack(images: ParquetImages, folder: Path) -> None:

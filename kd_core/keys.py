@@ -38,6 +38,23 @@ def network_identity(network: NetworkConfig) -> dict[str, Any]:
     return form | {"checkpoint": file_sha256(Path(network.checkpoint)) if network.checkpoint else None}
 
 
+def signal_identity(config: TrialConfig, fingerprint: str, teacher_sha256: str) -> dict[str, Any]:
+    """Everything that can change a teacher's logits on the vicinal stream of a trial; T, alpha and the student cannot.
+
+    The digest of it names the stored signal, which all trials of equal identity share.
+    """
+    return {
+        "teacher": _teacher_identity(config, teacher_sha256),
+        "data": fingerprint,
+        "view": config.view.model_dump(mode="json") | _cropped_from(config),
+        "mixup": config.mixup.model_dump(mode="json"),
+        "stream_seed": config.stream_seed,
+        "stream_version": STREAM_VERSION,
+        "precision": config.train.precision,
+        "dtype": "float16",
+    }
+
+
 def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None = None) -> str:
     """The name of a trial's result: equal exactly when everything that can change its numbers is equal.
 
@@ -46,11 +63,23 @@ def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None 
     content = config.model_dump(mode="json", exclude={"data", "teacher", "student"})
     content |= {"data": fingerprint, "student": network_identity(config.student)}
     content |= {"stream_version": STREAM_VERSION, "loss_version": LOSS_VERSION}
-    if config.view.crop == "resized" and config.data.streaming and config.data.image_size is not None:
-        content["crop_of"] = "original"  # in memory, what is cropped has already been resized to image_size
+    content |= _cropped_from(config)
+    if not config.recycles:
+        del content["recycle"]
     if config.teacher is not None:
         if teacher_sha256 is None:
             raise ValueError(f"the key of a {config.method} trial needs the hash of its teacher's weights")
-        view = config.teacher.model_dump(mode="json", include={"model", "bottleneck", "stem_stride", "image_size"})
-        content["teacher"] = view | {"weights": teacher_sha256}
+        content["teacher"] = _teacher_identity(config, teacher_sha256)
     return digest(content)
+
+
+def _teacher_identity(config: TrialConfig, sha256: str) -> dict[str, Any]:
+    assert config.teacher is not None
+    form = config.teacher.model_dump(mode="json", include={"model", "bottleneck", "stem_stride", "image_size"})
+    return form | {"weights": sha256}
+
+
+def _cropped_from(config: TrialConfig) -> dict[str, str]:
+    """What is cropped in memory has already been resized to image_size; only then do the two differ."""
+    streamed = config.view.crop == "resized" and config.data.streaming and config.data.image_size is not None
+    return {"crop_of": "original"} if streamed else {}

@@ -1,6 +1,7 @@
 """Students and teachers: timm networks with the bottleneck head, the CIFAR stem and a normalisation of their own."""
 
 import difflib
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -143,6 +144,13 @@ def load_weights(network: Network, path: Path | UPath) -> None:
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
     if broken:
         raise ModelError("checkpoint", f"{path} holds NaN or infinite values in {broken[0]}; export the weights again")
+
+
+def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
+    """The context in which networks run: bfloat16 autocast where it is asked for on a GPU, else float32."""
+    if precision == "bfloat16" and torch.device(device).type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
 
 
 def forward_flops(config: NetworkConfig, num_classes: int, image_size: int) -> int:

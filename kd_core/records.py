@@ -1,6 +1,7 @@
 """The layout of the store: every product a folder of whole files, written atomically, read back, listed.
 
     <storage>/teachers/<key>/  config.json journal.jsonl checkpoint.pt weights.safetensors outcomes-*.npz card.json
+              signals/<key>/   manifest.json epoch-00001.npy …
               trials/<key>/    config.json journal.jsonl checkpoint.pt student.safetensors outcomes-*.npz result.json
               sweeps/<name>/   spec.yaml trials.json report/
 
@@ -9,65 +10,22 @@ fsspec URL; local files appear by write, fsync and rename.
 """
 
 import json
-import os
 import re
-import socket
-import threading
 import time
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from upath import UPath
 
+from kd_core.files import clear_orphans, read_json, write_bytes, write_json
+from kd_core.lease import Lease
 from kd_core.outcomes import Outcomes, outcomes_from_bytes, outcomes_to_bytes
+from kd_core.signal_record import SignalRecord
 
 Status = Literal["finished", "stopped", "failed", "running", "pending"]
-LEASE_S = 60.0  # a product whose heartbeat is older than this is nobody's
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def write_bytes(path: UPath | Path, content: bytes) -> None:
-    """Make a file appear whole or not at all; a second write replaces the first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not isinstance(path, Path):  # an object store puts whole objects
-        path.write_bytes(content)
-        return
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: UPath | Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically; NaN and infinities are refused."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: UPath | Path) -> Any:
-    """The JSON value of a file, or None where there is no such file."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(frozen=True)
@@ -100,21 +58,12 @@ class Record:
             return "stopped" if verdict.get("stopped") else "finished"
         if (self.path / "failure.json").exists():
             return "failed"
-        return "running" if self._worker() is not None else "pending"
+        return "running" if self.lease.taken else "pending"
 
     @property
-    def in_other_hands(self) -> bool:
-        """Whether another living process is at work here."""
-        worker = self._worker()
-        return worker is not None and worker != (socket.gethostname(), os.getpid())
-
-    def _worker(self) -> tuple[str, int] | None:
-        """Host and process whose heartbeat is fresh; a process that died on this host is nobody."""
-        beat = read_json(self.path / "heartbeat.json")
-        if beat is None or time.time() - beat["time"] >= LEASE_S:
-            return None
-        worker = beat["host"], beat["pid"]
-        return worker if worker[0] != socket.gethostname() or _is_alive(worker[1]) else None
+    def lease(self) -> Lease:
+        """Who is at work here."""
+        return Lease(self.path / "heartbeat.json")
 
     def verdict(self) -> dict[str, Any] | None:
         """The final figures of a whole product, or None."""
@@ -136,34 +85,10 @@ class Record:
             return []
 
     def begin(self, config: dict[str, Any]) -> None:
-        """Write down what is about to be trained and forget an earlier failure."""
+        """Write down what is about to be trained and forget an earlier failure and what a killed worker left half."""
+        clear_orphans(self.path)
         write_json(self.path / "config.json", config)
         (self.path / "failure.json").unlink(missing_ok=True)
-
-    def beat(self) -> None:
-        """Say that somebody is at work here."""
-        write_json(
-            self.path / "heartbeat.json", {"time": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
-        )
-
-    @contextmanager
-    def heartbeat(self) -> Iterator[None]:
-        """Beat from a thread for as long as the block runs, also through an epoch longer than the lease."""
-        self.beat()
-        done = threading.Event()
-
-        def keep_beating() -> None:
-            while not done.wait(LEASE_S / 4):
-                self.beat()
-
-        thread = threading.Thread(target=keep_beating, name=f"heartbeat-{self.key}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            (self.path / "heartbeat.json").unlink(missing_ok=True)
 
     def append(self, row: dict[str, Any]) -> None:
         """Add an epoch's row unless the journal has it: an epoch that is trained again after a kill is the same one."""
@@ -248,6 +173,15 @@ class Store:
     def trial(self, key: str) -> Record:
         """The record of one trial."""
         return Record(self.root / "trials" / key)
+
+    def signal(self, key: str) -> SignalRecord:
+        """The record of one teacher signal."""
+        return SignalRecord(self.root / "signals" / key)
+
+    def signals(self) -> list[SignalRecord]:
+        """Every stored teacher signal."""
+        folder = self.root / "signals"
+        return [SignalRecord(path) for path in sorted(folder.iterdir())] if folder.exists() else []
 
     def sweep(self, name: str) -> SweepRecord:
         """The record of one sweep; raises ValueError for a name that is no plain file name."""

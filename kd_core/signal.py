@@ -1,16 +1,19 @@
-"""Where a student's teacher logits come from: today the teacher itself, queried on each mixed batch."""
+"""Where a student's teacher logits come from: the teacher itself, asked anew for each mixed batch, or stored epochs."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
+
+from kd_core.signal_record import SignalRecord
 
 
 class TeacherSignal(Protocol):
     """Logits of a fixed teacher on the vicinal stream."""
 
     def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
-        """float32 [B, K] on the mixed images [B, 3, H, W] of these slots of this epoch."""
+        """float32 [B, K] on the mixed images [B, 3, H, W] of these slots of this epoch of the stream."""
         ...
 
 
@@ -24,3 +27,22 @@ class LiveSignal:
     def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
         """float32 [B, K] on the mixed images [B, 3, H, W]."""
         return self.teacher(images).half().float()
+
+
+class StoredSignal:
+    """The answers of a teacher that was asked once (`kd_core.labelling`); the images are not looked at.
+
+    Raises SignalError where the record is of another teacher or stream than identity says
+    (`kd_core.keys.signal_identity`), or an epoch is missing or damaged.
+    """
+
+    def __init__(self, record: SignalRecord, identity: dict[str, Any]) -> None:
+        record.check(identity)
+        self.record = record
+        self._epoch, self._logits = 0, np.empty((0, 0), np.float16)
+
+    def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
+        """float32 [B, K] of these slots, on the device of the images."""
+        if epoch != self._epoch:
+            self._epoch, self._logits = epoch, self.record.logits(epoch)
+        return torch.from_numpy(self._logits[slots].astype(np.float32)).to(images.device)

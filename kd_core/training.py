@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from kd_core.config import NO_MIXUP, TrainConfig, TrialConfig
+from kd_core.config import TrialConfig
 from kd_core.data import Dataset, Split
-from kd_core.evaluation import predict
+from kd_core.data_config import NO_MIXUP
+from kd_core.evaluation import EVALUATION_BATCH, predict
 from kd_core.losses import hard_label_loss, trial_loss
-from kd_core.models import Network, build_student
+from kd_core.models import Network, autocast, build_student
 from kd_core.outcomes import RAW, metrics_of, outcomes_of
+from kd_core.recipe import TrainConfig
 from kd_core.schedule import learning_rate_schedule
 from kd_core.signal import TeacherSignal
 from kd_core.streaming import StreamedSplit
@@ -60,31 +61,23 @@ def train(
     training goes on behind that epoch and ends, on a CPU, with the same weights bit for bit. Epochs are counted from 1,
     the head epochs first. num_workers processes decode a streamed set, and change no number. Raises NonFiniteLossError.
     """
-    if (signal is None) != (config.teacher is None):
-        raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
-    recipe = config.train
-    _set_up_gpu(recipe, device)
-    network = initial_student(config, dataset.num_classes).to(device)
-    optimizer = build_optimizer(network, recipe)
-    finished_epochs = 0
-    if checkpoint is not None:
-        network.load_state_dict(checkpoint["network"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-        finished_epochs = checkpoint["epoch"]
-    step_of = Step(config, network, optimizer, signal, device)
+    step_of = _step(config, dataset.num_classes, signal, device, checkpoint)
+    network, recipe = step_of.network, config.train
 
     source, num_samples = dataset.train.views(config.view, device, num_workers), len(dataset.train)
     steps = batch_slots(num_samples, recipe.batch_size)
     learning_rate = learning_rate_schedule(recipe, len(steps))
+    finished_epochs = checkpoint["epoch"] if checkpoint is not None else 0
     for epoch in range(finished_epochs + 1, recipe.num_epochs + 1):
         started = time.perf_counter()
         torch.manual_seed(_epoch_seed(config.seed, epoch))
-        head_only, stream_epoch = epoch <= recipe.head_epochs, epoch - recipe.head_epochs
+        head_only, past_epochs = epoch <= recipe.head_epochs, epoch - recipe.head_epochs - 1
         network.train_only_head() if head_only else network.train_whole()
-        drawn = _stream(config, num_samples, head_only).epoch(epoch if head_only else stream_epoch)
+        stream_epoch = epoch if head_only else past_epochs % config.num_stream_epochs + 1
+        drawn = _stream(config, num_samples, head_only).epoch(stream_epoch)
         losses, rate = torch.zeros(len(steps), device=device), recipe.learning_rate
         for step, batch in enumerate(source.batches(drawn, steps)):
-            rate = recipe.learning_rate if head_only else learning_rate((stream_epoch - 1) * len(steps) + step)
+            rate = recipe.learning_rate if head_only else learning_rate(past_epochs * len(steps) + step)
             losses[step] = step_of(batch, None if head_only else stream_epoch, steps[step], rate)
         figures = {
             "train/loss": _finite_mean(losses.cpu().numpy(), config, epoch),
@@ -93,7 +86,33 @@ def train(
         }
         figures |= _validated(network, dataset.validation, config, epoch, num_workers)
         figures["epoch_s"] = time.perf_counter() - started
-        yield EpochResult(epoch, figures, network, optimizer)
+        yield EpochResult(epoch, figures, network, step_of.optimizer)
+
+
+def first_steps(
+    config: TrialConfig,
+    dataset: Dataset,
+    signal: TeacherSignal | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    num_workers: int = 0,
+    num_steps: int = 2,
+) -> Iterator[None]:
+    """Begin as `train` does and yield after each of a few steps and after one batch of the validation images.
+
+    By then the training has taken about all the memory that it will, which is what this is for.
+    """
+    step_of = _step(config, dataset.num_classes, signal, device)
+    source = dataset.train.views(config.view, device, num_workers)
+    steps = batch_slots(len(dataset.train), config.train.batch_size)
+    drawn = _stream(config, len(dataset.train), head_only=False).epoch(1)
+    step_of.network.train_whole()
+    for slots, batch in zip(steps[:num_steps], source.batches(drawn, steps), strict=False):
+        step_of(batch, 1, slots, config.train.learning_rate)
+        yield
+    images = next(dataset.validation.batches(EVALUATION_BATCH)).numpy()
+    predict(step_of.network, Split(images, dataset.validation.labels[: len(images)]))
+    yield
 
 
 class Step:
@@ -108,9 +127,9 @@ class Step:
         device: torch.device | str,
     ) -> None:
         self.config, self.network, self.optimizer, self.signal = config, network, optimizer, signal
-        self.on_gpu = torch.device(device).type == "cuda"
+        self.device = torch.device(device)
         self.forward: nn.Module = network
-        if self.on_gpu:
+        if self.device.type == "cuda":
             network.to(memory_format=torch.channels_last)
             if config.train.compile:
                 self.forward = torch.compile(network)  # type: ignore[assignment]
@@ -118,7 +137,7 @@ class Step:
     def __call__(self, batch: VicinalBatch, stream_epoch: int | None, slots: slice, rate: float) -> torch.Tensor:
         """Take the step at a learning rate; returns the loss, detached. stream_epoch is None in a head epoch."""
         teacher_logits = None
-        with self._precision():
+        with autocast(self.config.train.precision, self.device):
             if self.signal is not None and stream_epoch is not None:
                 teacher_logits = self.signal.logits(stream_epoch, slots, batch.images)
             student_logits = self.forward(batch.images)
@@ -135,10 +154,24 @@ class Step:
         self.optimizer.step()
         return loss.detach()
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.on_gpu and self.config.train.precision == "bfloat16":
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
+
+def _step(
+    config: TrialConfig,
+    num_classes: int,
+    signal: TeacherSignal | None,
+    device: torch.device | str,
+    checkpoint: dict[str, Any] | None = None,
+) -> Step:
+    """The step of a trial with its student and optimiser, new or as they were at a checkpoint."""
+    if (signal is None) != (config.teacher is None):
+        raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
+    _set_up_gpu(config.train, device)
+    network = initial_student(config, num_classes).to(device)
+    optimizer = build_optimizer(network, config.train)
+    if checkpoint is not None:
+        network.load_state_dict(checkpoint["network"])
+        optimizer.load_state_dict(checkpoint["optimizer"])
+    return Step(config, network, optimizer, signal, device)
 
 
 def _set_up_gpu(recipe: TrainConfig, device: torch.device | str) -> None:

@@ -12,10 +12,11 @@ from safetensors.torch import save as safetensors_bytes
 from kd_core.config import TrialConfig
 from kd_core.data import Dataset
 from kd_core.evaluation import evaluate
+from kd_core.files import write_bytes
 from kd_core.keys import file_sha256
 from kd_core.models import Network, num_parameters
 from kd_core.outcomes import summary_of
-from kd_core.records import Record, write_bytes
+from kd_core.records import Record
 from kd_core.signal import TeacherSignal
 from kd_core.training import EpochResult, initial_student, train
 
@@ -38,13 +39,13 @@ def run_trial(
     Killed at any moment and run again, it goes on from its last checkpoint to the same result. An error is written to
     the record before it is raised.
     """
-    while record.verdict() is None and record.in_other_hands:
+    while record.verdict() is None and record.lease.in_other_hands:
         time.sleep(WAIT_S)
     if record.verdict() is not None:
         return
     record.begin(config.model_dump(mode="json"))
     try:
-        with record.heartbeat():
+        with record.lease.held():
             checkpoint = _load_checkpoint(record)
             network, saved = None, time.monotonic()
             epochs = train(config, dataset, signal, device=device, checkpoint=checkpoint, num_workers=num_workers)

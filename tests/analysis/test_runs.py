@@ -6,9 +6,18 @@ import pytest
 
 from analysis.pareto import front_of
 from analysis.report import write_report
-from analysis.runs import METRICS, journals_of, runs_of, runs_of_experiment, teachers_of, temperature_name
+from analysis.runs import (
+    METRICS,
+    journals_of,
+    recycled_of,
+    runs_of,
+    runs_of_experiment,
+    teachers_of,
+    temperature_name,
+)
 from analysis.tables import front_rows
-from kd_core.records import Store, read_json, write_json
+from kd_core.files import read_json, write_json
+from kd_core.records import Store
 
 
 def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
@@ -128,3 +137,13 @@ def test_an_mlflow_experiment_tells_the_same_table_as_the_store(store, tmp_path)
     pd.testing.assert_frame_equal(runs_of_experiment(uri, "demo"), expected)
     with pytest.raises(ValueError, match="no experiment named absent; there are Default, demo"):
         runs_of_experiment(uri, "absent")
+
+
+def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
+    store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0, 1))
+    assert recycled_of(store, "demo") == []
+    config = store.trial("trial-0-0").config()
+    for recycle, told in ((config["train"]["epochs"], []), (1, [1])):
+        write_json(store.trial("trial-0-0").path / "config.json", config | {"recycle": recycle})
+        assert recycled_of(store, "demo") == told
+    assert "used over and over" in write_report(store, "demo").path.read_text(encoding="utf-8")

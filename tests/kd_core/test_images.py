@@ -2,7 +2,6 @@
 
 import os
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -88,8 +87,3 @@ def test_of_large_sources_every_nth_file_is_hashed(tmp_path, monkeypatch):
         file.write_bytes(b"y" * 100)
         assert (identity_of(files, tmp_path) != sampled) == noticed
         file.write_bytes(b"x" * 100)
-
-
-def test_the_cache_folder_follows_the_users_own(monkeypatch):
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert images.cache_folder() == Path.home() / ".cache" / "kd-sweeps"

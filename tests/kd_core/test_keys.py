@@ -96,3 +96,11 @@ def test_canonical_json_is_one_text_for_equal_values():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) == "43258cff783fe703"
     with pytest.raises(ValueError, match="Out of range"):
         canonical_json(float("nan"))
+
+
+def test_recycling_makes_another_trial_only_where_an_epoch_is_seen_twice(config_of):
+    def key(recycle):
+        return trial_key(config_of("kd_mixup", recycle=recycle, **{"train.epochs": 9}), "data", "weights")
+
+    assert key(None) == key(9) == key(50)
+    assert len({key(None), key(3), key(8)}) == 3

@@ -1,18 +1,13 @@
-import json
-import socket
-import subprocess
-import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from upath import UPath
 
+from kd_core.files import write_bytes, write_json
+from kd_core.lease import LEASE_S
 from kd_core.outcomes import outcomes_of
-from kd_core.records import LEASE_S, Record, Store, read_json, write_bytes, write_json
+from kd_core.records import Record, Store
 
 OUTCOMES = outcomes_of(np.eye(3, dtype=np.float32), np.arange(3), temperature=2.0)
 
@@ -32,61 +27,14 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_reader_never_sees_half_a_file(tmp_path):
-    path = UPath(tmp_path / "value.json")
-    write_json(path, {"number": 0, "filling": [0] * 20_000})
-    done = threading.Event()
-
-    def poll() -> set[int]:
-        seen = set()
-        while not done.is_set():
-            value = json.loads(path.read_bytes())
-            assert value["filling"] == [value["number"]] * 20_000
-            seen.add(value["number"])
-        return seen
-
-    with ThreadPoolExecutor(1) as pool:
-        seen = pool.submit(poll)
-        for number in range(60):
-            write_json(path, {"number": number, "filling": [number] * 20_000})
-        done.set()
-    assert len(seen.result()) > 1
-    assert names(tmp_path) == {"value.json"}
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: write_json(path, {"value": float("nan")}),
-        lambda path: write_json(path, {"value": object()}),
-        lambda path: write_bytes(path, "not bytes"),  # type: ignore[arg-type]
-    ],
-    ids=["nan", "object", "text"],
-)
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, write):
-    path = UPath(tmp_path / "value.json")
-    write_json(path, {"value": 1})
-    with pytest.raises((ValueError, TypeError)):
-        write(path)
-    assert read_json(path) == {"value": 1}
-    assert names(tmp_path) == {"value.json"}
-
-
-def test_a_replacement_that_fails_leaves_no_temporary_file(tmp_path):
-    (tmp_path / "value.json" / "inside").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"value\.json"):
-        write_json(UPath(tmp_path / "value.json"), 1)
-    assert names(tmp_path) == {"value.json"}
-
-
 def test_the_status_is_what_the_files_say(record):
     assert record.status == "pending"
     record.begin({"seed": 0})
     assert record.config() == {"seed": 0}
-    with record.heartbeat():
+    with record.lease.held():
         assert record.status == "running"
     assert record.status == "pending"
-    record.beat()
+    record.lease.renew()
     assert record.status == "running"
     write_json(record.path / "heartbeat.json", {"time": time.time() - LEASE_S - 1, "host": "elsewhere", "pid": 1})
     assert record.status == "pending"
@@ -105,18 +53,6 @@ def test_the_status_is_what_the_files_say(record):
 def test_a_verdict_may_say_stopped(record):
     record.finish({}, {"stopped": {"rung": 3}})
     assert record.status == "stopped"
-
-
-def test_a_heartbeat_keeps_beating_while_the_block_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("kd_core.records.LEASE_S", 0.4)
-    record = Store.at(tmp_path).trial("key")
-    record.begin({})
-    with record.heartbeat():
-        for _ in range(8):
-            time.sleep(0.1)
-            assert record.status == "running"
-    time.sleep(0.5)
-    assert record.status == "pending"
 
 
 def test_the_journal_takes_every_epoch_once(record):
@@ -172,21 +108,3 @@ def test_a_relative_storage_is_the_same_folder_for_every_worker(tmp_path, monkey
 
 def test_a_file_url_is_a_local_store(tmp_path):
     assert Store.at(f"file://{tmp_path}").local == tmp_path
-
-
-def test_a_record_is_in_other_hands_while_another_living_process_works_on_it(record):
-    def beat(host, pid):
-        write_json(record.path / "heartbeat.json", {"time": time.time(), "host": host, "pid": pid})
-
-    assert not record.in_other_hands
-    record.beat()
-    assert not record.in_other_hands
-    beat("elsewhere", 1)
-    assert record.in_other_hands
-    assert record.status == "running"
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        beat(socket.gethostname(), process.pid)
-        assert record.in_other_hands
-        process.kill()
-    assert not record.in_other_hands
-    assert record.status == "pending"

@@ -4,22 +4,17 @@ from io import BytesIO
 import pytest
 import torch
 
-from kd_core.config import (
-    NO_MIXUP,
-    TEACHERLESS,
-    DataConfig,
-    FinetuneConfig,
-    TeacherConfig,
-    ViewConfig,
-    finetuning_trial,
-)
+from kd_core.config import TEACHERLESS, TeacherConfig, finetuning_trial
+from kd_core.data_config import NO_MIXUP, DataConfig, ViewConfig
 from kd_core.evaluation import predict
 from kd_core.outcomes import metrics_of, outcomes_of
+from kd_core.recipe import FinetuneConfig
 from kd_core.schedule import learning_rate_schedule
 from kd_core.training import (
     EpochResult,
     NonFiniteLossError,
     build_optimizer,
+    first_steps,
     initial_student,
     train,
 )
@@ -232,3 +227,44 @@ def test_a_teacher_is_asked_for_every_mixed_batch_in_order(trial, digits, signal
 
     list(train(trial("kd_mixup", train={"epochs": 2, "batch_size": 64}), digits, Recorder()))
     assert asked == [(epoch, start, (size, 3, 8, 8)) for epoch in (1, 2) for start, size in ((0, 64), (64, 44))]
+
+
+def test_the_first_steps_are_those_of_the_training(trial, digits, signal):
+    def asked(run):
+        seen = []
+
+        class Recorder:
+            def logits(self, epoch, slots, images):
+                seen.append((epoch, slots, images))
+                return signal.logits(epoch, slots, images)
+
+        num_yields = len(list(run(trial("kd_mixup", train={"epochs": 1}), digits, Recorder())))
+        return num_yields, seen
+
+    (num_yields, first), (_, all_steps) = asked(first_steps), asked(train)
+    assert num_yields == 3  # two steps and a prediction
+    assert len(first) == 2
+    for step, same_step in zip(first, all_steps, strict=False):
+        assert step[:2] == same_step[:2]
+        assert torch.equal(step[2], same_step[2])
+
+
+def test_recycled_epochs_are_those_of_the_stream_over_and_over(trial, digits, signal):
+    class Recorder:
+        """The teacher, and which images of which epochs it was asked about."""
+
+        def __init__(self) -> None:
+            self.asked: list[tuple[int, torch.Tensor]] = []
+
+        def logits(self, epoch, slots, images):
+            if slots.start == 0:
+                self.asked.append((epoch, images.clone()))
+            return signal.logits(epoch, slots, images)
+
+    recorder = Recorder()
+    list(train(trial("kd_mixup", recycle=2, train={"epochs": 5, "head_epochs": 1}), digits, recorder))
+    assert [epoch for epoch, _ in recorder.asked] == [1, 2, 1, 2, 1]
+    images = [images for _, images in recorder.asked]
+    assert torch.equal(images[0], images[2])
+    assert torch.equal(images[1], images[3])
+    assert not torch.equal(images[0], images[1])

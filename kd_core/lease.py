@@ -1,0 +1,71 @@
+"""Who is at work on a product: a small file that its worker keeps fresh for as long as it lives."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from kd_core.files import is_alive, read_json, write_json
+
+LEASE_S = 60.0  # a product whose lease was not renewed for so long is nobody's
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The lease on one product, kept in one file."""
+
+    path: UPath | Path
+
+    @property
+    def taken(self) -> bool:
+        """Whether a living process, this one or another, is at work."""
+        return self._holder() is not None
+
+    @property
+    def in_other_hands(self) -> bool:
+        """Whether another living process is at work."""
+        holder = self._holder()
+        return holder is not None and holder != (socket.gethostname(), os.getpid())
+
+    def details(self) -> dict[str, Any]:
+        """What its holder last said, or nothing where nobody holds it."""
+        return (read_json(self.path) or {}) if self.taken else {}
+
+    def renew(self, **details: Any) -> None:
+        """Say that this process is at work, and how far it is."""
+        write_json(self.path, {"time": time.time(), "host": socket.gethostname(), "pid": os.getpid()} | details)
+
+    @contextmanager
+    def held(self) -> Iterator[dict[str, Any]]:
+        """Renew the lease from a thread while the block runs; gives the details it says, which the block may change."""
+        details: dict[str, Any] = {}
+        self.renew()
+        done = threading.Event()
+
+        def keep_renewing() -> None:
+            while not done.wait(LEASE_S / 12):
+                self.renew(**details)
+
+        thread = threading.Thread(target=keep_renewing, name=f"lease-{self.path.name}", daemon=True)
+        thread.start()
+        try:
+            yield details
+        finally:
+            done.set()
+            thread.join()
+            self.path.unlink(missing_ok=True)
+
+    def _holder(self) -> tuple[str, int] | None:
+        """Host and process whose lease is fresh; a process that died on this host is nobody."""
+        lease = read_json(self.path)
+        if lease is None or time.time() - lease["time"] >= LEASE_S:
+            return None
+        holder = lease["host"], lease["pid"]
+        return holder if holder[0] != socket.gethostname() or is_alive(holder[1]) else None

@@ -1,0 +1,184 @@
+"""The folder of one stored teacher signal: a manifest of what was labelled, and one file of logits an epoch.
+
+    <storage>/signals/<key>/  manifest.json  epoch-00001.npy …
+
+An epoch is float16 [N, K] in slot order, with the sha256 of that behind it; numpy reads it as any other .npy file.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from upath import UPath
+
+from kd_core.files import cache_folder, clear_orphans, read_json, write_json, writing
+from kd_core.lease import Lease
+
+REMEDY = "run the sweep again to label it anew"
+_BLOCK = 1 << 20
+
+
+class SignalError(ValueError):
+    """A stored signal is missing, damaged, or of another teacher or stream; the message says what and what to do."""
+
+
+@dataclass(frozen=True)
+class SignalRecord:
+    """The stored logits of one teacher on one vicinal stream; its key is the digest of its manifest."""
+
+    path: UPath
+
+    @property
+    def key(self) -> str:
+        """The signal's key, which is its folder's name."""
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything is stored under this key."""
+        return self.path.exists()
+
+    def begin(self, identity: dict[str, Any]) -> None:
+        """Write the manifest (`kd_core.keys.signal_identity`); what lies here under any other one is removed."""
+        with suppress(SignalError):
+            self.check(identity)
+            clear_orphans(self.path)
+            return
+        self.clear()
+        write_json(self.path / "manifest.json", identity)
+
+    def check(self, identity: dict[str, Any]) -> None:
+        """Raise SignalError, naming what differs, unless the manifest says that this is the signal asked for."""
+        path = self.path / "manifest.json"
+        try:
+            found = read_json(path)
+        except (JSONDecodeError, UnicodeDecodeError) as error:
+            raise SignalError(f"{path}: is no valid JSON ({error}); {REMEDY}") from None
+        if found is None:
+            raise SignalError(f"{self.path}: holds no teacher signal; {REMEDY}")
+        there, expected = _flat(found), _flat(identity)
+        for name in sorted(expected.keys() | there.keys()):
+            if expected.get(name) != there.get(name):
+                raise SignalError(f"{path}: {name} is {there.get(name)} where {expected.get(name)} is needed; {REMEDY}")
+
+    def epochs(self) -> frozenset[int]:
+        """The epochs that are stored."""
+        names = (path.name for path in self.path.iterdir()) if self.path.exists() else ()
+        return frozenset(int(name[6:-4]) for name in names if name.startswith("epoch-") and name.endswith(".npy"))
+
+    def has(self, epoch: int) -> bool:
+        """Whether an epoch is stored."""
+        return self._stored(epoch).exists()
+
+    def lease(self, epoch: int) -> Lease:
+        """Who is labelling an epoch; its details say how many slots are `done`."""
+        return Lease(self.path / f"epoch-{epoch:05d}.lease")
+
+    @property
+    def being_labelled(self) -> bool:
+        """Whether a living process is labelling an epoch."""
+        leases = [path for path in self.path.iterdir() if path.name.endswith(".lease")] if self.exists else []
+        return any(Lease(path).taken for path in leases)
+
+    def size_of(self, epochs: Iterable[int]) -> int:
+        """What these stored epochs take, in bytes."""
+        return sum(self._stored(epoch).stat().st_size for epoch in epochs)
+
+    @contextmanager
+    def writing(self, epoch: int, num_samples: int, num_classes: int) -> Iterator[np.ndarray]:
+        """float16 [N, K] to be filled; the epoch appears, whole and with its checksum, when the block ends."""
+        stored, local = self._stored(epoch), self._local(epoch)
+        with writing(local) as temporary:
+            yield np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(num_samples, num_classes))
+            with temporary.open("r+b") as file:
+                file.write(hashlib.file_digest(file, "sha256").digest())
+        if not isinstance(stored, Path):
+            with local.open("rb") as source, stored.open("wb") as target:
+                shutil.copyfileobj(source, target, _BLOCK)
+
+    def logits(self, epoch: int) -> np.ndarray:
+        """float16 [N, K] by slot, memory-mapped; raises SignalError where the epoch is missing or damaged.
+
+        From a remote storage, it is fetched once a node into the cache folder.
+        """
+        local = self._fetched(epoch)
+        expected, found = _checksums(local)
+        if found != expected:
+            if local != self._stored(epoch):
+                local.unlink()  # the next to come fetches it anew
+            raise SignalError(f"{self._stored(epoch)}: its sha256 is {found} where {expected} was written; {REMEDY}")
+        return np.load(local, mmap_mode="r")
+
+    def damaged(self, epochs: Iterable[int]) -> dict[int, str]:
+        """What is wrong with each of these epochs that cannot be read."""
+
+        def attempt(epoch: int) -> tuple[int, str]:
+            try:
+                self.logits(epoch)
+            except SignalError as error:
+                return epoch, str(error)
+            return epoch, ""
+
+        with ThreadPoolExecutor(8) as pool:
+            return {epoch: problem for epoch, problem in pool.map(attempt, epochs) if problem}
+
+    def discard(self, epochs: Iterable[int]) -> None:
+        """Remove some epochs, here and from this node's cache."""
+        for epoch in epochs:
+            for path in {self._stored(epoch), self._local(epoch)}:
+                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove the whole signal, here and from this node's cache."""
+        for folder in (self.path, cache_folder() / "signals" / self.key):
+            if isinstance(folder, Path):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif folder.exists():
+                folder.rmdir(recursive=True)
+
+    def _stored(self, epoch: int) -> UPath:
+        return self.path / f"epoch-{epoch:05d}.npy"
+
+    def _local(self, epoch: int) -> Path:
+        stored = self._stored(epoch)
+        return stored if isinstance(stored, Path) else cache_folder() / "signals" / self.key / stored.name
+
+    def _fetched(self, epoch: int) -> Path:
+        """The local file of an epoch."""
+        stored, local = self._stored(epoch), self._local(epoch)
+        try:
+            if not isinstance(stored, Path):
+                local.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{local}.lock"):
+                    if not local.exists():
+                        with stored.open("rb") as source, writing(local) as temporary, temporary.open("wb") as target:
+                            shutil.copyfileobj(source, target, _BLOCK)
+            local.stat()
+        except FileNotFoundError:
+            raise SignalError(f"{stored}: is not stored; {REMEDY}") from None
+        return local
+
+
+def _checksums(path: Path) -> tuple[str, str]:
+    """The sha256 that was written behind an epoch, and that of what stands before it."""
+    remaining, sha256 = max(0, path.stat().st_size - hashlib.sha256().digest_size), hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(min(_BLOCK, remaining)):
+            sha256.update(block)
+            remaining -= len(block)
+        return file.read().hex(), sha256.hexdigest()
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {inner: leaf for key in value for inner, leaf in _flat(value[key], f"{name}.{key}".strip(".")).items()}
