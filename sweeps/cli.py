@@ -1,22 +1,24 @@
-"""The command line: `kdsweep run | plan | status | sync | report | ui`. Prose goes to stderr, JSON to stdout."""
+"""The command line, `kdsweep run | plan | status | sync | report | signal | ui`: prose to stderr, JSON to stdout."""
 
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from kd_core.config import TrainConfig
-from kd_core.data import DataError, fingerprint_of, summarize
+from kd_core.data import DataError, load, summarize
+from kd_core.recipe import TrainConfig
 from kd_core.records import Record, Store
-from sweeps.spec import SpecError, check_teacher_heads, read_spec
+from sweeps.spec import SpecError, check_teacher_heads, parse_spec, read_spec
+
+_PATIENCE_S = 10.0  # how long an interrupted sweep may clean up
 
 
 class _Commands(click.Group):
@@ -37,6 +39,29 @@ def _complain(message: str) -> NoReturn:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def main() -> None:
     """Find the accuracy–calibration Pareto front of distilling a small classifier with mixup."""
+
+
+@contextmanager
+def _leaving_at_interrupt(farewell: str) -> Iterator[None]:
+    """End the process soon after Ctrl-C, whatever a library does with it and whatever its threads wait for."""
+
+    def leave() -> NoReturn:
+        click.echo(farewell, err=True)
+        os._exit(130)
+
+    def interrupted(*_: Any) -> NoReturn:
+        late = threading.Timer(_PATIENCE_S, leave)
+        late.daemon = True
+        late.start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    except KeyboardInterrupt:
+        leave()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _store_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,20 +95,17 @@ def run(
     spec: str, storage: str, overrides: tuple[str, ...], address: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
     """Bring the store up to date with SPEC, a file or a shipped spec's name; again, it resumes or does nothing."""
+    from sweeps.console import print_outcome
     from sweeps.progress import SweepProgress
     from sweeps.run import run_sweep
     from sweeps.tracking import embedded_uri
 
     sweep, store = read_spec(spec, overrides), Store.at(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
-    try:
-        with redirect_stdout(sys.stderr), SweepProgress() as progress:  # what libraries print is no JSON
-            outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
-    except KeyboardInterrupt:
-        click.echo(f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}", err=True)
-        # Ray's and MLflow's threads must not keep an interrupted process waiting
-        os._exit(130)
-    _print_outcome(outcome, storage, tracking_uri)
+    farewell = f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}"
+    with _leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
+        outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
+    print_outcome(outcome, _runs_command(storage, tracking_uri))
     if as_json:
         click.echo(json.dumps(_outcome_json(outcome), ensure_ascii=False))
     sys.exit(0 if outcome.ok else 1)
@@ -96,45 +118,19 @@ def run(
 @_json_option
 def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is up to date, what would run, and what it would cost, without running anything."""
-    from sweeps.plan import cost_of, plan_sweep
+    from sweeps.console import print_plan
+    from sweeps.cost import cost_of
+    from sweeps.plan import plan_sweep
 
     sweep, store = read_spec(spec, overrides), Store.at(storage)
     data = summarize(sweep.data)
     check_teacher_heads(sweep, data.num_classes)
-    planned = plan_sweep(sweep, store, fingerprint_of(sweep.data))
-    cost = cost_of(planned, data)
+    planned = plan_sweep(sweep, store, data)
+    cost = cost_of(planned)
     if as_json:
-        trials = [{"label": each.trial.label, "status": each.status} for each in planned.trials]
-        teachers = [
-            {"name": each.name, "status": each.record.status, "trials": each.num_trials} for each in planned.teachers
-        ]
-        click.echo(json.dumps({"sweep": sweep.name, "teachers": teachers, "trials": trials, "cost": vars(cost)}))
-        return
-    console = _stderr()
-    console.print(
-        f"{sweep.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test images "
-        f"of {data.num_classes} classes at {data.image_size} px",
-        soft_wrap=True,
-    )
-    table = _table("teacher", "model", "status", "trials", "epochs")
-    for each in planned.teachers:
-        network = each.finetuning
-        table.add_row(
-            each.name, network.student.model, each.record.status, str(each.num_trials), str(network.train.num_epochs)
-        )
-    if planned.teachers:
-        console.print(table)
-    table = _table("trial", "status", "epochs")
-    for each in planned.trials:
-        table.add_row(each.trial.label, each.status, str(each.trial.config.train.num_epochs))
-    console.print(table)
-    total = cost.student_flops + cost.teacher_flops + cost.finetuning_flops
-    console.print(
-        f"to compute: {total / 1e12:,.1f} TFLOP: fine-tuning teachers {cost.finetuning_flops / 1e12:,.1f}, asking them "
-        f"{cost.teacher_flops / 1e12:,.1f} in {cost.teacher_passes} passes over the training images, training students "
-        f"{cost.student_flops / 1e12:,.1f}",
-        soft_wrap=True,
-    )
+        click.echo(json.dumps(planned.as_json() | {"cost": vars(cost)}))
+    else:
+        print_plan(planned, cost)
 
 
 @main.command()
@@ -143,6 +139,8 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 @_json_option
 def status(name: str, storage: str, as_json: bool) -> None:
     """Show what has become of each teacher and trial of the sweep NAME, as its files say."""
+    from sweeps.console import print_status
+
     store = Store.at(storage)
     members = _sweep(store, name).members()
     teachers = [_status_row(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
@@ -152,11 +150,7 @@ def status(name: str, storage: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"sweep": name, "teachers": teachers, "trials": trials}, ensure_ascii=False))
         return
-    table = _table("", "status", "epoch", "key", "error")
-    for row in teachers + trials:
-        epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
-        table.add_row(row["label"], row["status"], epochs, row["key"] or "", row["error"] or "")
-    _stderr().print(table)
+    print_status(teachers + trials)
 
 
 def _status_row(label: str, record: Record) -> dict[str, Any]:
@@ -210,6 +204,60 @@ def report(name: str, storage: str, as_json: bool) -> None:
         click.echo(json.dumps({"sweep": name, "front": front_rows(written.front), "report": str(written.path)}))
 
 
+@main.group("signal")
+def signal_group() -> None:
+    """Look after the stored teacher signals, the one pass of a teacher that all trials share."""
+
+
+@signal_group.command()
+@click.argument("name")
+@_store_option
+@click.option("--samples", default=1024, show_default=True, help="About how many slots of each signal to ask again.")
+@_json_option
+def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
+    """Check the stored signals of the sweep NAME and ask its teachers again on a random sample; exit 1 if not equal."""
+    from sweeps.console import print_verification
+    from sweeps.plan import plan_sweep
+    from sweeps.upkeep import verify_signals
+
+    store = Store.at(storage)
+    record = _sweep(store, name)
+    record.members()
+    spec = parse_spec((record.path / "spec.yaml").read_text(), str(record.path / "spec.yaml"))
+    dataset = load(spec.data)
+    planned = plan_sweep(spec, store, summarize(spec.data))
+    verified = []
+    for each in verify_signals(planned, dataset, samples):
+        print_verification(each)
+        verified.append(each)
+    if not verified:
+        click.echo(f"{name} has no stored signal", err=True)
+    if as_json:
+        click.echo(json.dumps({"sweep": name, "signals": [each.as_json() for each in verified]}))
+    sys.exit(0 if all(each.ok for each in verified) else 1)
+
+
+@signal_group.command()
+@_store_option
+@click.option("--finished", is_flag=True, help="Also free what only finished sweeps need.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@_json_option
+def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
+    """Free the stored signals that no sweep of the store needs."""
+    from sweeps.progress import size_text
+    from sweeps.upkeep import unneeded_signals
+
+    unneeded = unneeded_signals(Store.at(storage), finished)
+    for each in unneeded:
+        click.echo(f"signal {each.record.key}: {len(each.epochs)} epochs, {size_text(each.size_bytes)}", err=True)
+        if not dry_run:
+            each.remove()
+    freed = sum(each.size_bytes for each in unneeded)
+    click.echo(f"{'would free' if dry_run else 'freed'} {size_text(freed)}", err=True)
+    if as_json:
+        click.echo(json.dumps({"signals": [each.record.key for each in unneeded], "freed_bytes": freed}))
+
+
 @main.command()
 @_store_option
 @click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
@@ -256,36 +304,12 @@ def _outcome_json(outcome: Any) -> dict[str, Any]:
     }
 
 
-def _print_outcome(outcome: Any, storage: str, tracking_uri: str | None) -> None:
-    """The front as a table, where the report is, and how to look at the runs."""
-    from analysis.tables import front_rows
-
-    console = _stderr()
-    table = _table(
-        "Pareto front", "accuracy %", "ECE", "ECE scaled", "NLL", title="selected on validation, shown on test"
-    )
-    for row in front_rows(outcome.report.front):
-        figures = (f"{100 * row['accuracy']:.2f}", f"{row['ece']:.4f}", f"{row['ece_scaled']:.4f}", f"{row['nll']:.3f}")
-        table.add_row(row["label"], *figures)
-    console.print(table)
-    console.print(", ".join(f"{count} {what}" for what, count in outcome.counts.items()), markup=False)
-    console.print(f"report: {outcome.report.path}", markup=False, soft_wrap=True)
+def _runs_command(storage: str, tracking_uri: str | None) -> str | None:
+    """How to look at the runs of a sweep in MLflow."""
     if tracking_uri and tracking_uri.startswith("sqlite:"):
         where = "" if Path(storage) == Path("./runs") else f" --storage {storage}"
-        console.print(f"runs:   {_kdsweep()} ui{where}", markup=False, soft_wrap=True)
-    elif tracking_uri:
-        console.print(f"runs:   {tracking_uri}", markup=False, soft_wrap=True)
-
-
-def _stderr() -> Console:
-    return Console(stderr=True, highlight=False)
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_style="dim", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    return table
+        return f"{_kdsweep()} ui{where}"
+    return tracking_uri
 
 
 if __name__ == "__main__":

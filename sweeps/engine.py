@@ -1,4 +1,4 @@
-"""Ray, the engine: a cluster to run on, teachers as tasks, trials as Tune trials. It keeps no state that matters."""
+"""Ray, the engine: a cluster and what of it each gets, teachers as tasks, trials as Tune trials. It keeps no state."""
 
 import logging
 import os
@@ -24,11 +24,13 @@ from ray import tune  # noqa: E402
 from ray.exceptions import RayError  # noqa: E402
 
 from kd_core.data import Dataset  # noqa: E402
+from kd_core.footprint import Footprint  # noqa: E402
 from kd_core.records import Record, Store  # noqa: E402
+from sweeps.packing import Node, form_of, packed, packing_line, resources_text, whole  # noqa: E402
 from sweeps.plan import Plan, TeacherPlan, TrialPlan  # noqa: E402
 from sweeps.progress import SweepProgress, figures_line  # noqa: E402
 from sweeps.spec import ResourcesConfig, SpecError  # noqa: E402
-from sweeps.trial import TrialTrainable, finetune_teacher  # noqa: E402
+from sweeps.trial import TrialTrainable, finetune_teacher, measure_trial, task_of  # noqa: E402
 
 _POLL_S = 0.5
 _RETRIES = 2  # how often a trial or teacher is started again after its worker died
@@ -59,25 +61,77 @@ def cluster(address: str | None, resources: ResourcesConfig) -> Iterator[None]:
 
 
 def _check_resources(resources: ResourcesConfig) -> None:
-    for kind, wanted in (("CPU", resources.cpu), ("GPU", resources.gpu)):
-        largest = max((node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]), default=0)
+    nodes = _nodes()
+    cpus, gpus = [node.cpus for node in nodes], [node.gpus for node in nodes]
+    for kind, wanted, there in (("CPU", resources.cpu, cpus), ("GPU", resources.gpu, gpus)):
+        largest = max(there, default=0)
         if wanted > largest:
             key = f"resources.{kind.lower()}"
             problem = f"no node of the Ray cluster has more than {largest:g} {kind}s"
             raise SpecError(f"{key}: {wanted:g}: {problem}; --set {key}={largest:g}")
 
 
-def finetune_teachers(plan: Plan, dataset: Dataset, progress: SweepProgress) -> None:
+def _nodes() -> list[Node]:
+    amounts = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(each.get("CPU", 0), each.get("GPU", 0), each.get("memory", 0)) for each in amounts]
+
+
+def whole_resources(resources: ResourcesConfig) -> ResourcesConfig:
+    """What a teacher takes: what the spec says of trials, or with auto, a whole GPU where there are GPUs."""
+    return whole(_nodes(), resources.workers) if resources.auto else resources
+
+
+def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgress) -> ResourcesConfig:
+    """What a trial takes: what the spec says, or with auto, what lets as many run at a time as their memory allows.
+
+    Where that cannot be measured, a line says so, and a trial takes as much as a teacher.
+    """
+    nodes, resources, pending = _nodes(), whole_resources(plan.spec.resources), _pending(plan)
+    if not plan.spec.resources.auto or not pending:
+        return resources
+    forms: dict[str, dict[str, Any]] = {}
+    for key, each in pending.items():
+        trial = _trial_config(key, each, plan)
+        forms.setdefault(form_of(each.trial.config, stored=trial["signal"] is not None), trial)
+    try:
+        footprints = _measured(list(forms.values()), resources, dataset, store)
+    except RayError as error:
+        progress.note(f"resources: no trial could be measured: {_reason(error)}; each has {resources_text(resources)}")
+        return resources
+    chosen = packed(footprints, nodes, len(pending), resources.workers)
+    progress.note(packing_line(footprints, nodes, chosen))
+    return chosen
+
+
+def _measured(
+    trials: list[dict[str, Any]], resources: ResourcesConfig, dataset: Dataset, store: Store
+) -> list[Footprint]:
+    """What each of some trials takes on each model of GPU, one after another; raises RayError."""
+    shared, storage, taken = ray.put(dataset), str(store.root), resources.model_dump()
+    task = task_of(measure_trial, resources, max_retries=0)
+    tasks = [task.options(resources=model) for model in _gpu_models()]
+    return [ray.get(task.remote(trial, shared, storage, taken)) for trial in trials for task in tasks]
+
+
+def _gpu_models() -> list[dict[str, float]]:
+    """What asks Ray for a node with each model of GPU that the cluster has; nothing special where it has none."""
+    having = [node["Resources"] for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} <= node["Resources"].keys()]
+    models = {name for resources in having for name in resources if name.startswith("accelerator_type:")}
+    return [{name: 0.001} for name in sorted(models)] or [{}]
+
+
+def finetune_teachers(plan: Plan, resources: ResourcesConfig, dataset: Dataset, progress: SweepProgress) -> None:
     """Run the missing teachers as Ray tasks, in parallel; what becomes of them is in their records."""
     missing = [teacher for teacher in plan.teachers if teacher.record.verdict() is None]
     if not missing:
         return
     progress.note(f"fine-tuning {', '.join(teacher.name for teacher in missing)}")
-    shared, resources = ray.put(dataset), plan.spec.resources
-    cpu = max(resources.cpu, ray.cluster_resources()["CPU"] // len(missing))  # nothing else is running yet
-    task = finetune_teacher.options(num_cpus=cpu, num_gpus=resources.gpu, max_retries=_RETRIES)
-    taken = resources.model_dump() | {"cpu": cpu}
-    running = {task.remote(each.finetuning, shared, each.record, taken): each for each in missing}
+    shared, nodes = ray.put(dataset), _nodes()
+    share = sum(node.cpus for node in nodes) // len(missing)  # nothing else is running yet
+    cpu = max(resources.cpu, min(share, max(node.cpus for node in nodes if node.gpus >= resources.gpu)))
+    taken = resources.model_copy(update={"cpu": cpu})
+    task = task_of(finetune_teacher, taken, _RETRIES)
+    running = {task.remote(each.finetuning, shared, each.record, taken.model_dump()): each for each in missing}
     while running:
         done, _ = ray.wait(list(running), timeout=_POLL_S)
         for teacher in running.values():
@@ -105,9 +159,14 @@ def _settle(reference: Any, record: Record) -> None:
 
 
 def _fail(record: Record, error: BaseException | str) -> None:
-    lines = str(error).splitlines() or [type(error).__name__]
     if record.verdict() is None and record.failure() is None:
-        record.fail(f"the worker died: {lines[0]}", str(error))
+        record.fail(f"the worker died: {_reason(error)}", str(error))
+
+
+def _reason(error: BaseException | str) -> str:
+    """The first line of an error, or of the one behind it where a task has raised it."""
+    cause = getattr(error, "cause", None) or error
+    return (str(cause).splitlines() or [type(cause).__name__])[0]
 
 
 def _show_end(label: str, record: Record, progress: SweepProgress) -> None:
@@ -116,17 +175,17 @@ def _show_end(label: str, record: Record, progress: SweepProgress) -> None:
     progress.done(label, record.status, detail)
 
 
-def run_trials(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgress) -> None:
+def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: Store, progress: SweepProgress) -> None:
     """Run every trial that has no verdict as a Tune trial; a worker that dies costs a retry, never the sweep."""
-    pending = {each.record.key: each for each in plan.trials if each.record and each.record.verdict() is None}
+    pending = _pending(plan)
     if not pending:
         return
     progress.expect(len(pending))
-    resources = plan.spec.resources.model_dump()
-    trainable = tune.with_parameters(TrialTrainable, dataset=dataset, storage=str(store.root), resources=resources)
+    given = {"dataset": dataset, "storage": str(store.root), "resources": resources.model_dump()}
+    trainable = tune.with_parameters(TrialTrainable, **given)
     scratch = store.root / f".tune-{uuid.uuid4().hex}"
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": resources["cpu"], "gpu": resources["gpu"]}),
+        tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
         param_space={"trial": tune.grid_search([_trial_config(key, each, plan) for key, each in pending.items()])},
         tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
         run_config=tune.RunConfig(
@@ -144,9 +203,16 @@ def run_trials(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgre
             shutil.rmtree(str(scratch), ignore_errors=True)
 
 
+def _pending(plan: Plan) -> dict[str, TrialPlan]:
+    """The trials that have no verdict and whose teacher is there, by the key of their record."""
+    return {each.record.key: each for each in plan.trials if each.record and each.record.verdict() is None}
+
+
 def _trial_config(key: str, planned: TrialPlan, plan: Plan) -> dict[str, Any]:
     teacher_key = next((each.record.key for each in plan.teachers if each.name == planned.trial.teacher), None)
-    return {"key": key, "config": planned.trial.config.model_dump(mode="json"), "teacher_key": teacher_key}
+    signal = planned.signal.identity if planned.signal is not None and planned.signal.ready else None
+    config = planned.trial.config.model_dump(mode="json")
+    return {"key": key, "config": config, "teacher_key": teacher_key, "signal": signal}
 
 
 class _Watch(tune.Callback):

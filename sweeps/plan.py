@@ -1,16 +1,14 @@
-"""What a spec asks for against what the store holds: which products are up to date, and what the rest costs."""
+"""What a spec asks for against what the store holds: teachers, their signals and trials, and which are up to date."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from kd_core.config import TrialConfig, finetuning_trial
 from kd_core.data import DataSummary
-from kd_core.keys import canonical_json, trial_key
-from kd_core.models import forward_flops
+from kd_core.keys import trial_key
 from kd_core.records import Record, Status, Store
+from sweeps.sharing import Need, SignalPlan, share_signals
 from sweeps.spec import PlannedTrial, SweepSpec, trials_of
-
-BACKWARD = 2  # a backward pass costs about two forward passes
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,14 @@ class TeacherPlan:
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """One trial and its record; no record before its teacher is finished, since the weights are part of its key."""
+    """One trial, its record and its teacher's signal.
+
+    There is no record before the teacher is finished, since the weights are part of the key.
+    """
 
     trial: PlannedTrial
     record: Record | None
+    signal: SignalPlan | None
 
     @property
     def status(self) -> Status:
@@ -41,8 +43,14 @@ class Plan:
     """Everything a sweep consists of, and where each part is kept."""
 
     spec: SweepSpec
+    data: DataSummary
     teachers: tuple[TeacherPlan, ...]
     trials: tuple[TrialPlan, ...]
+
+    @property
+    def signals(self) -> list[SignalPlan]:
+        """Every teacher signal that some trial learns from, once."""
+        return list({id(each.signal): each.signal for each in self.trials if each.signal is not None}.values())
 
     @property
     def up_to_date(self) -> bool:
@@ -50,12 +58,40 @@ class Plan:
         done = {"finished", "stopped"}
         return all(t.record.verdict() for t in self.teachers) and all(t.status in done for t in self.trials)
 
+    def as_json(self) -> dict[str, Any]:
+        """What `kdsweep plan --json` prints: teachers, signals and trials with what there is of each."""
+        return {
+            "sweep": self.spec.name,
+            "teachers": [
+                {"name": each.name, "status": each.record.status, "trials": each.num_trials} for each in self.teachers
+            ],
+            "signals": [
+                {
+                    "label": each.label,
+                    "mode": "stored" if each.stored else "live",
+                    "trials": each.num_trials,
+                    "epochs": each.num_epochs,
+                    "missing": len(each.missing),
+                    "size_bytes": each.size_bytes,
+                    "passes": each.passes,
+                    "live_passes": each.live_passes,
+                }
+                for each in self.signals
+            ],
+            "trials": [{"label": each.trial.label, "status": each.status} for each in self.trials],
+        }
+
     def members(self) -> dict[str, Any]:
         """The content of the sweep's trials.json: what has a place in the store, and what waits for its teacher."""
         return {
             "sweep": self.spec.name,
             "objectives": dict(self.spec.objectives),
             "teachers": [{"name": teacher.name, "key": teacher.record.key} for teacher in self.teachers],
+            "signals": [
+                {"key": each.record.key, "label": each.label, "teacher": each.teacher, "epochs": each.num_epochs}
+                for each in self.signals
+                if each.record is not None and each.stored
+            ],
             "trials": [
                 {
                     "key": each.record.key,
@@ -71,58 +107,33 @@ class Plan:
         }
 
 
-def plan_sweep(spec: SweepSpec, store: Store, fingerprint: str) -> Plan:
-    """Compare a spec with a store; fingerprint identifies the data (`kd_core.data.fingerprint_of`)."""
+def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
+    """Compare a spec with a store; raises SpecError where signals that must be stored take more than they may."""
     trials = trials_of(spec)
     teachers = []
     for name, config in spec.teachers.items():
         num_trials = sum(trial.teacher == name for trial in trials)
         if num_trials:
             finetuning = finetuning_trial(config, spec.data, spec.view)
-            record = store.teacher(trial_key(finetuning, fingerprint))
+            record = store.teacher(trial_key(finetuning, data.fingerprint))
             teachers.append(TeacherPlan(name, finetuning, record, num_trials))
-    cards = {teacher.name: teacher.record.verdict() for teacher in teachers}
-    planned = tuple(TrialPlan(trial, _record(trial, store, fingerprint, cards)) for trial in trials)
-    return Plan(spec, tuple(teachers), planned)
+    cards = {teacher.name: teacher.record.verdict() or {} for teacher in teachers}
+    weights = {name: card.get("weights_sha256") for name, card in cards.items()}
+    records = [_record(trial, store, data, weights) for trial in trials]
+    needs = [_need(trial, record, weights) for trial, record in zip(trials, records, strict=True)]
+    signals = share_signals(needs, store, data, spec.signal)
+    planned = tuple(TrialPlan(*each) for each in zip(trials, records, signals, strict=True))
+    return Plan(spec, data, tuple(teachers), planned)
 
 
-def _record(trial: PlannedTrial, store: Store, fingerprint: str, cards: dict[str, Any]) -> Record | None:
+def _record(trial: PlannedTrial, store: Store, data: DataSummary, weights: dict[str, str | None]) -> Record | None:
     if trial.teacher is None:
-        return store.trial(trial_key(trial.config, fingerprint))
-    card = cards[trial.teacher]
-    return store.trial(trial_key(trial.config, fingerprint, card["weights_sha256"])) if card else None
+        return store.trial(trial_key(trial.config, data.fingerprint))
+    sha256 = weights[trial.teacher]
+    return store.trial(trial_key(trial.config, data.fingerprint, sha256)) if sha256 is not None else None
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What is left to compute, in floating-point operations, and how often a teacher goes over the training images."""
-
-    student_flops: int
-    teacher_flops: int
-    finetuning_flops: int
-    teacher_passes: int
-
-
-def cost_of(plan: Plan, data: DataSummary) -> Cost:
-    """The cost of everything in a plan that is not finished, evaluation aside."""
-    forward: dict[str, int] = {}
-
-    def flops(network: Any) -> int:
-        form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "pretrained"})
-        key = canonical_json(form)
-        if key not in forward:
-            forward[key] = forward_flops(network, data.num_classes, data.image_size)
-        return forward[key]
-
-    student = teacher = passes = 0
-    for each in plan.trials:
-        if each.status in ("finished", "stopped"):
-            continue
-        config = each.trial.config
-        student += flops(config.student) * (1 + BACKWARD) * config.train.num_epochs * data.num_train
-        if config.teacher is not None:
-            teacher += flops(config.teacher) * config.train.epochs * data.num_train
-            passes += config.train.epochs
-    tuned = [each.finetuning for each in plan.teachers if each.record.verdict() is None]
-    finetuning = sum(flops(t.student) * (1 + BACKWARD) * t.train.num_epochs * data.num_train for t in tuned)
-    return Cost(student, teacher, finetuning, passes)
+def _need(trial: PlannedTrial, record: Record | None, weights: dict[str, str | None]) -> Need | None:
+    if trial.teacher is None:
+        return None
+    return Need(trial.teacher, trial.config, weights[trial.teacher], record is None or record.verdict() is None)

@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+_LINE_S = 30.0  # between two lines of a log about the same trial
+
 
 class SweepProgress:
     """Prints what happens to a stream; nothing it does changes what is computed."""
@@ -34,6 +36,7 @@ class SweepProgress:
             refresh_per_second=4,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._logged: dict[str, float] = {}
         self._overall: TaskID | None = None
         self._num_done = self._num_total = 0
 
@@ -56,15 +59,23 @@ class SweepProgress:
         self._overall = self._bars.add_task("trials", total=num_trials, note="")
 
     def epoch(self, label: str, epoch: int, num_epochs: int, figures: dict[str, float]) -> None:
-        """One more epoch of a running trial or teacher; drawn on a terminal, silent in a log."""
-        if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(f"  {label}", total=num_epochs, note="")
+        """One more epoch of a running trial or teacher."""
         accuracy, ece = figures.get("validation/accuracy"), figures.get("validation/ece")
         note = f"accuracy {accuracy:.3f}  ECE {ece:.3f}" if accuracy is not None and ece is not None else ""
-        self._bars.update(self._tasks[label], completed=epoch, note=note)
+        self.advance(label, epoch, num_epochs, note)
+
+    def advance(self, label: str, completed: float, num_epochs: int, note: str = "") -> None:
+        """How many epochs of something are done by now; drawn on a terminal, a line now and then in a log."""
+        if label not in self._tasks:
+            self._tasks[label] = self._bars.add_task(f"  {label}", total=num_epochs, note="")
+            self._logged[label] = time.monotonic()
+        self._bars.update(self._tasks[label], completed=completed, note=note)
+        if not self.live and time.monotonic() - self._logged[label] > _LINE_S:
+            self._logged[label] = time.monotonic()
+            self.note(f"epoch {completed:.4g}/{num_epochs}  {label}  {note}".rstrip())
 
     def done(self, label: str, status: str, detail: str = "") -> None:
-        """A trial or teacher has ended, one way or another."""
+        """A trial, teacher or signal has ended, one way or another."""
         if label in self._tasks:
             self._bars.remove_task(self._tasks.pop(label))
         count = ""
@@ -78,3 +89,9 @@ class SweepProgress:
 def figures_line(metrics: dict[str, float]) -> str:
     """Validation accuracy and ECE in a few words."""
     return f"accuracy {metrics['validation/accuracy']:.3f}  ECE {metrics['validation/ece']:.3f}"
+
+
+def size_text(num_bytes: int) -> str:
+    """Bytes in the largest unit of which there is one."""
+    unit = next(unit for unit in (2**30, 2**20, 2**10, 1) if num_bytes >= unit or unit == 1)
+    return f"{num_bytes / unit:.3g} { {2**30: 'GiB', 2**20: 'MiB', 2**10: 'KiB', 1: 'B'}[unit] }"

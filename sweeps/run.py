@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from analysis.report import Report, write_report
-from kd_core.data import fingerprint_of, load
+from kd_core.data import DataSummary, load, summarize
 from kd_core.records import Store
 from sweeps.plan import Plan, plan_sweep
 from sweeps.progress import SweepProgress
@@ -37,8 +37,8 @@ def run_sweep(
 
     Raises SpecError where the cluster cannot hold a trial, DataError where the data cannot be read.
     """
-    fingerprint = fingerprint_of(spec.data)
-    plan = _plan(spec, store, fingerprint)
+    data = summarize(spec.data)
+    plan = _plan(spec, store, data)
     num_reused = _num_done(plan)
     background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
     if background:
@@ -46,28 +46,33 @@ def run_sweep(
     if plan.up_to_date:
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
     else:
-        _train(plan, store, progress, fingerprint, address)
+        _train(plan, store, progress, address)
     report = write_report(store, spec.name)
     if background:
         background.finish()
-    return SweepOutcome(spec.name, _counts(_plan(spec, store, fingerprint), num_reused), report)
+    return SweepOutcome(spec.name, _counts(_plan(spec, store, data), num_reused), report)
 
 
-def _plan(spec: SweepSpec, store: Store, fingerprint: str) -> Plan:
+def _plan(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     """Compare spec and store, and write down which products the sweep consists of by now."""
-    plan = plan_sweep(spec, store, fingerprint)
+    plan = plan_sweep(spec, store, data)
     store.sweep(spec.name).write(to_yaml(spec), plan.members())
     return plan
 
 
-def _train(plan: Plan, store: Store, progress: SweepProgress, fingerprint: str, address: str | None) -> None:
-    from sweeps.engine import cluster, finetune_teachers, run_trials
+def _train(plan: Plan, store: Store, progress: SweepProgress, address: str | None) -> None:
+    from sweeps.engine import cluster, finetune_teachers, run_trials, trial_resources, whole_resources
+    from sweeps.labelling import label_signals
 
     dataset = load(plan.spec.data)
     check_teacher_heads(plan.spec, dataset.num_classes)
     with cluster(address, plan.spec.resources):
-        finetune_teachers(plan, dataset, progress)
-        run_trials(_plan(plan.spec, store, fingerprint), dataset, store, progress)
+        resources = whole_resources(plan.spec.resources)
+        finetune_teachers(plan, resources, dataset, progress)
+        plan = _plan(plan.spec, store, plan.data)
+        label_signals(plan, resources, dataset, progress)
+        resources = trial_resources(plan, dataset, store, progress)
+        run_trials(plan, resources, dataset, store, progress)
 
 
 def _num_done(plan: Plan) -> int:

@@ -6,27 +6,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from analysis.runs import temperature_name
-from kd_core.config import (
-    Config,
-    DataConfig,
-    NetworkConfig,
-    Seed,
-    StudentConfig,
-    TeacherConfig,
-    TrainConfig,
-    TrialConfig,
-    ViewConfig,
-)
+from kd_core.config import NetworkConfig, StudentConfig, TeacherConfig, TrialConfig
+from kd_core.data_config import DataConfig, ViewConfig
+from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed
 from kd_core.keys import canonical_json
 from kd_core.models import ModelError, check_network, pretrained_classes
 from kd_core.outcomes import figure_names
+from kd_core.recipe import TrainConfig
 from kd_core.records import SAFE_NAME
 
 Objectives = dict[str, Literal["max", "min"]]
@@ -46,6 +47,9 @@ def _safe_name(value: str) -> str:
 SafeName = Annotated[str, AfterValidator(_safe_name)]
 
 
+_CHOSEN = {"cpu", "gpu"}  # by resources: auto
+
+
 class ResourcesConfig(Config):
     """What one trial, or one teacher, takes of the cluster while it runs."""
 
@@ -55,6 +59,43 @@ class ResourcesConfig(Config):
     """GPUs of a trial; a fraction lets several trials share one"""
     workers: Annotated[int, Field(ge=0)] = 0
     """processes that decode the images of a trial on a streamed set; 0: the trial decodes them itself"""
+    auto: bool = False
+    """whether cpu and gpu are chosen by what the first steps of the trials take, once their teachers are there"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "auto":
+            raise ValueError("must be auto, or what a trial takes, such as {cpu: 2, gpu: 0.25}")
+        return {"auto": True} if value == "auto" else value
+
+    @model_validator(mode="after")
+    def _auto_leaves_nothing_to_choose(self) -> Self:
+        given = sorted(self.model_fields_set & _CHOSEN) if self.auto else []
+        if given:
+            raise ValueError(f"auto chooses {' and '.join(given)}; remove {' and '.join(given)}, or remove auto")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_auto_chooses(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in dump(self).items() if not (self.auto and key in _CHOSEN)}
+
+
+class SignalConfig(Config):
+    """Where trials get their teacher's logits from."""
+
+    mode: Literal["auto", "stored", "live"] = "auto"
+    """stored (one teacher pass, shared by all trials), live (each trial asks the teacher) or auto (stored where two or
+    more pending trials share it and it fits)"""
+    max_gib: PositiveFloat = 20
+    """how much the stored signals of the sweep may take, in GiB"""
+    recycle: PositiveInt | None = None
+    """how many epochs of the vicinal stream distilled students see over and over; by default every epoch is new"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, value: Any) -> Any:
+        return {"mode": value} if isinstance(value, str) else value
 
 
 class SweepSpec(Config):
@@ -82,8 +123,10 @@ class SweepSpec(Config):
     """grid: every combination of the arms' lists"""
     early_stopping: None = None
     """null: every trial runs to its last epoch"""
+    signal: SignalConfig = SignalConfig()
+    """auto, stored or live: whether trials share one pass of their teacher; or {mode, max_gib, recycle}"""
     resources: ResourcesConfig = ResourcesConfig()
-    """what one trial takes of the cluster"""
+    """what one trial takes of the cluster: {cpu, gpu, workers}, or auto, which chooses by measuring"""
     objectives: Annotated[Objectives, Field(min_length=1)] = DEFAULT_OBJECTIVES
     """validation figures and whether each is to be max or min"""
 
@@ -106,8 +149,12 @@ def shipped_specs() -> list[str]:
 
 def read_spec(source: str, overrides: Sequence[str] = ()) -> SweepSpec:
     """Read a spec from a path or by a shipped name, with KEY=VALUE overrides applied; raises SpecError."""
-    path = _spec_path(source)
-    content = _parse_yaml(path.read_text(), source)
+    return parse_spec(_spec_path(source).read_text(), source, overrides)
+
+
+def parse_spec(text: str, source: str, overrides: Sequence[str] = ()) -> SweepSpec:
+    """A spec from its YAML text; source is what messages call it. Raises SpecError."""
+    content = _parse_yaml(text, source)
     for override in overrides:
         _apply(content, override)
     try:
@@ -262,6 +309,7 @@ def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: 
         _apply_setting(content, key, value, where)
     if teacher is not None:
         content["teacher"] = spec.teachers[teacher].model_dump(mode="json")
+        content.setdefault("recycle", spec.signal.recycle)
     try:
         config = TrialConfig.model_validate(content)
     except ValidationError as error:

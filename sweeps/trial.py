@@ -1,9 +1,9 @@
-"""Where Ray meets kd_core: a trial as a Tune trainable, a teacher's fine-tuning as a Ray task.
+"""Where Ray meets kd_core: a trial as a Tune trainable, a teacher's fine-tuning and its one pass as Ray tasks.
 
-Neither returns a result: what they produce is in the records, and what they report is only for watching.
+None of them returns a result: what they produce is in the records, and what they report is only for watching.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,19 +13,25 @@ from ray import tune
 
 from kd_core.config import TeacherConfig, TrialConfig
 from kd_core.data import Dataset
+from kd_core.footprint import Footprint, footprint, forget_peak, largest
+from kd_core.keys import digest
+from kd_core.labelling import TeacherPass, label_epochs
 from kd_core.models import Network
 from kd_core.records import Record, Store
-from kd_core.signal import LiveSignal
+from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
+from kd_core.signal_record import SignalRecord
 from kd_core.teacher import load_teacher
-from kd_core.training import EpochResult
+from kd_core.training import EpochResult, first_steps
 from kd_core.trial import run_trial
+from sweeps.spec import ResourcesConfig
 
 
 class TrialTrainable(tune.Trainable):
     """One trial after another in one actor: the data set comes once, through the object store.
 
-    The config is {"trial": {"key", "config": TrialConfig as JSON, "teacher_key": key or None}}. An error in a trial is
-    written to its record and reported as an outcome, so that the actor lives on and the sweep with it.
+    The config is {"trial": {"key", "config": TrialConfig as JSON, "teacher_key": key or None, "signal": the identity of
+    a stored signal, or None for a live one}}. An error in a trial is written to its record and reported as an outcome,
+    so that the actor lives on and the sweep with it.
     """
 
     def setup(self, config: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float]) -> None:
@@ -39,13 +45,13 @@ class TrialTrainable(tune.Trainable):
         """Start the next trial in the same actor."""
         trial = new_config["trial"]
         self.record = self.store.trial(trial["key"])
-        self.epochs = self._epochs(TrialConfig.model_validate(trial["config"]), trial["teacher_key"])
+        torch.cuda.empty_cache()  # what the last trial had is for all on the GPU
+        self.epochs = self._epochs(trial)
         return True
 
-    def _epochs(self, config: TrialConfig, teacher_key: str | None) -> Iterator[EpochResult]:
-        signal = None
-        if config.teacher is not None and teacher_key is not None:
-            signal = LiveSignal(self._teacher(config.teacher, teacher_key))
+    def _epochs(self, trial: dict[str, Any]) -> Iterator[EpochResult]:
+        config = TrialConfig.model_validate(trial["config"])
+        signal = _signal(config, trial, self.store, self._teacher)
         yield from run_trial(
             config, self.dataset, self.record, signal=signal, device=self.device, num_workers=self.num_workers
         )
@@ -77,13 +83,63 @@ class TrialTrainable(tune.Trainable):
         """Nothing to read: the record holds the checkpoint."""
 
 
-@ray.remote
+def task_of(function: Callable[..., Any], resources: ResourcesConfig, max_retries: int) -> Any:
+    """A function as a Ray task; on a GPU its process ends with it, and with the process what it holds there.
+
+    (Ray sees to that where the GPU is asked for here, and not where it is asked for in `options`.)
+    """
+    return ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=max_retries)(function)
+
+
 def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, record: Record, resources: dict[str, float]) -> None:
     """Bring one teacher's record up to date; an error is in the record, and retrying would repeat it."""
     with suppress(Exception):
         workers = int(resources["workers"])
         for _ in run_trial(finetuning, dataset, record, device=device_of(resources), num_workers=workers):
             pass
+
+
+def label_signal(
+    trial: TrialConfig,
+    dataset: Dataset,
+    signal: SignalRecord,
+    teacher: Record,
+    epochs: Sequence[int],
+    resources: dict[str, float],
+) -> None:
+    """Store what is missing of some epochs of the signal of a trial; the teacher is loaded once, if at all."""
+
+    def make() -> TeacherPass:
+        assert trial.teacher is not None
+        network = load_teacher(trial.teacher, teacher, dataset.num_classes)
+        return TeacherPass(trial, dataset, network, device_of(resources), int(resources["workers"]))
+
+    for _ in label_epochs(signal, epochs, make):
+        pass
+
+
+def measure_trial(trial: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float]) -> Footprint:
+    """What a trial takes of memory, by its first steps; trial is the config of a TrialTrainable."""
+    config, store, device = TrialConfig.model_validate(trial["config"]), Store.at(storage), device_of(resources)
+
+    def load(teacher: TeacherConfig, key: str) -> Network:
+        return load_teacher(teacher, store.teacher(key), dataset.num_classes).to(device)
+
+    forget_peak()
+    signal = _signal(config, trial, store, load)
+    steps = first_steps(config, dataset, signal, device=device, num_workers=int(resources["workers"]))
+    return largest([footprint(device) for _ in steps])
+
+
+def _signal(
+    config: TrialConfig, trial: dict[str, Any], store: Store, load: Callable[[TeacherConfig, str], Network]
+) -> TeacherSignal | None:
+    """Where a trial gets its teacher's logits from; a live one is loaded by its config and key."""
+    if trial["signal"] is not None:
+        return StoredSignal(store.signal(digest(trial["signal"])), trial["signal"])
+    if config.teacher is not None and trial["teacher_key"] is not None:
+        return LiveSignal(load(config.teacher, trial["teacher_key"]))
+    return None
 
 
 def device_of(resources: dict[str, float]) -> str:

@@ -9,6 +9,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from kd_core.data import summarize
 from kd_core.records import Store
 from sweeps.cli import main
 from sweeps.plan import plan_sweep
@@ -61,7 +62,8 @@ def test_plan_writes_nothing_and_tells_what_would_run(tiny, tmp_path):
     done = kdsweep("plan", tiny, "--storage", tmp_path / "runs", "--json")
     plan = json.loads(done.stdout)
     assert [trial["status"] for trial in plan["trials"]] == ["pending"] * 3
-    assert plan["cost"]["teacher_passes"] == 4
+    assert (plan["cost"]["teacher_passes"], plan["cost"]["live_teacher_passes"]) == (2, 4)
+    assert plan["signals"][0]["mode"] == "stored"
     assert not (tmp_path / "runs").exists()
     assert "TFLOP" in kdsweep("plan", tiny).stderr
 
@@ -91,7 +93,7 @@ def test_a_sweep_with_a_failed_trial_exits_1(tiny, tmp_path):
 
 def test_status_shows_what_waits_for_its_teacher(tiny, tmp_path):
     spec, store = read_spec(str(tiny)), Store.at(tmp_path)
-    plan = plan_sweep(spec, store, "fingerprint")
+    plan = plan_sweep(spec, store, summarize(spec.data))
     store.sweep("tiny").write(to_yaml(spec), plan.members())
     plan.teachers[0].record.fail("ValueError: no teacher", "")
     shown = json.loads(kdsweep("status", "tiny", "--storage", tmp_path, "--json").stdout)

@@ -1,12 +1,21 @@
 """Ray's side of a sweep: workers that die, and what is left of Ray afterwards."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import pytest
+
+from kd_core.data import load, summarize
 from kd_core.records import Store
+from kd_core.trial import run_trial
+from sweeps.engine import trial_resources
+from sweeps.plan import plan_sweep
+from sweeps.progress import SweepProgress
+from sweeps.spec import ResourcesConfig, read_spec
 
 
 def training_workers(driver):
@@ -37,3 +46,17 @@ def test_a_killed_worker_costs_its_trial_a_retry_and_not_the_sweep(tiny, tmp_pat
     assert driver.returncode == 0, log
     assert "2 finished, 0 stopped, 0 failed" in log
     assert not training_workers(driver)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_that_cannot_be_measured_costs_a_line_and_not_the_sweep(tiny, tmp_path):
+    spec = read_spec(str(tiny), ["resources={auto: true, workers: 1}", "arms.0={method: kd, teacher: resnet}"])
+    store, dataset, log = Store.at(tmp_path / "runs"), load(spec.data), io.StringIO()
+    (teacher,) = plan_sweep(spec, store, summarize(spec.data)).teachers
+    list(run_trial(teacher.finetuning, dataset, teacher.record))
+    teacher.record.weights.unlink()
+    with SweepProgress(log) as progress:
+        resources = trial_resources(plan_sweep(spec, store, summarize(spec.data)), dataset, store, progress)
+    assert resources == ResourcesConfig(cpu=1, gpu=0, workers=1)
+    assert "resources: no trial could be measured: " in log.getvalue()
+    assert "holds no finished teacher; run the sweep again to make it; each has cpu 1, gpu 0" in log.getvalue()

@@ -2,10 +2,11 @@
 
 import pytest
 
-from kd_core.data import fingerprint_of, summarize
+from kd_core.data import summarize
 from kd_core.keys import trial_key
 from kd_core.records import Store
-from sweeps.plan import cost_of, plan_sweep
+from sweeps.cost import cost_of
+from sweeps.plan import plan_sweep
 from sweeps.spec import read_spec, shipped_specs
 
 
@@ -13,7 +14,7 @@ from sweeps.spec import read_spec, shipped_specs
 def planned(tiny, tmp_path):
     def plan(*overrides, store=None):
         spec = read_spec(str(tiny), overrides)
-        return plan_sweep(spec, store or Store.at(tmp_path / "runs"), fingerprint_of(spec.data))
+        return plan_sweep(spec, store or Store.at(tmp_path / "runs"), summarize(spec.data))
 
     return plan
 
@@ -56,19 +57,24 @@ def test_a_teacher_that_no_arm_names_is_not_made(planned):
     assert not planned("arms=[{method: classic}]").teachers
 
 
-def test_the_cost_is_what_is_left_and_linear_in_epochs(planned, tiny):
-    data = summarize(read_spec(str(tiny)).data)
-    once, twice = cost_of(planned(), data), cost_of(planned("train.epochs=4"), data)
-    assert (2 * once.student_flops, 2 * once.teacher_flops) == (twice.student_flops, twice.teacher_flops)
-    assert once.finetuning_flops == twice.finetuning_flops
-    assert (once.teacher_passes, twice.teacher_passes) == (4, 8)
-    finish(planned().trials[0].record)
-    assert cost_of(planned(), data).student_flops == once.student_flops * 2 // 3
+def test_members_list_the_signals_that_are_stored(planned):
+    assert planned().members()["signals"] == []
+    finish(planned().teachers[0].record)
+    (signal,) = planned().members()["signals"]
+    assert (signal["label"], signal["teacher"], signal["epochs"]) == ("resnet uniform", "resnet", 2)
+    assert planned("signal=live").members()["signals"] == []
+
+
+def test_trials_of_one_signal_point_to_it_and_others_to_none(planned):
+    plan = planned()
+    assert plan.trials[0].signal is None
+    assert plan.trials[1].signal is plan.trials[2].signal is plan.signals[0]
 
 
 @pytest.mark.parametrize("name", shipped_specs())
 def test_every_shipped_spec_plans(name, tmp_path, overrides_of):
     spec = read_spec(name, overrides_of(name))
-    plan = plan_sweep(spec, Store.at(tmp_path), fingerprint_of(spec.data))
+    plan = plan_sweep(spec, Store.at(tmp_path), summarize(spec.data))
     assert not plan.up_to_date
-    assert cost_of(plan, summarize(spec.data)).teacher_flops > 0
+    assert all(signal.stored for signal in plan.signals if len(signal.pending_epochs) > 1)
+    assert cost_of(plan).live_teacher_flops >= cost_of(plan).teacher_flops > 0

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,19 @@ def test_results_do_not_depend_on_the_order_or_number_of_workers(tiny, tmp_path)
         sweep(tiny, store, override, "arms=[{method: [classic, mixup]}]")
         weights.append({path.parent.name: path.read_bytes() for path in store.local.rglob("student.safetensors")})
     assert weights[0] == weights[1]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_resources_auto_measures_a_trial_before_all_run_and_changes_no_number(tiny, tmp_path):
+    results = []
+    for override in ("resources=auto", "resources={cpu: 1}"):
+        store = Store.at(tmp_path / override)
+        outcome, log = sweep(tiny, store, override, "arms=[{method: classic}]")
+        assert outcome.ok
+        results.append({path.parent.name: path.read_bytes() for path in store.local.rglob("student.safetensors")})
+        line = r"resources: a trial takes \d+ MiB of memory; \d at a time with a margin of 25 %: cpu 1, gpu 0"
+        assert bool(re.search(line, log)) == (override == "resources=auto")
+    assert results[0] == results[1]
 
 
 def test_a_killed_sweep_goes_on_where_it_was_and_nothing_is_lost_or_doubled(tiny, tmp_path):

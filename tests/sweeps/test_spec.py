@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.spec import SpecError, check_teacher_heads, read_spec, shipped_specs, to_yaml, trials_of
+from sweeps.spec import ResourcesConfig, SpecError, check_teacher_heads, read_spec, shipped_specs, to_yaml, trials_of
 
 
 def labels(spec):
@@ -28,8 +28,9 @@ def test_a_config_named_by_two_arms_is_one_trial(tiny):
     assert labels(spec) == ["mixup seed 0", "classic seed 0"]
 
 
-def test_the_resolved_spec_reads_back_as_itself(tiny, tmp_path):
-    spec = read_spec(str(tiny))
+@pytest.mark.parametrize("resources", ["{cpu: 2}", "auto", "{auto: true, workers: 2}"])
+def test_the_resolved_spec_reads_back_as_itself(tiny, tmp_path, resources):
+    spec = read_spec(str(tiny), [f"resources={resources}"])
     (tmp_path / "again.yaml").write_text(to_yaml(spec))
     assert read_spec(str(tmp_path / "again.yaml")) == spec
 
@@ -46,6 +47,13 @@ def test_the_paper_spec_is_table_1_in_full(cifar100):
     arms = [(t.config.method, t.teacher, t.config.temperature) for t in trials_of(spec)]
     assert len(arms) == len(set(arms)) == 2 + 4 + 4 * 6
     assert {arm[2] for arm in arms if arm[0] == "kd_mixup"} == {2, 4, 6, 8, 10, "sigma"}
+
+
+def test_resources_are_given_or_chosen_by_a_word(tiny):
+    assert read_spec(str(tiny), ["resources=auto"]).resources == ResourcesConfig(auto=True)
+    assert read_spec(str(tiny), ["resources={auto: true, workers: 2}"]).resources.workers == 2
+    given = read_spec(str(tiny), ["resources={cpu: 2, gpu: 0.5}"]).resources
+    assert (given.cpu, given.gpu, given.auto) == (2, 0.5, False)
 
 
 MISTAKES = {
@@ -80,6 +88,11 @@ MISTAKES = {
     "objectives={validation/ec: min}": "objectives.validation/ec: is no validation figure; did you mean validation/ece",
     "objectives={test/ece: min}": "objectives.test/ece: is no validation figure",
     "objectives={validation/ece: least}": "objectives.validation/ece: least: must be 'max' or 'min'",
+    "resources=many": "resources: many: must be auto, or what a trial takes, such as {cpu: 2, gpu: 0.25}",
+    "resources={auto: true, gpu: 1}": "resources: auto chooses gpu; remove gpu, or remove auto",
+    "resources={auto: true, gpu: 0, cpu: 1}": "resources: auto chooses cpu and gpu; remove cpu and gpu, or remove auto",
+    "resources={auto: maybe}": "resources.auto: maybe: must be a valid boolean",
+    "resources.cpus=2": "resources.cpus: unknown key; did you mean cpu?",
     "arms.9.method=kd": "--set arms.9.method=kd: the spec has no such place",
     "epochs": "--set epochs: must be KEY=VALUE",
     "student=null": "student: None: must be a valid dictionary",

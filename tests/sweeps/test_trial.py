@@ -1,13 +1,16 @@
 """The Tune trainable: one actor, one trial after another, whatever happens to each."""
 
 import pytest
+import ray
 
 from kd_core.config import TrialConfig, finetuning_trial
 from kd_core.data import load
 from kd_core.records import Store
 from kd_core.trial import run_trial
-from sweeps.spec import read_spec, trials_of
-from sweeps.trial import TrialTrainable, device_of
+from sweeps.spec import ResourcesConfig, read_spec, trials_of
+from sweeps.trial import TrialTrainable, device_of, measure_trial, task_of
+
+MIB = 2**20
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def setting(tiny, tmp_path):
 
 
 def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
-    return {"trial": {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key}}
+    return {"trial": {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}}
 
 
 def start(store, dataset, config):
@@ -72,6 +75,19 @@ def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):
     trainable = start(store, dataset, tune_config("orphan", configs["kd_mixup"], "nobody"))
     assert run_out(trainable) == [{"done": True, "status": "failed"}]
     assert "holds no finished teacher" in store.trial("orphan").failure()["error"]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_a_trial_takes_is_measured_before_it_begins(setting):
+    store, dataset, configs = setting
+    small, resources = configs["kd_mixup"], ResourcesConfig()
+    large = small.model_copy(update={"student": small.student.model_copy(update={"image_size": 128})})
+    task, given = task_of(measure_trial, resources, max_retries=0), (dataset, str(store.root), resources.model_dump())
+    trials = [tune_config("one", config, "teacher")["trial"] for config in (small, large)]
+    one, other = (ray.get(task.remote(trial, *given)) for trial in trials)
+    assert (one.gpu_bytes, one.gpu_total_bytes) == (0, 0)
+    assert 100 * MIB < one.host_bytes < other.host_bytes - 100 * MIB
+    assert not list(store.local.glob("trials/*"))
 
 
 def test_a_worker_without_a_gpu_trains_on_the_cpu():

@@ -1,0 +1,123 @@
+"""How plans, statuses and outcomes look on a terminal: tables and sentences on stderr."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from analysis.tables import front_rows
+from sweeps.cost import Cost
+from sweeps.plan import Plan
+from sweeps.progress import size_text
+from sweeps.run import SweepOutcome
+from sweeps.sharing import SignalPlan
+from sweeps.upkeep import Verification
+
+
+def stderr() -> Console:
+    """The terminal, or a log."""
+    return Console(stderr=True, highlight=False)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """A table without lines whose first column is never broken."""
+    made = Table(title=title, title_style="dim", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold", no_wrap=column == columns[0])
+    return made
+
+
+def print_plan(plan: Plan, cost: Cost) -> None:
+    """What a sweep consists of, what of it is there, and what the rest costs."""
+    console, data = stderr(), plan.data
+    console.print(
+        f"{plan.spec.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test "
+        f"images of {data.num_classes} classes at {data.image_size} px",
+        soft_wrap=True,
+    )
+    if plan.teachers:
+        console.print(_teachers_table(plan))
+    if plan.signals:
+        console.print(_signals_table(plan.signals))
+    trials = table("trial", "status", "epochs")
+    for each in plan.trials:
+        trials.add_row(each.trial.label, each.status, str(each.trial.config.train.num_epochs))
+    console.print(trials)
+    console.print(_cost_sentence(cost), soft_wrap=True)
+
+
+def _teachers_table(plan: Plan) -> Table:
+    teachers = table("teacher", "model", "status", "trials", "epochs")
+    for each in plan.teachers:
+        network, status = each.finetuning, each.record.status
+        teachers.add_row(each.name, network.student.model, status, str(each.num_trials), str(network.train.num_epochs))
+    return teachers
+
+
+def _signals_table(signals: list[SignalPlan]) -> Table:
+    shown = table("signal", "how", "shared by", "epochs stored", "missing", "size", "teacher passes saved")
+    for each in signals:
+        there = each.num_epochs - len(each.missing)
+        saved = 1 - each.passes / each.live_passes if each.live_passes else 0.0
+        shown.add_row(
+            each.label,
+            "stored" if each.stored else "live",
+            f"{each.num_trials} trials",
+            f"{there}/{each.num_epochs}",
+            str(len(each.missing)) if each.stored else "",
+            size_text(each.size_bytes) if each.stored else "",
+            f"{saved:.0%}",
+        )
+    return shown
+
+
+def _cost_sentence(cost: Cost) -> str:
+    live = ""
+    if cost.live_teacher_flops > cost.teacher_flops:
+        whole = cost.total_flops - cost.teacher_flops + cost.live_teacher_flops
+        live = (
+            f"; were every trial to ask its teacher, {whole / 1e12:,.1f} in {cost.live_teacher_passes} passes: "
+            f"{whole / cost.total_flops:.1f} times as much"
+        )
+    return (
+        f"to compute: {cost.total_flops / 1e12:,.1f} TFLOP: fine-tuning teachers {cost.finetuning_flops / 1e12:,.1f}, "
+        f"asking them {cost.teacher_flops / 1e12:,.1f} in {cost.teacher_passes} passes over the training images, "
+        f"training students {cost.student_flops / 1e12:,.1f}{live}"
+    )
+
+
+def print_status(rows: list[dict[str, Any]]) -> None:
+    """What has become of each product of a sweep."""
+    shown = table("", "status", "epoch", "key", "error")
+    for row in rows:
+        epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
+        shown.add_row(row["label"], row["status"], epochs, row["key"] or "", row["error"] or "")
+    stderr().print(shown)
+
+
+def print_outcome(outcome: SweepOutcome, runs: str | None) -> None:
+    """The front as a table, where the report is, and how to look at the runs."""
+    console = stderr()
+    front = table(
+        "Pareto front", "accuracy %", "ECE", "ECE scaled", "NLL", title="selected on validation, shown on test"
+    )
+    for row in front_rows(outcome.report.front):
+        figures = (f"{100 * row['accuracy']:.2f}", f"{row['ece']:.4f}", f"{row['ece_scaled']:.4f}", f"{row['nll']:.3f}")
+        front.add_row(row["label"], *figures)
+    console.print(front)
+    console.print(", ".join(f"{count} {what}" for what, count in outcome.counts.items()), markup=False)
+    console.print(f"report: {outcome.report.path}", markup=False, soft_wrap=True)
+    if runs:
+        console.print(f"runs:   {runs}", markup=False, soft_wrap=True)
+
+
+def print_verification(verification: Verification) -> None:
+    """How far a stored signal is from its teacher, and what is wrong with it."""
+    found, text = verification.replay, f"signal {verification.label}"
+    if found is not None:
+        text += (
+            f": {found.num_slots} slots of {len(found.epochs)} epochs asked again: largest error "
+            f"{found.max_error:.3g}, mean {found.mean_error:.3g}, arg-max flips {found.argmax_flips}"
+        )
+    problem = f": {verification.problem}" if verification.problem else ""
+    stderr().print(text + problem, markup=False, soft_wrap=True)

@@ -1,0 +1,65 @@
+"""What is left to compute of a plan, in floating-point operations and in passes of the teachers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kd_core.keys import canonical_json
+from kd_core.models import forward_flops
+from sweeps.plan import Plan
+
+_BACKWARD = 2  # a backward pass costs about two forward passes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is left to compute: floating-point operations, and how often a teacher goes over the training images.
+
+    The teachers' part is as planned; the live one is what it would be if every trial asked its teacher for itself.
+    """
+
+    student_flops: int
+    teacher_flops: int
+    live_teacher_flops: int
+    finetuning_flops: int
+    teacher_passes: int
+    live_teacher_passes: int
+
+    @property
+    def total_flops(self) -> int:
+        """Everything as planned."""
+        return self.student_flops + self.teacher_flops + self.finetuning_flops
+
+
+def cost_of(plan: Plan) -> Cost:
+    """The cost of everything in a plan that is not finished, evaluation aside."""
+    num_train, forward = plan.data.num_train, _ForwardFlops(plan.data.num_classes, plan.data.image_size)
+    student = sum(
+        forward.of(each.trial.config.student) * (1 + _BACKWARD) * each.trial.config.train.num_epochs
+        for each in plan.trials
+        if each.status not in ("finished", "stopped")
+    )
+    tuned = [each.finetuning for each in plan.teachers if each.record.verdict() is None]
+    teachers = [(forward.of(each.trial.teacher), each) for each in plan.signals]
+    return Cost(
+        student_flops=student * num_train,
+        teacher_flops=sum(flops * signal.passes for flops, signal in teachers) * num_train,
+        live_teacher_flops=sum(flops * signal.live_passes for flops, signal in teachers) * num_train,
+        finetuning_flops=sum(forward.of(t.student) * (1 + _BACKWARD) * t.train.num_epochs for t in tuned) * num_train,
+        teacher_passes=sum(signal.passes for signal in plan.signals),
+        live_teacher_passes=sum(signal.live_passes for signal in plan.signals),
+    )
+
+
+class _ForwardFlops:
+    """Operations of one forward pass of one image, counted once for each form of a network."""
+
+    def __init__(self, num_classes: int, image_size: int) -> None:
+        self.num_classes, self.image_size = num_classes, image_size
+        self.known: dict[str, int] = {}
+
+    def of(self, network: Any) -> int:
+        form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "pretrained"})
+        key = canonical_json(form)
+        if key not in self.known:
+            self.known[key] = forward_flops(network, self.num_classes, self.image_size)
+        return self.known[key]

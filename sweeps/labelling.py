@@ -1,0 +1,128 @@
+"""One pass of each teacher over the vicinal stream, before the trials: what is missing, as Ray tasks."""
+
+import math
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from kd_core.data import Dataset
+from kd_core.records import Record
+from kd_core.signal_record import REMEDY, SignalError, SignalRecord
+from sweeps.plan import Plan
+from sweeps.progress import SweepProgress, size_text
+from sweeps.sharing import SignalPlan
+from sweeps.spec import ResourcesConfig
+from sweeps.trial import label_signal, task_of
+
+_POLL_S = 0.5
+_LIVE = "its trials ask the teacher themselves"
+_RETRIES = 2  # how often a task is started again after its worker died
+
+
+def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, progress: SweepProgress) -> None:
+    """Store every epoch that the plan wants stored and that is missing or damaged, all signals at once.
+
+    Where a teacher's pass fails, a line says so, and its trials ask the teacher themselves.
+    """
+    teachers = {teacher.name: teacher.record for teacher in plan.teachers}
+    wanted = [signal for signal in plan.signals if signal.stored and signal.pending_epochs and signal.record]
+    passes = [_Pass(signal, plan.data.num_train, progress) for signal in wanted]
+    passes = [each for each in passes if each.prepare()]
+    if not passes:
+        return
+    shared = ray.put(dataset)
+    running = {task: each for each in passes for task in each.start(shared, teachers[each.signal.teacher], resources)}
+    while running:
+        done, _ = ray.wait(list(running), timeout=_POLL_S)
+        for each in set(running.values()):
+            each.show()
+        for task in done:
+            each = running.pop(task)
+            each.settle(task)
+            if each not in running.values():
+                each.end()
+
+
+class _Pass:
+    """The labelling of one signal."""
+
+    def __init__(self, signal: SignalPlan, num_samples: int, progress: SweepProgress) -> None:
+        assert signal.record is not None
+        self.signal, self.progress, self.record = signal, progress, signal.record
+        self.label, self.num_samples = f"signal {signal.label}", num_samples
+        self.missing: list[int] = []
+        self.error, self.started = "", time.monotonic()
+
+    def prepare(self) -> bool:
+        """Throw away what is damaged and find what is missing; whether there is something to label, and room for it."""
+        try:
+            _mend(self.signal, self.record, self.progress)
+        except OSError as error:
+            self.progress.done(self.label, "failed", f"{error}; {_LIVE}")
+            return False
+        self.missing = sorted(set(self.signal.epochs) - self.record.epochs())
+        return bool(self.missing)
+
+    def start(self, dataset: Any, teacher: Record, resources: ResourcesConfig) -> list[Any]:
+        """Every task is given all missing epochs, from another place on, and leaves out what others are at."""
+        gpus, total = math.ceil(resources.gpu), ray.cluster_resources()
+        room = total.get("GPU", 0) // gpus if gpus else total["CPU"] // resources.cpu
+        num_tasks = max(1, min(int(room), len(self.missing)))
+        self.progress.note(f"labelling {len(self.missing)} epochs of {self.label}")
+        taken = resources.model_copy(update={"gpu": gpus})
+        task = task_of(label_signal, taken, _RETRIES)
+        starts = [len(self.missing) * index // num_tasks for index in range(num_tasks)]
+        turns = [self.missing[start:] + self.missing[:start] for start in starts]
+        given = self.signal.trial, dataset, self.record, teacher
+        return [task.remote(*given, turn, taken.model_dump()) for turn in turns]
+
+    def settle(self, task: Any) -> None:
+        """Keep the error of a task that has failed."""
+        try:
+            ray.get(task)
+        except RayError as error:
+            cause = getattr(error, "cause", None) or error
+            self.error = (str(cause).splitlines() or [type(cause).__name__])[0]
+
+    def show(self) -> None:
+        """How far the signal is, in epochs and in images a second."""
+        done, num_epochs = self._num_done(), self.signal.num_epochs
+        images_per_s = done * self.num_samples / (time.monotonic() - self.started)
+        before = num_epochs - len(self.missing)
+        self.progress.advance(self.label, before + done, num_epochs, f"{images_per_s:.0f} images/s")
+
+    def end(self) -> None:
+        """Say that the signal is whole, or why it is not."""
+        failed = bool(set(self.signal.epochs) - self.record.epochs())
+        detail = f"{self.error}; {_LIVE}" if failed else self._size()
+        self.progress.done(self.label, "failed" if failed else "finished", detail)
+
+    def _num_done(self) -> float:
+        """Epochs labelled since the start, parts of those under way included."""
+        stored = self.record.epochs()
+        under_way = [self.record.lease(epoch).details() for epoch in self.missing if epoch not in stored]
+        slots = sum(details.get("done", 0) for details in under_way)
+        return len(stored.intersection(self.missing)) + slots / self.num_samples
+
+    def _size(self) -> str:
+        return f"{self.signal.num_epochs} epochs, {size_text(self.record.size_of(self.signal.epochs))}"
+
+
+def _mend(signal: SignalPlan, record: SignalRecord, progress: SweepProgress) -> None:
+    """Throw away what is not what its manifest or its checksum says, with a line about each."""
+
+    def anew(problem: str) -> None:
+        progress.note(f"{problem.removesuffix(REMEDY)}labelling it anew")
+
+    if record.exists:
+        try:
+            record.check(signal.identity)
+        except SignalError as error:
+            anew(str(error))
+    record.begin(signal.identity)
+    damaged = record.damaged(record.epochs().intersection(signal.epochs))
+    for problem in damaged.values():
+        anew(problem)
+    record.discard(damaged)

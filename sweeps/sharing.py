@@ -1,0 +1,130 @@
+"""Which trials share one teacher signal, what of it is stored, and whether to store the rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kd_core.config import TrialConfig
+from kd_core.data import DataSummary
+from kd_core.keys import digest, signal_identity
+from kd_core.records import Store
+from kd_core.signal_record import SignalRecord
+from sweeps.spec import SignalConfig, SpecError
+
+_FLOAT16_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Need:
+    """That a trial learns from a teacher; without the hash of its weights before the teacher is finished."""
+
+    teacher: str
+    trial: TrialConfig
+    weights_sha256: str | None
+    pending: bool
+
+
+@dataclass(frozen=True)
+class SignalPlan:
+    """The logits of one teacher on one vicinal stream; there is no record before the teacher is finished.
+
+    trial is any one of those that share it; pending_epochs are the epochs of each that is still to be trained.
+    """
+
+    teacher: str
+    trial: TrialConfig
+    identity: dict[str, Any]
+    record: SignalRecord | None
+    num_trials: int
+    pending_epochs: tuple[int, ...]
+    num_epochs: int
+    missing: tuple[int, ...]
+    epoch_bytes: int
+    stored: bool
+
+    @property
+    def label(self) -> str:
+        """The teacher, and how the images that it sees are mixed."""
+        mixup = self.trial.mixup
+        concentration = f"({mixup.concentration:g})" if mixup.concentration is not None else ""
+        return f"{self.teacher} {'unmixed' if mixup.distribution == 'off' else mixup.distribution}{concentration}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the trials are to learn from stored logits, and all of them are there by now."""
+        return self.stored and self.record is not None and self.record.epochs().issuperset(self.epochs)
+
+    @property
+    def epochs(self) -> range:
+        """The epochs of the stream that the trials need."""
+        return range(1, self.num_epochs + 1)
+
+    @property
+    def size_bytes(self) -> int:
+        """What all its epochs take."""
+        return self.num_epochs * self.epoch_bytes
+
+    @property
+    def live_passes(self) -> int:
+        """Passes of the teacher over the training images if every pending trial asks for itself."""
+        return sum(self.pending_epochs)
+
+    @property
+    def passes(self) -> int:
+        """Passes of the teacher over the training images as planned."""
+        return len(self.missing) if self.stored else self.live_passes
+
+
+def share_signals(
+    needs: Sequence[Need | None], store: Store, data: DataSummary, config: SignalConfig
+) -> list[SignalPlan | None]:
+    """The signal of each trial, the same one for all that can share it; None for a trial that needs no teacher.
+
+    Raises SpecError where signals that must be stored take more than config.max_gib.
+    """
+    identities = [signal_identity(n.trial, data.fingerprint, n.weights_sha256 or "") if n else {} for n in needs]
+    keys = [digest(identity) for identity in identities]
+    groups: dict[str, list[Need]] = {}
+    for key, need in zip(keys, needs, strict=True):
+        if need is not None:
+            groups.setdefault(key, []).append(need)
+    signals = {key: _signal(group, identities[keys.index(key)], store, data) for key, group in groups.items()}
+    stored = _stored(signals, config)
+    signals = {key: replace(signal, stored=key in stored) for key, signal in signals.items()}
+    return [signals.get(key) for key in keys]
+
+
+def _signal(group: list[Need], identity: dict[str, Any], store: Store, data: DataSummary) -> SignalPlan:
+    record = store.signal(digest(identity)) if group[0].weights_sha256 is not None else None
+    pending = [need.trial for need in group if need.pending]
+    num_epochs = max(trial.num_stream_epochs for trial in pending or [need.trial for need in group])
+    there = record.epochs() if record is not None else frozenset()
+    return SignalPlan(
+        teacher=group[0].teacher,
+        trial=group[0].trial,
+        identity=identity,
+        record=record,
+        num_trials=len(group),
+        pending_epochs=tuple(trial.train.epochs for trial in pending),
+        num_epochs=num_epochs,
+        missing=tuple(sorted(set(range(1, num_epochs + 1)) - there)),
+        epoch_bytes=data.num_train * data.num_classes * _FLOAT16_BYTES,
+        stored=False,
+    )
+
+
+def _stored(signals: dict[str, SignalPlan], config: SignalConfig) -> set[str]:
+    """The keys of the signals to store: those that save most come first, as long as they fit."""
+    if config.mode == "live":
+        return set()
+    room, chosen = config.max_gib * 2**30, set()
+    for key, signal in sorted(signals.items(), key=lambda each: len(each[1].missing) - each[1].live_passes):
+        fits, shared = signal.size_bytes <= room, len(signal.pending_epochs) > 1
+        if (config.mode == "auto" and (not signal.missing or (shared and fits))) or config.mode == "stored":
+            chosen.add(key)
+            room -= signal.size_bytes
+    if config.mode == "stored" and room < 0:
+        needed = config.max_gib - room / 2**30
+        remedy = "raise it, let signal.recycle use some epochs over and over, or set signal.mode=auto"
+        raise SpecError(f"signal.max_gib: {config.max_gib:g}: the stored signals would take {needed:.3g}; {remedy}")
+    return chosen

@@ -1,0 +1,97 @@
+"""The upkeep of stored signals: whether they are still what the teacher says, and which of them nobody needs."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from kd_core.data import Dataset
+from kd_core.labelling import Replay, TeacherPass, replay
+from kd_core.records import Store
+from kd_core.signal_record import SignalError, SignalRecord
+from kd_core.teacher import load_teacher
+from sweeps.plan import Plan
+from sweeps.sharing import SignalPlan
+
+FLIPS = 0.01  # a stored signal of which more than this share of arg-maxes differ is not the teacher's
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of asking a teacher again: figures, or the problem that made it impossible."""
+
+    label: str
+    replay: Replay | None
+    problem: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The label, the figures where there are some, and the problem or null."""
+        figures = asdict(self.replay) if self.replay is not None else {}
+        return {"label": self.label, **figures, "problem": self.problem or None}
+
+    @property
+    def ok(self) -> bool:
+        """Whether every epoch is whole and the teacher says the same today."""
+        return not self.problem
+
+
+def verify_signals(plan: Plan, dataset: Dataset, num_slots: int) -> Iterator[Verification]:
+    """Read every stored epoch of a sweep's signals against its checksum, and replay a sample through the teacher."""
+    teachers = {teacher.name: teacher for teacher in plan.teachers}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for signal in plan.signals:
+        if signal.record is not None and signal.record.epochs():
+            record = teachers[signal.teacher].record
+            assert signal.trial.teacher is not None
+            network = load_teacher(signal.trial.teacher, record, dataset.num_classes)
+            yield _verified(signal, signal.record, TeacherPass(signal.trial, dataset, network, device), num_slots)
+
+
+def _verified(signal: SignalPlan, record: SignalRecord, teacher_pass: TeacherPass, num_slots: int) -> Verification:
+    try:
+        record.check(signal.identity)
+        for problem in record.damaged(sorted(record.epochs())).values():
+            return Verification(signal.label, None, problem)
+        found = replay(record, teacher_pass, num_slots)
+    except SignalError as error:
+        return Verification(signal.label, None, str(error))
+    strange = found.argmax_flips > FLIPS * found.num_slots
+    problem = f"{record.path}: is not what the teacher says; remove it and run the sweep again" if strange else ""
+    return Verification(signal.label, found, problem)
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """Stored epochs that can go; whole where that is all there is of the signal."""
+
+    record: SignalRecord
+    epochs: tuple[int, ...]
+    whole: bool
+    size_bytes: int
+
+    def remove(self) -> None:
+        """Free the room."""
+        self.record.clear() if self.whole else self.record.discard(self.epochs)
+
+
+def unneeded_signals(store: Store, finished: bool) -> list[Unneeded]:
+    """What no sweep of the store needs; with finished, also what only sweeps without a trial left to train need.
+
+    A signal that somebody is labelling at this moment stays.
+    """
+    needed: dict[str, int] = {}
+    for sweep in store.sweeps():
+        members = sweep.members()
+        unfinished = [each for each in members["trials"] if store.trial(each["key"]).verdict() is None]
+        if not finished or unfinished or members.get("waiting"):
+            for signal in members.get("signals", ()):
+                needed[signal["key"]] = max(signal["epochs"], needed.get(signal["key"], 0))
+    unneeded = []
+    for record in store.signals():
+        stored = record.epochs()
+        spare = tuple(sorted(epoch for epoch in stored if epoch > needed.get(record.key, 0)))
+        whole = record.key not in needed
+        if (spare or whole) and not record.being_labelled:
+            unneeded.append(Unneeded(record, spare, whole, record.size_of(spare)))
+    return unneeded

@@ -1,0 +1,46 @@
+"""What is left to compute: linear in epochs, less by what is finished, and by what trials share."""
+
+import pytest
+
+from kd_core.data import summarize
+from kd_core.records import Store
+from sweeps.cost import cost_of
+from sweeps.plan import plan_sweep
+from sweeps.spec import read_spec
+
+
+@pytest.fixture
+def planned(tiny, tmp_path):
+    def plan(*overrides):
+        spec = read_spec(str(tiny), overrides)
+        return plan_sweep(spec, Store.at(tmp_path / "runs"), summarize(spec.data))
+
+    return plan
+
+
+def test_the_cost_is_linear_in_epochs(planned):
+    once, twice = cost_of(planned()), cost_of(planned("train.epochs=4"))
+    assert (2 * once.student_flops, 2 * once.teacher_flops) == (twice.student_flops, twice.teacher_flops)
+    assert once.finetuning_flops == twice.finetuning_flops > 0
+    assert once.total_flops == once.student_flops + once.teacher_flops + once.finetuning_flops
+
+
+def test_a_stored_signal_costs_one_pass_an_epoch_and_a_live_one_that_of_every_trial(planned):
+    stored, live = cost_of(planned("signal=stored")), cost_of(planned("signal=live"))
+    assert (stored.teacher_passes, live.teacher_passes) == (2, 4)
+    assert stored.live_teacher_passes == live.live_teacher_passes == 4
+    assert 2 * stored.teacher_flops == live.teacher_flops == live.live_teacher_flops
+    assert stored.student_flops == live.student_flops
+
+
+def test_recycled_epochs_are_labelled_once(planned):
+    assert cost_of(planned("train.epochs=6", "signal.recycle=2")).teacher_passes == 2
+    assert cost_of(planned("train.epochs=6", "signal={mode: live, recycle: 2}")).teacher_passes == 12
+
+
+def test_what_is_finished_costs_nothing(planned):
+    whole = cost_of(planned())
+    record = planned().trials[0].record
+    record.begin({})
+    record.finish({}, {"weights_sha256": "0" * 64})
+    assert cost_of(planned()).student_flops == whole.student_flops * 2 // 3
