@@ -1,44 +1,92 @@
-"""make bench: run the benchmarks and write tests/benchmarks/results.json; name some to run only those."""
+"""make bench: run every benchmark, or those named, write tests/benchmarks/results.json and draw shared_teacher.svg."""
 
 import json
 import platform
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import overhead
+from analysis.figures import svg_of
+from tests.benchmarks import gpu, memory, overhead, shared_teacher, step
 
-BENCHMARKS = {"overhead": overhead.measure}
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "step": step.measure,
+    "overhead": overhead.measure,
+    "memory": memory.measure,
+    "gpu": gpu.measure,
+    "shared_teacher": shared_teacher.measure,
+}
 RESULTS = Path(__file__).parent / "results.json"
+FIGURE = RESULTS.with_name("shared_teacher.svg")
+FIGURE_WIDTH = 720  # pixels
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.option("--draw", "only_draw", is_flag=True, help="Draw the results as they are and run nothing.")
+def main(names: tuple[str, ...], only_draw: bool) -> None:
+    """Run the named benchmarks, or all, and keep the results of the others."""
+    console = Console(stderr=True)
+    for name in () if only_draw else names or BENCHMARKS:
+        console.print(f"{name}: {sentence_of(name)}", highlight=False)
+        figures = BENCHMARKS[name]()
+        keep(name, figures)
+        console.print(table_of(figures))
+    draw()
+
+
+def sentence_of(name: str) -> str:
+    """What a benchmark measures, from its docstring."""
+    return " ".join((BENCHMARKS[name].__doc__ or "").split())
 
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     cpu = next((line.split(":")[1].strip() for line in cpuinfo if "model name" in line), platform.processor())
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    threads = torch.get_num_threads()
-    return {"cpu": cpu, "threads": threads, "gpu": gpu, "python": platform.python_version(), "torch": torch.__version__}
+    return {
+        "cpu": cpu,
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
-def main(names: list[str]) -> None:
-    """Run the named benchmarks, or all, and keep the results of the others."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in names or list(BENCHMARKS):
-        results[name] = {"machine": machine(), "figures": BENCHMARKS[name]()}
+def read_results() -> dict[str, Any]:
+    """Every benchmark that was run so far, on whatever machine: its machine and its figures."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def keep(name: str, figures: dict[str, Any]) -> None:
+    """Write the figures of a benchmark into the results; one that was skipped displaces nothing that was measured."""
+    results = read_results()
+    if "skipped" not in figures or name not in results:
+        results[name] = {"machine": machine(), "figures": figures}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        Console(stderr=True).print(f"{name}: {BENCHMARKS[name].__doc__}", soft_wrap=True)
-        table = Table()
-        table.add_column("figure")
-        table.add_column("value", justify="right")
-        for figure, value in results[name]["figures"].items():
-            table.add_row(figure, f"{value:.3f}" if isinstance(value, float) else str(value))
-        Console(stderr=True).print(table)
+
+
+def table_of(figures: dict[str, Any]) -> Table:
+    """One row a figure."""
+    table = Table("figure")
+    table.add_column("value", justify="right")
+    for figure, value in figures.items():
+        table.add_row(figure, f"{value:,.3f}" if isinstance(value, float) else str(value))
+    return table
+
+
+def draw() -> None:
+    """Draw the results of shared_teacher, if there are any; equal results give equal bytes."""
+    figures = read_results().get("shared_teacher", {}).get("figures", {})
+    if figures and "skipped" not in figures:
+        svg = svg_of(shared_teacher.draw(figures), "What a sweep costs")
+        FIGURE.write_text(svg.replace("<svg", f'<svg width="{FIGURE_WIDTH}"', 1) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,53 +1,81 @@
 """What a trial costs beyond its training."""
 
-import io
 import itertools
 import statistics
 import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
+from ray import tune
+
 from kd_core.records import Store
-from sweeps.progress import SweepProgress
-from sweeps.run import run_sweep
 from sweeps.spec import SweepSpec
-
-NUM_TRIALS = 40
-SPEC = {
-    "name": "overhead",
-    "data": {"source": "digits", "limit": 40, "validation": 0.5, "test": 0.1},
-    "view": {"padding": 0, "flip": False},
-    "student": {"model": "test_efficientnet", "image_size": 8, "stem_stride": 1},
-    "train": {"epochs": 1, "batch_size": 20},
-    "arms": [{"method": "classic"}],
-    "seeds": list(range(NUM_TRIALS)),
-}
+from tests.benchmarks.harness import ray_cluster, timed_sweep
 
 
-def measure() -> dict[str, Any]:
-    """Seconds from one trial's end to the next one's first step, on one reused actor."""
-    import ray
+def measure(num_trials: int = 100) -> dict[str, Any]:
+    """Seconds a trial beyond its training, where that is next to nothing, against Ray Tune function trainables that
+    import torch and report once; one core, Ray is up before, and all else counts: data, actor, records and report."""
+    with tempfile.TemporaryDirectory() as name, ray_cluster(num_cpus=1):
+        storage = Path(name)
+        wall_s = timed_sweep(_spec(num_trials), storage / "store")
+        records = _records(Store.at(storage / "store"))
+        function_s = _function_trainables_s(num_trials, storage / "tune") / num_trials
+    gaps = [_gap_s(*pair) for pair in itertools.pairwise(records)]
+    own_s = (wall_s - sum(verdict["wall_s"] for _, verdict in records)) / num_trials
+    return {
+        "trials": num_trials,
+        "seconds_per_trial": own_s,
+        "function_trainable_seconds_per_trial": function_s,
+        "function_trainable_over_ours": function_s / own_s,
+        "median_gap_s": statistics.median(gaps),
+        "max_gap_s": max(gaps),
+    }
 
-    import sweeps.engine  # noqa: F401 - sets what Ray reads when it starts
 
-    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            store = Store.at(folder)
-            with SweepProgress(io.StringIO()) as progress:
-                outcome = run_sweep(SweepSpec.model_validate(SPEC), store, progress)
-            gaps = _gaps(store)
-    finally:
-        ray.shutdown()
-    return {"trials": outcome.counts["finished"], "median_s": statistics.median(gaps), "max_s": max(gaps)}
+def _spec(num_trials: int) -> SweepSpec:
+    return SweepSpec.model_validate(
+        {
+            "name": "overhead",
+            "data": {"source": "digits", "limit": 40, "validation": 0.5, "test": 0.1},
+            "view": {"padding": 0, "flip": False},
+            "student": {"model": "test_efficientnet", "image_size": 8, "stem_stride": 1},
+            "train": {"epochs": 1, "batch_size": 20},
+            "arms": [{"method": "classic"}],
+            "seeds": list(range(num_trials)),
+        }
+    )
 
 
-def _gaps(store: Store) -> list[float]:
-    """From each verdict to the beginning of the following trial's first epoch."""
-    spans = []
-    for trial in store.sweep("overhead").members()["trials"]:
-        record = store.trial(trial["key"])
-        first, verdict = record.journal()[0], record.verdict()
-        assert verdict is not None
-        spans.append((first["time"] - first["epoch_s"], verdict["finished_at"]))
-    spans.sort()
-    return [later[0] - earlier[1] for earlier, later in itertools.pairwise(spans)]
+def _records(store: Store) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each trial's first epoch and its verdict, in the order in which they ended."""
+    records = [store.trial(trial["key"]) for trial in store.sweep("overhead").members()["trials"]]
+    ends = [(record.journal()[0], record.verdict() or {}) for record in records]
+    return sorted(ends, key=lambda each: each[1]["finished_at"])
+
+
+def _gap_s(earlier: tuple[dict[str, Any], dict[str, Any]], later: tuple[dict[str, Any], dict[str, Any]]) -> float:
+    """From one trial's verdict to the beginning of the next one's first epoch."""
+    return later[0]["time"] - later[0]["epoch_s"] - earlier[1]["finished_at"]
+
+
+def _function_trainables_s(num_trials: int, storage: Path) -> float:
+    """Wall seconds of as many trials of nothing, each a process of its own as Tune has it for functions."""
+
+    def train_nothing(config: dict[str, Any]) -> None:
+        import torch
+
+        tune.report({"loss": float(torch.zeros(()))})
+
+    tuner = tune.Tuner(
+        tune.with_resources(train_nothing, {"cpu": 1}),
+        param_space={"seed": tune.grid_search(list(range(num_trials)))},
+        run_config=tune.RunConfig(storage_path=str(storage), verbose=0),
+    )
+    started = time.perf_counter()
+    results = tuner.fit()
+    wall_s = time.perf_counter() - started
+    assert len(results) == num_trials
+    assert not results.errors
+    return wall_s

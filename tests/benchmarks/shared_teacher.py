@@ -1,0 +1,141 @@
+"""What a sweep of distillation trials costs where each trial asks the teacher, and where all read its stored signal."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures import BAR, FAINT, MUTED, STYLE
+from kd_core.data import load
+from kd_core.records import Store
+from kd_core.teacher import load_teacher
+from kd_core.vicinal import VicinalStream, batch_slots
+from sweeps.spec import SweepSpec, trials_of
+from tests.benchmarks.distillation import (
+    CIFAR100,
+    MISSING,
+    TEACHER,
+    finetune_teacher,
+    store_with_teacher,
+    sweep_spec,
+    teacher_record,
+    write_part,
+)
+from tests.benchmarks.harness import ray_cluster, threads, timed_sweep
+
+DISTILLED = {"method": "kd_mixup", "teacher": TEACHER, "temperature": [2, 4, 8], "alpha": [0, 0.2]}
+TEACHERLESS = {"method": "mixup"}
+TRIALS_PER_SEED = 6  # of DISTILLED, where TEACHERLESS has one
+
+
+def measure(
+    num_seeds: tuple[int, ...] = (2, 5), num_train: int = 2200, num_test: int = 200, num_epochs: int = 3
+) -> dict[str, Any]:
+    """Wall time of kd_mixup sweeps on real CIFAR-100, signal live against stored, and the limit: as many trials without
+    a teacher plus one bare teacher pass. Both splits are cut, for trials this short would drown in 10,000 test images,
+    less than 0.1 % of a real trial's work."""
+    if not CIFAR100.is_dir():
+        return MISSING
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name, ray_cluster(os.cpu_count() or 1):
+        folder = Path(name)
+        write_part(folder / "data", num_train, num_test)
+        finetune_teacher(folder / "data", folder / "teacher")
+        for seeds in num_seeds:
+            figures |= _measured(folder, seeds, num_epochs)
+    return figures
+
+
+def _measured(folder: Path, num_seeds: int, num_epochs: int) -> dict[str, Any]:
+    """The figures of one size of sweep."""
+    num_trials, data = num_seeds * TRIALS_PER_SEED, folder / "data"
+    teacherless = sweep_spec(data, TEACHERLESS, num_trials, num_epochs)
+    teacherless_s = timed_sweep(teacherless, folder / f"teacherless-{num_trials}")
+    specs = {signal: sweep_spec(data, DISTILLED, num_seeds, num_epochs, signal) for signal in ("stored", "live")}
+    seconds, weights = {}, {}
+    for signal, spec in specs.items():
+        storage = store_with_teacher(folder / "teacher", folder / f"{signal}-{num_trials}")
+        seconds[signal], weights[signal] = timed_sweep(spec, storage), _weights(storage)
+        assert (storage / "signals").exists() == (signal == "stored")
+    seconds["limit"] = teacherless_s + _teacher_pass_s(specs["live"], folder / "teacher")
+    figures = {
+        "live_over_stored": seconds["live"] / seconds["stored"],
+        "stored_over_limit": seconds["stored"] / seconds["limit"],
+        "identical_results": weights["live"] == weights["stored"],
+        **{f"{name}_s_per_trial": wall_s / num_trials for name, wall_s in seconds.items()},
+        "teacherless_s_per_trial": teacherless_s / num_trials,
+    }
+    return {f"{name}_{num_trials}": figure for name, figure in figures.items()}
+
+
+def _teacher_pass_s(spec: SweepSpec, storage: Path) -> float:
+    """Seconds of the teacher's forward passes over every epoch of the stream, in a plain loop on all cores."""
+    dataset, trial = load(spec.data), trials_of(spec)[0].config
+    network = load_teacher(spec.teachers[TEACHER], teacher_record(storage), dataset.num_classes).eval()
+    stream = VicinalStream(trial.stream_seed, len(dataset.train), trial.mixup, trial.view)
+    steps = batch_slots(len(dataset.train), trial.train.batch_size)
+    batches = [batch.images for batch in dataset.train.views(trial.view, "cpu").batches(stream.epoch(1), steps)]
+    with threads(os.cpu_count() or 1), torch.no_grad():
+        network(batches[0])
+        started = time.perf_counter()
+        for images in batches * trial.train.epochs:
+            network(images)
+        return time.perf_counter() - started
+
+
+def _weights(storage: Path) -> dict[str, str]:
+    """The hash of each trial's student, by the trial's key."""
+    verdicts = {path.name: Store.at(storage).trial(path.name).verdict() for path in (storage / "trials").iterdir()}
+    return {key: verdict["weights_sha256"] for key, verdict in verdicts.items() if verdict is not None}
+
+
+def draw(figures: dict[str, Any]) -> Figure:
+    """The cost of each sweep as bars, in units of one trial without a teacher."""
+    sizes = [int(name.split("_")[-1]) for name in figures if name.startswith("live_over_stored")]
+    costs = {size: _costs(figures, size) for size in sizes}
+    longest = max(cost for cost_of in costs.values() for cost in cost_of.values())
+    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(7.5, 0.8 + 1.15 * len(sizes)), dpi=72, layout="constrained")
+        figure.suptitle(
+            "What a sweep costs, in trials without a teacher\n"
+            "live: each trial asks the teacher; stored: one pass of the teacher serves all",
+            x=0.01,
+            ha="left",
+            fontsize=9.5,
+        )
+        for axes, size in zip(figure.subplots(len(sizes), squeeze=False).flat, sizes, strict=True):
+            _draw_sweep(axes, size, costs[size])
+            axes.set_xlim(0, 1.22 * longest)
+    return figure
+
+
+def _costs(figures: dict[str, Any], num_trials: int) -> dict[str, float]:
+    """What a sweep of one size costs by each way, in trials without a teacher."""
+    unit = figures[f"teacherless_s_per_trial_{num_trials}"] / num_trials
+    return {name: figures[f"{name}_s_per_trial_{num_trials}"] / unit for name in ("live", "stored", "limit")}
+
+
+def _draw_sweep(axes: Axes, num_trials: int, costs: dict[str, float]) -> None:
+    """Three bars of one size of sweep: live, stored and the limit, of which the darker part is the trials."""
+    axes.barh(list(costs), list(costs.values()), color=[MUTED, BAR, FAINT], height=0.72)
+    axes.barh(["limit"], [num_trials], color=MUTED, height=0.72)
+    notes = {
+        "live": f"{costs['live'] / costs['stored']:.1f} × stored",
+        "stored": f"{costs['stored'] / costs['limit']:.2f} × limit",
+        "limit": f"{num_trials} trials and one teacher pass",
+    }
+    for name, cost in costs.items():
+        for text, offset, weight in ((f"{cost:.0f}", 5, "bold"), (notes[name], 34, "normal")):
+            place = {"xytext": (offset, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(text, (cost, name), fontweight=weight, **place)
+    axes.set_title(f"{num_trials} trials", loc="left", fontweight="bold")
+    axes.set_xticks([])
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
