@@ -5,14 +5,16 @@ import json
 import os
 import re
 import socket
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from upath import UPath
 
+_DAY_S = 86_400.0
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
 
 
@@ -54,13 +56,18 @@ def read_json(path: UPath | Path) -> Any:
 
 
 def clear_orphans(folder: UPath | Path) -> None:
-    """Remove the temporary files of this host's killed processes from a local folder."""
+    """Remove what killed processes left half-written in a local folder: those of this host, and any a day later."""
     if not isinstance(folder, Path) or not folder.is_dir():
         return
     for path in folder.iterdir():
         written = _TEMPORARY.fullmatch(path.name)
-        if written and written[1] == _host() and not is_alive(int(written[2])):
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process clears it too
+            if written and _is_orphan(written[1], int(written[2]), path.stat().st_mtime):
+                path.unlink()
+
+
+def _is_orphan(host: str, pid: int, written_at: float) -> bool:
+    return not is_alive(pid) if host == _host() else time.time() - written_at > _DAY_S
 
 
 def is_alive(pid: int) -> bool:

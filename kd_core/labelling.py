@@ -82,6 +82,7 @@ def label_epochs(record: SignalRecord, epochs: Iterable[int], make: Callable[[],
                 teacher_pass = teacher_pass or make()
                 _label(teacher_pass, record, epoch, progress)
             yield epoch
+    record.tidy()
 
 
 def _label(teacher_pass: TeacherPass, record: SignalRecord, epoch: int, progress: dict[str, int]) -> None:

@@ -50,10 +50,17 @@ class SignalRecord:
         """Write the manifest (`kd_core.keys.signal_identity`); what lies here under any other one is removed."""
         with suppress(SignalError):
             self.check(identity)
-            clear_orphans(self.path)
+            self.tidy()
             return
         self.clear()
         write_json(self.path / "manifest.json", identity)
+
+    def tidy(self) -> None:
+        """Remove what killed labellers left behind."""
+        clear_orphans(self.path)
+        for lease in self._leases():
+            if not lease.taken:
+                lease.path.unlink(missing_ok=True)
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raise SignalError, naming what differs, unless the manifest says that this is the signal asked for."""
@@ -85,8 +92,10 @@ class SignalRecord:
     @property
     def being_labelled(self) -> bool:
         """Whether a living process is labelling an epoch."""
-        leases = [path for path in self.path.iterdir() if path.name.endswith(".lease")] if self.exists else []
-        return any(Lease(path).taken for path in leases)
+        return any(lease.taken for lease in self._leases())
+
+    def _leases(self) -> list[Lease]:
+        return [Lease(path) for path in self.path.iterdir() if path.suffix == ".lease"] if self.exists else []
 
     def size_of(self, epochs: Iterable[int]) -> int:
         """What these stored epochs take, in bytes."""

@@ -16,6 +16,7 @@ import click
 from kd_core.data import DataError, load, summarize
 from kd_core.recipe import TrainConfig
 from kd_core.records import Record, Store
+from kd_core.signal_record import SignalRecord
 from sweeps.spec import SpecError, check_teacher_heads, parse_spec, read_spec
 
 _PATIENCE_S = 10.0  # how long an interrupted sweep may clean up
@@ -144,13 +145,28 @@ def status(name: str, storage: str, as_json: bool) -> None:
     store = Store.at(storage)
     members = _sweep(store, name).members()
     teachers = [_status_row(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
+    signals = [_signal_row(each, store.signal(each["key"])) for each in members.get("signals", [])]
     trials = [_status_row(each["label"], store.trial(each["key"])) for each in members["trials"]]
     waiting = {"key": None, "status": "pending", "epoch": 0, "epochs": None, "error": None}
     trials += [{"label": label} | waiting for label in members.get("waiting", [])]
     if as_json:
-        click.echo(json.dumps({"sweep": name, "teachers": teachers, "trials": trials}, ensure_ascii=False))
+        rows = {"teachers": teachers, "signals": signals, "trials": trials}
+        click.echo(json.dumps({"sweep": name} | rows, ensure_ascii=False))
         return
-    print_status(teachers + trials)
+    print_status(teachers + signals + trials)
+
+
+def _signal_row(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
+    stored = len([epoch for epoch in record.epochs() if epoch <= member["epochs"]])
+    unfinished = "running" if record.being_labelled else "pending"
+    return {
+        "label": f"signal {member['label']}",
+        "key": record.key,
+        "status": "finished" if stored == member["epochs"] else unfinished,
+        "epoch": stored,
+        "epochs": member["epochs"],
+        "error": None,
+    }
 
 
 def _status_row(label: str, record: Record) -> dict[str, Any]:

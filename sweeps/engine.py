@@ -1,4 +1,4 @@
-"""Ray, the engine: a cluster and what of it each gets, teachers as tasks, trials as Tune trials. It keeps no state."""
+"""Ray, the engine: a cluster, teachers as tasks, trials as Tune trials, and what each takes. No state here matters."""
 
 import logging
 import os

@@ -1,6 +1,7 @@
 """Where Ray meets kd_core: a trial as a Tune trainable, a teacher's fine-tuning and its one pass as Ray tasks.
 
-None of them returns a result: what they produce is in the records, and what they report is only for watching.
+None of these returns a result: what they produce is in the records, and what they report is only for watching. One more
+task, before the trials, measures what memory they take.
 """
 
 from collections.abc import Callable, Iterator, Sequence

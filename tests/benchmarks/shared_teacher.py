@@ -35,7 +35,7 @@ TRIALS_PER_SEED = 6  # of DISTILLED, where TEACHERLESS has one
 
 
 def measure(
-    num_seeds: tuple[int, ...] = (2, 5), num_train: int = 2200, num_test: int = 200, num_epochs: int = 3
+    num_seeds: tuple[int, ...] = (2, 5), num_train: int = 1660, num_test: int = 200, num_epochs: int = 2
 ) -> dict[str, Any]:
     """Wall time of kd_mixup sweeps on real CIFAR-100, signal live against stored, and the limit: as many trials without
     a teacher plus one bare teacher pass. Both splits are cut, for trials this short would drown in 10,000 test images,

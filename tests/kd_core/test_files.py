@@ -85,6 +85,16 @@ def test_what_a_killed_writer_leaves_is_cleared_and_what_a_living_one_writes_is_
     assert names(tmp_path) == {"value.npy"}
 
 
+def test_what_another_host_left_is_cleared_a_day_later(tmp_path):
+    left = tmp_path / f".value.npy.{'0' * 8}-1-{'0' * 32}.tmp"
+    left.touch()
+    clear_orphans(tmp_path)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    clear_orphans(tmp_path)
+    assert not left.exists()
+
+
 def test_clearing_leaves_files_of_users_and_folders_that_are_not_there_alone(tmp_path):
     for name in (".notes.tmp", "value.tmp", ".value.json.0-1-2.tmp"):
         (tmp_path / name).touch()

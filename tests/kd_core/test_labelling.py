@@ -123,7 +123,6 @@ def test_racing_labellers_and_a_killed_one_leave_one_whole_signal(tmp_path, conf
     printed = [set(map(int, other.communicate(timeout=300)[0].split())) for other in others]
     assert [other.returncode for other in others] == [0, 0]
     assert printed == [set(range(1, 7))] * 2
-    record.begin(signal_identity(config, digits.fingerprint, "0" * 64))
     assert {path.name for path in record.path.iterdir()} == {
         "manifest.json",
         *(f"epoch-{epoch:05d}.npy" for epoch in range(1, 7)),

@@ -1,6 +1,11 @@
 """One teacher pass for a whole sweep, on a real local Ray: shared, resumed, mended, and never in the way."""
 
 import io
+import os
+import signal as signals
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -9,11 +14,9 @@ from sweeps.progress import SweepProgress
 from sweeps.run import run_sweep
 from sweeps.spec import read_spec
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
-
 
 @pytest.fixture
-def sweep(tiny, tmp_path):
+def sweep(tiny, tmp_path, ray_cluster):
     """Run the tiny sweep with overrides in a store of its own name; gives the store, the outcome and the log."""
 
     def run(*overrides, store="runs"):
@@ -92,3 +95,28 @@ def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(
     _, outcome, log = sweep()
     assert outcome.ok
     assert "its trials ask the teacher themselves" in log
+
+
+def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(tiny, tmp_path):
+    """Two drivers, each with its own Ray and two labelling tasks; one of them is killed while it labels."""
+    store, edits = Store.at(tmp_path / "runs"), ["data.limit=1000", "train.epochs=8", "arms.1.temperature=[2, 4]"]
+    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}"]
+    command += [f"--set={edit}" for edit in edits]
+    subprocess.run([*command, "--set=arms=[{method: kd_mixup, teacher: resnet, train.epochs: 0}]"], check=True)
+    drivers = [
+        subprocess.Popen([*command, f"--set=name={name}"], stderr=subprocess.DEVNULL, start_new_session=True)
+        for name in ("killed", "living")
+    ]
+    deadline = time.monotonic() + 300
+    while not list(store.local.glob("signals/*/epoch-*.npy")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(drivers[0].pid, signals.SIGKILL)
+    assert drivers[1].wait(timeout=400) == 0
+    (signal,) = store.signals()
+    assert {path.name for path in signal.path.iterdir()} == {
+        "manifest.json",
+        *(f"epoch-{epoch:05d}.npy" for epoch in range(1, 9)),
+    }
+    assert not signal.damaged(range(1, 9))
+    assert not list(store.local.rglob("*.tmp"))
