@@ -285,7 +285,8 @@ def test_the_fingerprint_follows_bytes_and_splits_but_not_the_place(source, requ
 def test_a_summary_agrees_with_what_is_loaded(two_classes, shards, limit):
     for config in (DataConfig(source="digits", limit=limit), folder(two_classes, limit=limit), parquet(shards)):
         dataset = load(config)
-        expected = DataSummary(*sizes(dataset), dataset.num_classes, dataset.train.images.shape[1])
+        size = dataset.train.images.shape[1]
+        expected = DataSummary(dataset.fingerprint, *sizes(dataset), dataset.num_classes, size)
         assert summarize(config) == expected
 
 
