@@ -17,7 +17,8 @@ from kd_core.data import DataError, load, summarize
 from kd_core.recipe import TrainConfig
 from kd_core.records import Record, Store
 from kd_core.signal_record import SignalRecord
-from sweeps.spec import SpecError, check_teacher_heads, parse_spec, read_spec
+from sweeps.mistakes import SpecError
+from sweeps.spec import check_teacher_heads, parse_spec, read_spec
 
 _PATIENCE_S = 10.0  # how long an interrupted sweep may clean up
 

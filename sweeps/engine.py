@@ -26,10 +26,11 @@ from ray.exceptions import RayError  # noqa: E402
 from kd_core.data import Dataset  # noqa: E402
 from kd_core.footprint import Footprint  # noqa: E402
 from kd_core.records import Record, Store  # noqa: E402
+from sweeps.mistakes import SpecError  # noqa: E402
 from sweeps.packing import Node, form_of, packed, packing_line, resources_text, whole  # noqa: E402
 from sweeps.plan import Plan, TeacherPlan, TrialPlan  # noqa: E402
 from sweeps.progress import SweepProgress, figures_line  # noqa: E402
-from sweeps.spec import ResourcesConfig, SpecError  # noqa: E402
+from sweeps.sweep_config import ResourcesConfig  # noqa: E402
 from sweeps.trial import TrialTrainable, finetune_teacher, measure_trial, task_of  # noqa: E402
 
 _POLL_S = 0.5

@@ -13,7 +13,7 @@ from kd_core.signal_record import REMEDY, SignalError, SignalRecord
 from sweeps.plan import Plan
 from sweeps.progress import SweepProgress, size_text
 from sweeps.sharing import SignalPlan
-from sweeps.spec import ResourcesConfig
+from sweeps.sweep_config import ResourcesConfig
 from sweeps.trial import label_signal, task_of
 
 _POLL_S = 0.5

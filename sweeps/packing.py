@@ -7,7 +7,7 @@ from kd_core.config import TrialConfig
 from kd_core.footprint import Footprint, largest
 from kd_core.keys import canonical_json
 from sweeps.progress import size_text
-from sweeps.spec import ResourcesConfig
+from sweeps.sweep_config import ResourcesConfig
 
 MARGIN = 1.25  # a trial is given so many times the memory that its first steps took
 MOST_A_GPU = 100  # Ray counts ten-thousandths of a GPU; up to here no further trial slips in by rounding

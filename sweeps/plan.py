@@ -7,8 +7,9 @@ from kd_core.config import TrialConfig, finetuning_trial
 from kd_core.data import DataSummary
 from kd_core.keys import trial_key
 from kd_core.records import Record, Status, Store
+from sweeps.arms import PlannedTrial, trials_of
 from sweeps.sharing import Need, SignalPlan, share_signals
-from sweeps.spec import PlannedTrial, SweepSpec, trials_of
+from sweeps.sweep_config import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from kd_core.data import DataSummary, load, summarize
 from kd_core.records import Store
 from sweeps.plan import Plan, plan_sweep
 from sweeps.progress import SweepProgress
-from sweeps.spec import SweepSpec, check_teacher_heads, to_yaml
+from sweeps.spec import check_teacher_heads, to_yaml
+from sweeps.sweep_config import SweepSpec
 from sweeps.tracking import BackgroundSync
 
 

@@ -9,7 +9,8 @@ from kd_core.data import DataSummary
 from kd_core.keys import digest, signal_identity
 from kd_core.records import Store
 from kd_core.signal_record import SignalRecord
-from sweeps.spec import SignalConfig, SpecError
+from sweeps.mistakes import SpecError
+from sweeps.sweep_config import SignalConfig
 
 _FLOAT16_BYTES = 2
 

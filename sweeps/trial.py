@@ -24,7 +24,7 @@ from kd_core.signal_record import SignalRecord
 from kd_core.teacher import load_teacher
 from kd_core.training import EpochResult, first_steps
 from kd_core.trial import run_trial
-from sweeps.spec import ResourcesConfig
+from sweeps.sweep_config import ResourcesConfig
 
 
 class TrialTrainable(tune.Trainable):

@@ -14,7 +14,7 @@ import sweeps.engine  # noqa: F401 - sets what Ray reads when it starts
 from kd_core.records import Store
 from sweeps.progress import SweepProgress
 from sweeps.run import run_sweep
-from sweeps.spec import SweepSpec
+from sweeps.sweep_config import SweepSpec
 
 
 @contextmanager

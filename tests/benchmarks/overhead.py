@@ -10,7 +10,7 @@ from typing import Any
 from ray import tune
 
 from kd_core.records import Store
-from sweeps.spec import SweepSpec
+from sweeps.sweep_config import SweepSpec
 from tests.benchmarks.harness import ray_cluster, timed_sweep
 
 

@@ -16,7 +16,8 @@ from kd_core.data import load
 from kd_core.records import Store
 from kd_core.teacher import load_teacher
 from kd_core.vicinal import VicinalStream, batch_slots
-from sweeps.spec import SweepSpec, trials_of
+from sweeps.arms import trials_of
+from sweeps.sweep_config import SweepSpec
 from tests.benchmarks.distillation import (
     CIFAR100,
     MISSING,

@@ -15,7 +15,8 @@ from kd_core.trial import run_trial
 from sweeps.engine import trial_resources
 from sweeps.plan import plan_sweep
 from sweeps.progress import SweepProgress
-from sweeps.spec import ResourcesConfig, read_spec
+from sweeps.spec import read_spec
+from sweeps.sweep_config import ResourcesConfig
 
 
 def training_workers(driver):

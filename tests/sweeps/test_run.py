@@ -13,9 +13,10 @@ import pytest
 from mlflow import MlflowClient
 
 from kd_core.records import Store
+from sweeps.mistakes import SpecError
 from sweeps.progress import SweepProgress
 from sweeps.run import run_sweep
-from sweeps.spec import SpecError, read_spec
+from sweeps.spec import read_spec
 from sweeps.tracking import embedded_uri
 
 

@@ -6,8 +6,9 @@ import pytest
 from kd_core.config import TrialConfig
 from kd_core.data import DataSummary
 from kd_core.records import Store
+from sweeps.mistakes import SpecError
 from sweeps.sharing import Need, share_signals
-from sweeps.spec import SignalConfig, SpecError
+from sweeps.sweep_config import SignalConfig
 
 DATA = DataSummary("fingerprint", 1000, 100, 100, 10, 32)
 EPOCH_GIB = 1000 * 10 * 2 / 2**30

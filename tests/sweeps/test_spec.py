@@ -2,30 +2,9 @@
 
 import pytest
 
-from sweeps.spec import ResourcesConfig, SpecError, check_teacher_heads, read_spec, shipped_specs, to_yaml, trials_of
-
-
-def labels(spec):
-    return [trial.label for trial in trials_of(spec)]
-
-
-def test_lists_in_an_arm_make_a_grid_and_seeds_replicate_it(tiny):
-    spec = read_spec(str(tiny), ["arms.1.alpha=[0, 0.2]", "seeds=[0, 1]"])
-    assert len(labels(spec)) == 2 + 2 * 2 * 2
-    assert "kd_mixup resnet T=sigma alpha=0.2 seed 1" in labels(spec)
-    assert len({trial.arm for trial in trials_of(spec)}) == 5
-
-
-def test_an_arm_may_set_any_trial_key_dotted(tiny):
-    override = "arms=[{method: classic, student.model: [test_resnet, test_byobnet], train.learning_rate: 0.1}]"
-    trials = trials_of(read_spec(str(tiny), [override, "student.stem_stride=null"]))
-    assert [trial.config.student.model for trial in trials] == ["test_resnet", "test_byobnet"]
-    assert {trial.config.train.learning_rate for trial in trials} == {0.1}
-
-
-def test_a_config_named_by_two_arms_is_one_trial(tiny):
-    spec = read_spec(str(tiny), ["arms=[{method: mixup}, {method: [classic, mixup]}]"])
-    assert labels(spec) == ["mixup seed 0", "classic seed 0"]
+from sweeps.arms import trials_of
+from sweeps.mistakes import SpecError
+from sweeps.spec import check_teacher_heads, read_spec, shipped_specs, to_yaml
 
 
 @pytest.mark.parametrize("resources", ["{cpu: 2}", "auto", "{auto: true, workers: 2}"])
@@ -40,20 +19,6 @@ def test_every_shipped_spec_parses(name, overrides_of):
     spec = read_spec(name, overrides_of(name))
     assert spec.name == name
     assert trials_of(spec)
-
-
-def test_the_paper_spec_is_table_1_in_full(cifar100):
-    spec = read_spec("paper-cifar100", [f"data.path={cifar100}"])
-    arms = [(t.config.method, t.teacher, t.config.temperature) for t in trials_of(spec)]
-    assert len(arms) == len(set(arms)) == 2 + 4 + 4 * 6
-    assert {arm[2] for arm in arms if arm[0] == "kd_mixup"} == {2, 4, 6, 8, 10, "sigma"}
-
-
-def test_resources_are_given_or_chosen_by_a_word(tiny):
-    assert read_spec(str(tiny), ["resources=auto"]).resources == ResourcesConfig(auto=True)
-    assert read_spec(str(tiny), ["resources={auto: true, workers: 2}"]).resources.workers == 2
-    given = read_spec(str(tiny), ["resources={cpu: 2, gpu: 0.5}"]).resources
-    assert (given.cpu, given.gpu, given.auto) == (2, 0.5, False)
 
 
 MISTAKES = {
@@ -92,6 +57,8 @@ MISTAKES = {
     "resources={auto: true, gpu: 1}": "resources: auto chooses gpu; remove gpu, or remove auto",
     "resources={auto: true, gpu: 0, cpu: 1}": "resources: auto chooses cpu and gpu; remove cpu and gpu, or remove auto",
     "resources={auto: maybe}": "resources.auto: maybe: must be a valid boolean",
+    "signal=sometimes": "signal.mode: sometimes: must be 'auto', 'stored' or 'live'",
+    "signal={mode: stored, recycle: 0}": "signal.recycle: 0: must be greater than 0; recycle is how many epochs",
     "resources.cpus=2": "resources.cpus: unknown key; did you mean cpu?",
     "arms.9.method=kd": "--set arms.9.method=kd: the spec has no such place",
     "epochs": "--set epochs: must be KEY=VALUE",

@@ -15,7 +15,8 @@ from kd_core.data import load
 from kd_core.keys import trial_key
 from kd_core.records import Store
 from kd_core.trial import run_trial
-from sweeps.spec import read_spec, to_yaml, trials_of
+from sweeps.arms import trials_of
+from sweeps.spec import read_spec, to_yaml
 from sweeps.tracking import BackgroundSync, embedded_uri, sync
 
 

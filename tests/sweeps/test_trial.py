@@ -7,7 +7,9 @@ from kd_core.config import TrialConfig, finetuning_trial
 from kd_core.data import load
 from kd_core.records import Store
 from kd_core.trial import run_trial
-from sweeps.spec import ResourcesConfig, read_spec, trials_of
+from sweeps.arms import trials_of
+from sweeps.spec import read_spec
+from sweeps.sweep_config import ResourcesConfig
 from sweeps.trial import TrialTrainable, device_of, measure_trial, task_of
 
 MIB = 2**20

@@ -1,0 +1,91 @@
+"""The arms of a sweep as its trials: every combination of their lists, for every seed."""
+
+import difflib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from analysis.runs import temperature_name
+from kd_core.config import TrialConfig
+from kd_core.keys import canonical_json
+from sweeps.mistakes import SpecError, sentence_of
+from sweeps.sweep_config import SweepSpec
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial of a sweep: its label, the arm it replicates, the name of its teacher, and its config."""
+
+    label: str
+    arm: str
+    teacher: str | None
+    config: TrialConfig
+
+
+def trials_of(spec: SweepSpec, source: str = "spec") -> list[PlannedTrial]:
+    """Every trial of a spec, arms × seeds, each config once; raises SpecError."""
+    planned: dict[str, PlannedTrial] = {}
+    for index, arm in enumerate(spec.arms):
+        where = f"{source}: arms[{index}]"
+        for settings, seed in itertools.product(_grid(arm, where), spec.seeds):
+            trial = _planned_trial(spec, settings, seed, where)
+            planned.setdefault(canonical_json(trial.config.model_dump(mode="json")), trial)
+    return list(planned.values())
+
+
+def _grid(arm: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+    empty = [key for key, value in arm.items() if value == []]
+    if empty:
+        raise SpecError(f"{where}.{empty[0]}: []: an empty list leaves no trial; give values, or remove the key")
+    choices = [value if isinstance(value, list) else [value] for value in arm.values()]
+    for values in itertools.product(*choices):
+        yield dict(zip(arm, values, strict=True))
+
+
+def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: str) -> PlannedTrial:
+    teacher = settings.get("teacher")
+    if teacher is not None and str(teacher) not in spec.teachers:
+        nearest = difflib.get_close_matches(str(teacher), spec.teachers, n=1)
+        raise SpecError(
+            f"{where}.teacher: {teacher}: no such teacher; "
+            + (f"did you mean {nearest[0]}?" if nearest else f"the spec has {', '.join(spec.teachers) or 'none'}")
+        )
+    for key in settings:
+        if key.split(".")[0] in {"data", "seed", "stream_seed", "teachers"}:
+            raise SpecError(f"{where}.{key}: is shared by all arms of a sweep; set it at the top of the spec")
+    content = spec.model_dump(mode="json", include={"data", "view", "student", "train", "stream_seed"})
+    content["seed"] = seed
+    for key, value in settings.items():
+        _apply_setting(content, key, value, where)
+    if teacher is not None:
+        content["teacher"] = spec.teachers[teacher].model_dump(mode="json")
+        content.setdefault("recycle", spec.signal.recycle)
+    try:
+        config = TrialConfig.model_validate(content)
+    except ValidationError as error:
+        raise SpecError(sentence_of(error, TrialConfig, where)) from None
+    arm = _label(settings, config)
+    return PlannedTrial(f"{arm} seed {seed}", arm, teacher, config)
+
+
+def _apply_setting(content: dict[str, Any], key: str, value: Any, where: str) -> None:
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise SpecError(f"{where}.{key}: {parent} has no keys of its own; remove {last}")
+    place[last] = value
+
+
+def _label(settings: dict[str, Any], config: TrialConfig) -> str:
+    parts = [config.method, settings.get("teacher")]
+    if config.temperature is not None:
+        parts.append(f"T={temperature_name(config.temperature)}")
+    for key, value in settings.items():
+        if key not in {"method", "teacher", "temperature"}:
+            parts.append(f"{key}={canonical_json(value) if isinstance(value, dict) else value}")
+    return " ".join(part for part in parts if part)

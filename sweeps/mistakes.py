@@ -1,0 +1,55 @@
+"""A user's mistake as one sentence: where it is, what came, what was expected, and what to do."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+
+class SpecError(ValueError):
+    """A spec or an option that cannot be run; its message is one sentence for the user."""
+
+
+def sentence_of(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+    """The first problem of a validation error as `key: value: problem; remedy`."""
+    first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    location, value = first["loc"], first["input"]
+    path = (prefix + _dotted(location)).strip(".")
+    if first["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(str(location[-1]), _walk(model, location[:-1])[0].model_fields, n=1)
+        return f"{path}: unknown key; " + (f"did you mean {nearest[0]}?" if nearest else "remove it")
+    field = _walk(model, location)[1]
+    told = first["type"] == "value_error"  # our own words, which say what to do
+    remedy = f"; {location[-1]} is {_one_line(field.description)}" if field is not None and not told else ""
+    if first["type"] == "missing":
+        return f"{path}: missing{remedy}"
+    problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    shown = f" {value}:" if isinstance(value, str | int | float | None) and location else ""
+    return f"{path}:{shown} {problem}{remedy}"
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _dotted(location: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models an annotation mentions, such as TeacherConfig in dict[str, TeacherConfig]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel], FieldInfo | None]:
+    """Follow an error's location: the model in which it ends, and the field it ends in, if it ends in one."""
+    field: FieldInfo | None = None
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inside = _models_in(field.annotation) if field is not None else []
+        model = inside[0] if inside else model
+    return model, field
