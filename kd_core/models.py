@@ -2,6 +2,7 @@
 
 import difflib
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -102,6 +103,12 @@ def check_network(config: NetworkConfig) -> None:
         raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
     if config.checkpoint is not None and not Path(config.checkpoint).is_file():
         raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")
+    _check_form(config)
+
+
+@cache
+def _check_form(config: NetworkConfig) -> None:
+    """Put the network together without memory; once a process, for it takes longer than building it does."""
     with torch.device("meta"):
         network = _assemble(config, num_classes=2, pretrained=False)
         if network.image_size is not None:

@@ -58,6 +58,14 @@ def test_a_network_that_cuts_patches_has_no_stem_to_open(model):
     assert caught.value.key == "stem_stride"
 
 
+@pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "resnet18"])
+def test_a_check_draws_no_random_numbers(model):
+    """A process checks a network once: the second student of a seed must begin as the first one did."""
+    before = torch.get_rng_state()
+    check_network(StudentConfig(model=model, bottleneck=16, image_size=48))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize(
     ("config", "key", "message"),
     [
