@@ -14,6 +14,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="t
 
 
 def host_mib():
+    """What this process has taken of its host by now, in MiB."""
     return footprint("cpu").host_bytes / MIB
 
 

@@ -48,16 +48,19 @@ for epoch in label_epochs(Store.at(sys.argv[2]).signal(sys.argv[3]), range(1, 7)
 
 @pytest.fixture
 def record(tmp_path) -> SignalRecord:
+    """An empty signal."""
     return Store.at(tmp_path).signal("key")
 
 
 @pytest.fixture
 def config(trial) -> TrialConfig:
+    """A trial that mixes and distils."""
     return trial("kd_mixup")
 
 
 @pytest.fixture
 def teacher_pass(config, digits, signal) -> TeacherPass:
+    """The pass of its teacher over the digits."""
     return TeacherPass(config, digits, signal.teacher, "cpu")
 
 

@@ -13,11 +13,13 @@ from kd_core.lease import LEASE_S, Lease
 
 @pytest.fixture(params=["local", "memory"])
 def lease(request, tmp_path) -> Lease:
+    """A lease that nobody has taken, in a local folder and elsewhere."""
     folder = UPath(tmp_path) if request.param == "local" else UPath(f"memory://{tmp_path.name}")
     return Lease(folder / "heartbeat.json")
 
 
 def say(lease: Lease, host: str, pid: int, age_s: float = 0.0) -> None:
+    """Write a lease as a process of some host would have done some time ago."""
     write_json(lease.path, {"time": time.time() - age_s, "host": host, "pid": pid})
 
 

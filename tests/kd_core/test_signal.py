@@ -20,6 +20,7 @@ IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture
 def teacher() -> Network:
+    """A fresh teacher of five classes, left in training mode."""
     torch.manual_seed(0)
     return build_teacher(TeacherConfig(model="test_efficientnet", bottleneck=8), 5).train()
 
@@ -54,6 +55,7 @@ def stored(config: TrialConfig, dataset: Dataset, live: LiveSignal, root) -> Sto
 
 
 def weights(config: TrialConfig, dataset: Dataset, signal, checkpoint=None) -> bytes:
+    """The student that a training ends with, as bytes."""
     *_, last = train(config, dataset, signal, checkpoint=checkpoint)
     return save({name: tensor.contiguous() for name, tensor in last.network.state_dict().items()})
 

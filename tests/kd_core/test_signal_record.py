@@ -22,18 +22,21 @@ def record(request, tmp_path, monkeypatch) -> SignalRecord:
 
 
 def store(record: SignalRecord, *epochs: int) -> None:
+    """Store LOGITS + epoch as each of these epochs."""
     for epoch in epochs:
         with record.writing(epoch, *LOGITS.shape) as logits:
             logits[:] = LOGITS + epoch
 
 
 def damage(path: UPath, at: int) -> None:
+    """Flip the lowest bit of one byte of a file."""
     content = bytearray(path.read_bytes())
     content[at] ^= 1
     path.write_bytes(bytes(content))
 
 
 def cached(record: SignalRecord, tmp_path: Path) -> list[Path]:
+    """The epochs that were fetched into the cache of this node."""
     return sorted((tmp_path / "cache").rglob("epoch-*.npy"))
 
 

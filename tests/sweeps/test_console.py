@@ -12,6 +12,7 @@ from sweeps.spec import read_spec
 
 @pytest.fixture
 def shown(tiny, tmp_path, capsys, monkeypatch):
+    """Gives what `plan` prints of the tiny spec with overrides."""
     monkeypatch.setenv("COLUMNS", "160")
 
     def show(*overrides):

@@ -11,6 +11,8 @@ from sweeps.spec import read_spec
 
 @pytest.fixture
 def planned(tiny, tmp_path):
+    """Gives the plan of the tiny spec with overrides, in a new store."""
+
     def plan(*overrides):
         spec = read_spec(str(tiny), overrides)
         return plan_sweep(spec, Store.at(tmp_path / "runs"), summarize(spec.data))

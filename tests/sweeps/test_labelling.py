@@ -29,7 +29,14 @@ def sweep(tiny, tmp_path, ray_cluster):
 
 
 def weights(store):
+    """Every student of a store by its trial's key, as bytes."""
     return {path.parent.name: path.read_bytes() for path in store.local.glob("trials/*/student.safetensors")}
+
+
+def forget_results(store):
+    """Let a finished sweep need its signal once more."""
+    for path in store.local.glob("trials/*/result.json"):
+        path.unlink()
 
 
 def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(sweep):
@@ -63,8 +70,7 @@ def test_what_is_damaged_is_said_and_labelled_anew(sweep):
     content = bytearray(path.read_bytes())
     content[200] ^= 1
     path.write_bytes(content)
-    for trial in store.local.glob("trials/*/result.json"):
-        trial.unlink()
+    forget_results(store)
     _, outcome, log = sweep()
     assert outcome.ok
     assert "epoch-00002.npy: its sha256 is" in log
@@ -78,8 +84,7 @@ def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(sweep):
     (signal,) = store.signals()
     manifest = signal.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"weights": "', '"weights": "0'))
-    for trial in store.local.glob("trials/*/result.json"):
-        trial.unlink()
+    forget_results(store)
     _, outcome, log = sweep()
     assert outcome.ok
     assert "teacher.weights is 0" in log
@@ -89,8 +94,7 @@ def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(sweep):
 def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(sweep, tiny):
     """A file lies where the folder of signals should be."""
     store, _, _ = sweep("signal=live")
-    for trial in store.local.glob("trials/*/result.json"):
-        trial.unlink()
+    forget_results(store)
     (store.local / "signals").touch()
     _, outcome, log = sweep()
     assert outcome.ok

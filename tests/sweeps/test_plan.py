@@ -12,6 +12,8 @@ from sweeps.spec import read_spec, shipped_specs
 
 @pytest.fixture
 def planned(tiny, tmp_path):
+    """Gives the plan of the tiny spec with overrides, in a new store or a given one."""
+
     def plan(*overrides, store=None):
         spec = read_spec(str(tiny), overrides)
         return plan_sweep(spec, store or Store.at(tmp_path / "runs"), summarize(spec.data))
@@ -20,6 +22,7 @@ def planned(tiny, tmp_path):
 
 
 def finish(record):
+    """Write the verdict of a product as if it had been trained."""
     record.begin({})
     record.finish({}, {"weights_sha256": "0" * 64})
 

@@ -15,6 +15,7 @@ EPOCH_GIB = 1000 * 10 * 2 / 2**30
 
 
 def config(method="kd_mixup", epochs=4, **edits):
+    """A trial on the digits that distils from test_resnet."""
     content = {
         "data": {"source": "digits"},
         "student": {"model": "test_efficientnet"},
@@ -26,11 +27,14 @@ def config(method="kd_mixup", epochs=4, **edits):
 
 
 def need(*, teacher="resnet", weights="a" * 64, pending=True, **edits):
+    """What a trial asks of the signals: its config is edited by the rest."""
     return Need(teacher, config(**edits), weights, pending)
 
 
 @pytest.fixture
 def share(tmp_path):
+    """Gives the signals that serve some needs, in a new store."""
+
     def share(*needs, **signal):
         return share_signals(needs, Store.at(tmp_path), DATA, SignalConfig(**signal))
 
@@ -38,6 +42,7 @@ def share(tmp_path):
 
 
 def label(record, *epochs):
+    """Store these epochs, all zeros."""
     for epoch in epochs:
         with record.writing(epoch, 1000, 10) as logits:
             logits[:] = np.zeros((1000, 10))

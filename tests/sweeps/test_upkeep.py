@@ -12,6 +12,7 @@ from sweeps.upkeep import unneeded_signals
 
 
 def kdsweep(*arguments):
+    """Run a command line in this process."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
@@ -62,6 +63,7 @@ def test_verifying_a_sweep_that_is_not_there_is_one_sentence(tmp_path):
 
 
 def signal_of(store, key, *epochs):
+    """A signal with these epochs, all zeros."""
     record = store.signal(key)
     record.begin({"key": key})
     for epoch in epochs:
@@ -71,6 +73,7 @@ def signal_of(store, key, *epochs):
 
 
 def sweep_of(store, name, signals, finished):
+    """The folder of a sweep of one trial that uses some epochs of some signals."""
     trial = store.trial(f"trial-of-{name}")
     if finished:
         trial.finish({}, {})
