@@ -103,7 +103,7 @@ def check_network(config: NetworkConfig) -> None:
         raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
     if config.checkpoint is not None and not Path(config.checkpoint).is_file():
         raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")
-    _check_form(config)
+    _check_form(config)  # type: ignore[arg-type]  # frozen, and so hashable
 
 
 @cache

@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 import click
 
-from kd_core.data import DataError, load, summarize
+from kd_core.data import load, summarize
 from kd_core.recipe import TrainConfig
 from kd_core.records import Record, Store
 from kd_core.signal_record import SignalRecord
-from sweeps.mistakes import SpecError
+from sweeps.mistakes import SpecError, found_in
 from sweeps.spec import check_teacher_heads, parse_spec, read_spec
 
 _PATIENCE_S = 10.0  # how long an interrupted sweep may clean up
@@ -29,7 +29,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (SpecError, DataError, FileNotFoundError) as error:
+        except (SpecError, FileNotFoundError) as error:
             _complain(str(error))
 
 
@@ -105,7 +105,7 @@ def run(
     sweep, store = read_spec(spec, overrides), Store.at(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
     farewell = f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}"
-    with _leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
+    with found_in(spec), _leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
     print_outcome(outcome, _runs_command(storage, tracking_uri))
     if as_json:
@@ -125,9 +125,10 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     from sweeps.plan import plan_sweep
 
     sweep, store = read_spec(spec, overrides), Store.at(storage)
-    data = summarize(sweep.data)
-    check_teacher_heads(sweep, data.num_classes)
-    planned = plan_sweep(sweep, store, data)
+    with found_in(spec):
+        data = summarize(sweep.data)
+        check_teacher_heads(sweep, data.num_classes)
+        planned = plan_sweep(sweep, store, data)
     cost = cost_of(planned)
     if as_json:
         click.echo(json.dumps(planned.as_json() | {"cost": vars(cost)}))
@@ -240,9 +241,11 @@ def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
     store = Store.at(storage)
     record = _sweep(store, name)
     record.members()
-    spec = parse_spec((record.path / "spec.yaml").read_text(), str(record.path / "spec.yaml"))
-    dataset = load(spec.data)
-    planned = plan_sweep(spec, store, summarize(spec.data))
+    path = record.path / "spec.yaml"
+    spec = parse_spec(path.read_text(), str(path))
+    with found_in(str(path)):
+        dataset = load(spec.data)
+        planned = plan_sweep(spec, store, summarize(spec.data))
     verified = []
     for each in verify_signals(planned, dataset, samples):
         print_verification(each)

@@ -1,15 +1,27 @@
 """A user's mistake as one sentence: where it is, what came, what was expected, and what to do."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from kd_core.data import DataError
+
 
 class SpecError(ValueError):
     """A spec or an option that cannot be run; its message is one sentence for the user."""
+
+
+@contextmanager
+def found_in(source: str) -> Iterator[None]:
+    """Name the spec of a mistake that only the data, the store or the cluster brings to light."""
+    try:
+        yield
+    except (SpecError, DataError) as error:
+        raise SpecError(f"{source}: {error}") from None
 
 
 def sentence_of(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:

@@ -37,6 +37,12 @@ def finished(tiny, tmp_path):
         (["plan", "quickstart", "--set", "data={source: folder, path: /no}"], "data.path: /no: no such folder"),
         (["plan", "nothing"], "the shipped ones are"),
         (["plan", "quickstart", "--set", "data.limit=5"], "without a training image"),
+        (["run", "quickstart", "--set", "data.limit=5"], "without a training image"),
+        (
+            ["plan", "quickstart", "--set", "signal={mode: stored, max_gib: 1e-6}"],
+            "signal.max_gib: 1e-06: the stored signals would take",
+        ),
+        (["plan", "quickstart", "--set", "train.epochs"], "must be KEY=VALUE"),
         (["status", "nothing"], "no sweep named nothing"),
         (["status", "../nothing"], "is no sweep name"),
         (["report", "nothing"], "no sweep named nothing"),
@@ -53,7 +59,7 @@ def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(tmp_path, arguments
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("kdsweep: ")
+    assert done.stderr.startswith("kdsweep: quickstart: data" if "data.limit=5" in arguments else "kdsweep: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
 
