@@ -51,7 +51,7 @@ class NetworkConfig(Config):
     pretrained: bool = False
     """whether to start from timm's weights for this model"""
     checkpoint: AbsolutePath | None = None
-    """a .safetensors file (or a .pth of tensors only) to start from"""
+    """a .safetensors file (or a .pth of tensors only) to start from, by its path or an fsspec URL"""
 
     @field_validator("model")
     @classmethod

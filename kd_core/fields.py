@@ -29,8 +29,8 @@ def number_of(value: Any) -> Any:
 
 
 def _absolute(value: str) -> str:
-    """A path as every worker can use it, whatever folder it runs in."""
-    return str(Path(value).expanduser().absolute())
+    """A path as every worker can use it, whatever folder it runs in; a URL is one already."""
+    return value if "://" in value else str(Path(value).expanduser().absolute())
 
 
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]

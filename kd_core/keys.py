@@ -35,7 +35,7 @@ def file_sha256(path: Path | UPath) -> str:
 def network_identity(network: NetworkConfig) -> dict[str, Any]:
     """What of a network changes its outputs: its form and the bytes, not the path, of its checkpoint."""
     form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint"})
-    return form | {"checkpoint": file_sha256(Path(network.checkpoint)) if network.checkpoint else None}
+    return form | {"checkpoint": file_sha256(UPath(network.checkpoint)) if network.checkpoint else None}
 
 
 def signal_identity(config: TrialConfig, fingerprint: str, teacher_sha256: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def build_network(config: NetworkConfig, num_classes: int) -> Network:
     check_network(config)
     network = _assemble(config, num_classes, pretrained=config.pretrained)
     if config.checkpoint is not None:
-        load_weights(network, Path(config.checkpoint))
+        load_weights(network, UPath(config.checkpoint))
     return network
 
 
@@ -101,9 +101,19 @@ def check_network(config: NetworkConfig) -> None:
         nearest = difflib.get_close_matches(config.model, sorted(having), n=1, cutoff=0)[0]
         remedy = f"give weights of your own as checkpoint, or choose a model that has some, such as {nearest}"
         raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
-    if config.checkpoint is not None and not Path(config.checkpoint).is_file():
-        raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")
+    if config.checkpoint is not None:
+        _check_file(config.checkpoint)
     _check_form(config)  # type: ignore[arg-type]  # frozen, and so hashable
+
+
+def _check_file(checkpoint: str) -> None:
+    try:
+        there = UPath(checkpoint).is_file()
+    except Exception as error:  # each file system has its own
+        problem = " ".join(str(error).split())[:200]
+        raise ModelError("checkpoint", f"cannot be reached ({problem}); copy the file to this machine") from error
+    if not there:
+        raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")
 
 
 @cache

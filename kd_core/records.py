@@ -158,8 +158,11 @@ class Store:
     def at(cls, storage: str | Path | UPath) -> "Store":
         """The store at a local path (made absolute, so that every worker sees the same) or an fsspec URL."""
         path = UPath(storage)
-        path = UPath(path.path) if path.protocol == "file" else path
-        return cls(UPath(path.absolute()) if isinstance(path, Path) else path)
+        if path.protocol == "file":
+            path = UPath(path.path)
+        if isinstance(path, Path):
+            return cls(UPath(path.absolute()))
+        return cls(UPath(path, use_listings_cache=False))  # what other processes have written since counts too
 
     @property
     def local(self) -> Path | None:

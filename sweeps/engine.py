@@ -2,10 +2,9 @@
 
 import logging
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 _ENVIRONMENT = {
@@ -184,24 +183,20 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
     progress.expect(len(pending))
     given = {"dataset": dataset, "storage": str(store.root), "resources": resources.model_dump()}
     trainable = tune.with_parameters(TrialTrainable, **given)
-    scratch = store.root / f".tune-{uuid.uuid4().hex}"
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
-        param_space={"trial": tune.grid_search([_trial_config(key, each, plan) for key, each in pending.items()])},
-        tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            callbacks=[_Watch(pending, progress)],
-            failure_config=tune.FailureConfig(max_failures=_RETRIES),
-            verbose=0,
-        ),
-    )
-    try:
-        tuner.fit()
-    finally:
-        if store.local is not None:
-            shutil.rmtree(str(scratch), ignore_errors=True)
+    wanted = [_trial_config(key, each, plan) for key, each in pending.items()]
+    with TemporaryDirectory(prefix="kdsweep-", ignore_cleanup_errors=True) as scratch:  # Tune keeps nothing that counts
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
+            param_space={"trial": tune.grid_search(wanted)},
+            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                callbacks=[_Watch(pending, progress)],
+                failure_config=tune.FailureConfig(max_failures=_RETRIES),
+                verbose=0,
+            ),
+        ).fit()
 
 
 def _pending(plan: Plan) -> dict[str, TrialPlan]:

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import nn
+from upath import UPath
 
 from kd_core.config import StudentConfig, TeacherConfig
 from kd_core.models import (
@@ -78,6 +79,8 @@ def test_a_check_draws_no_random_numbers(model):
             "no weights for resnetv2_152; give weights of your own as checkpoint",
         ),
         ({"model": "resnet18", "checkpoint": "gone.safetensors"}, "checkpoint", "no such file"),
+        ({"model": "resnet18", "checkpoint": "memory://gone.safetensors"}, "checkpoint", "no such file"),
+        ({"model": "resnet18", "checkpoint": "madeup://gone.safetensors"}, "checkpoint", "cannot be reached"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused_by_field(config, key, message):
@@ -92,9 +95,11 @@ def test_a_seed_decides_the_weights():
     assert not torch.equal(first(IMAGES), other(IMAGES))
 
 
-def test_a_checkpoint_brings_back_the_network(tmp_path):
-    network, path = tiny(), tmp_path / "student.safetensors"
-    save_file(network.state_dict(), path)
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_a_checkpoint_brings_back_the_network(tmp_path, where):
+    network, path = tiny(), UPath(tmp_path if where == "local" else "memory://weights") / "student.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(save(network.state_dict()))
     torch.manual_seed(1)
     restored = build_student(StudentConfig(model="test_efficientnet", bottleneck=8, checkpoint=str(path)), 5).eval()
     assert torch.equal(restored(IMAGES), network(IMAGES))
