@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kd_core.data_config import DataConfig, ViewConfig
-from kd_core.images import DataError, ParquetImages, Part, decode, require_size
+from kd_core.data_config import DataConfig, DataError, ViewConfig
+from kd_core.images import ParquetImages, Part, decode, require_size
 from kd_core.keys import digest
 from kd_core.sources import read_source, source_identity
 from kd_core.streaming import StreamedSplit

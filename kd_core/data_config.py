@@ -7,6 +7,10 @@ from pydantic import Field, model_validator
 from kd_core.fields import AbsolutePath, Config, Fraction, OpenFraction, PositiveFraction, PositiveInt
 
 
+class DataError(ValueError):
+    """The data cannot be read as asked for; the message says what, where and what to do."""
+
+
 class DataConfig(Config):
     """Where the images come from and how they are split."""
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from kd_core.data_config import ViewConfig
-from kd_core.images import DataError, Part, require_size
+from kd_core.data_config import DataError, ViewConfig
+from kd_core.images import Part, require_size
 from kd_core.vicinal import VicinalBatch, VicinalEpoch, ViewSource, mix, views_of
 
 

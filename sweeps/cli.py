@@ -13,12 +13,10 @@ from typing import Any, NoReturn
 
 import click
 
-from kd_core.data import load, summarize
 from kd_core.recipe import TrainConfig
 from kd_core.records import Record, Store
 from kd_core.signal_record import SignalRecord
 from sweeps.mistakes import SpecError, found_in
-from sweeps.spec import check_teacher_heads, parse_spec, read_spec
 
 _PATIENCE_S = 10.0  # how long an interrupted sweep may clean up
 
@@ -29,7 +27,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (SpecError, FileNotFoundError) as error:
+        except (SpecError, FileNotFoundError, PermissionError) as error:
             _complain(str(error))
 
 
@@ -100,9 +98,10 @@ def run(
     from sweeps.console import print_outcome
     from sweeps.progress import SweepProgress
     from sweeps.run import run_sweep
+    from sweeps.spec import read_spec
     from sweeps.tracking import embedded_uri
 
-    sweep, store = read_spec(spec, overrides), Store.at(storage)
+    sweep, store = read_spec(spec, overrides), _store(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
     farewell = f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}"
     with found_in(spec), _leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
@@ -120,11 +119,13 @@ def run(
 @_json_option
 def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is up to date, what would run, and what it would cost, without running anything."""
+    from kd_core.data import summarize
     from sweeps.console import print_plan
     from sweeps.cost import cost_of
     from sweeps.plan import plan_sweep
+    from sweeps.spec import check_teacher_heads, read_spec
 
-    sweep, store = read_spec(spec, overrides), Store.at(storage)
+    sweep, store = read_spec(spec, overrides), _store(storage)
     with found_in(spec):
         data = summarize(sweep.data)
         check_teacher_heads(sweep, data.num_classes)
@@ -144,7 +145,7 @@ def status(name: str, storage: str, as_json: bool) -> None:
     """Show what has become of each teacher and trial of the sweep NAME, as its files say."""
     from sweeps.console import print_status
 
-    store = Store.at(storage)
+    store = _store(storage)
     members = _sweep(store, name).members()
     teachers = [_status_row(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
     signals = [_signal_row(each, store.signal(each["key"])) for each in members.get("signals", [])]
@@ -192,7 +193,7 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     from sweeps.tracking import embedded_uri
     from sweeps.tracking import sync as sync_sweep
 
-    store = Store.at(storage)
+    store = _store(storage)
     _sweep(store, name).members()
     uri = tracking_uri or embedded_uri(store)
     if uri is None:
@@ -214,7 +215,7 @@ def report(name: str, storage: str, as_json: bool) -> None:
     from analysis.report import write_report
     from analysis.tables import front_rows
 
-    store = Store.at(storage)
+    store = _store(storage)
     _sweep(store, name).members()
     written = write_report(store, name)
     click.echo(f"report: {written.path}", err=True)
@@ -234,11 +235,13 @@ def signal_group() -> None:
 @_json_option
 def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
     """Check the stored signals of the sweep NAME and ask its teachers again on a random sample; exit 1 if not equal."""
+    from kd_core.data import load, summarize
     from sweeps.console import print_verification
     from sweeps.plan import plan_sweep
+    from sweeps.spec import parse_spec
     from sweeps.upkeep import verify_signals
 
-    store = Store.at(storage)
+    store = _store(storage)
     record = _sweep(store, name)
     record.members()
     path = record.path / "spec.yaml"
@@ -267,7 +270,7 @@ def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
     from sweeps.progress import size_text
     from sweeps.upkeep import unneeded_signals
 
-    unneeded = unneeded_signals(Store.at(storage), finished)
+    unneeded = unneeded_signals(_store(storage), finished)
     for each in unneeded:
         click.echo(f"signal {each.record.key}: {len(each.epochs)} epochs, {size_text(each.size_bytes)}", err=True)
         if not dry_run:
@@ -285,7 +288,7 @@ def ui(storage: str, port: int) -> None:
     """Open the MLflow UI of a local storage, on this machine only."""
     from sweeps.tracking import embedded_uri
 
-    store = Store.at(storage)
+    store = _store(storage)
     uri = embedded_uri(store)
     if uri is None or store.local is None or not (store.local / "mlflow.db").exists():
         raise SpecError(f"--storage: {storage}: holds no tracking store; run a sweep there first")
@@ -293,6 +296,16 @@ def ui(storage: str, port: int) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     destination = ["--artifacts-destination", (store.local / "mlartifacts").as_uri(), "--port", str(port)]
     os.execv(sys.executable, command + destination)
+
+
+def _store(storage: str) -> Store:
+    try:
+        store = Store.at(storage)
+        store.root.exists()
+    except Exception as error:  # each file system has its own
+        problem = " ".join(str(error).split())[:200]
+        raise SpecError(f"--storage: {storage}: cannot be reached ({problem}); name a folder or another URL") from error
+    return store
 
 
 def _sweep(store: Store, name: str) -> Any:

@@ -1,17 +1,21 @@
 """How plans, statuses and outcomes look on a terminal: tables and sentences on stderr."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from analysis.tables import front_rows
-from sweeps.cost import Cost
-from sweeps.plan import Plan
 from sweeps.progress import size_text
-from sweeps.run import SweepOutcome
-from sweeps.sharing import SignalPlan
-from sweeps.upkeep import Verification
+
+if TYPE_CHECKING:  # a look at a status loads no torch
+    from sweeps.cost import Cost
+    from sweeps.plan import Plan
+    from sweeps.run import SweepOutcome
+    from sweeps.sharing import SignalPlan
+    from sweeps.upkeep import Verification
 
 
 def stderr() -> Console:

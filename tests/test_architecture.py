@@ -75,8 +75,15 @@ def test_package_roots_are_empty_and_nothing_is_called_utils(package):
     assert not list((ROOT / package).rglob("util*.py"))
 
 
-@pytest.mark.parametrize(("module", "absent"), [("kd_core.training", "ray mlflow"), ("analysis.report", "ray mlflow")])
-def test_importing_a_package_below_loads_no_engine_and_no_view(module, absent):
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("kd_core.training", "ray mlflow"),
+        ("analysis.report", "ray mlflow"),
+        ("sweeps.cli, sweeps.console", "ray mlflow torch timm"),  # a status shows at once
+    ],
+)
+def test_an_import_loads_nothing_heavier_than_it_needs(module, absent):
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in {absent.split()}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kd_core.data import DataError, Dataset, DataSummary, fingerprint_of, load, stratified_sample, summarize
-from kd_core.data_config import DataConfig
+from kd_core.data import Dataset, DataSummary, fingerprint_of, load, stratified_sample, summarize
+from kd_core.data_config import DataConfig, DataError
 
 CIFAR100 = Path(__file__).parents[2].parent / "shared" / "data" / "cifar100"
 

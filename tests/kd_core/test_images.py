@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from kd_core import images
-from kd_core.images import DataError, FileImages, ParquetImages, Part, decode, identity_of
+from kd_core.data_config import DataError
+from kd_core.images import FileImages, ParquetImages, Part, decode, identity_of
 
 
 @pytest.fixture

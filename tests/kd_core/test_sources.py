@@ -17,7 +17,8 @@ OFFLINE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy
 READ = """
 import sys
 from kd_core.data_config import DataConfig
-from kd_core.data import DataError, load
+from kd_core.data import load
+from kd_core.data_config import DataError
 try:
     load(DataConfig(source=sys.argv[1], path=sys.argv[2]))
 except DataError as error:

@@ -15,9 +15,8 @@ from pydantic import ValidationError
 
 from kd_core.config import TrialConfig
 from kd_core.data import Dataset, fingerprint_of, load, summarize
-from kd_core.data_config import DataConfig, MixupConfig, ViewConfig
+from kd_core.data_config import DataConfig, DataError, MixupConfig, ViewConfig
 from kd_core.evaluation import predict
-from kd_core.images import DataError
 from kd_core.keys import trial_key
 from kd_core.streaming import StreamedSplit
 from kd_core.training import train

@@ -21,10 +21,10 @@ arms:
 """
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    """The file of a spec with one teacher and three trials of two epochs."""
-    path = tmp_path / "tiny.yaml"
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a spec with one teacher and three trials of two epochs; only to be read."""
+    path = tmp_path_factory.mktemp("spec") / "tiny.yaml"
     path.write_text(textwrap.dedent(TINY))
     return path
 

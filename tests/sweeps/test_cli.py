@@ -51,16 +51,26 @@ def finished(tiny, tmp_path):
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(tmp_path, arguments, said):
-    done = subprocess.run(
-        [sys.executable, "-m", "sweeps.cli", *arguments, "--storage", str(tmp_path / "runs")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
+    done = kdsweep(*arguments, "--storage", tmp_path / "runs")
+    assert done.exit_code == 2
     assert done.stdout == ""
     assert done.stderr.startswith("kdsweep: quickstart: data" if "data.limit=5" in arguments else "kdsweep: ")
     assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_shell_sees_a_mistake_the_same_way(tmp_path):
+    command = [sys.executable, "-m", "sweeps.cli", "run", "quickstart", "--set=train.batch_size=7"]
+    done = subprocess.run([*command, f"--storage={tmp_path / 'runs'}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("kdsweep: quickstart: train.batch_size: 7: must be even")
+
+
+@pytest.mark.parametrize("storage", ["madeup://bucket/runs", "gs://bucket/runs"])
+def test_a_storage_that_cannot_be_reached_is_named(storage):
+    done = kdsweep("status", "nothing", "--storage", storage)
+    assert done.exit_code == 2
+    assert f"--storage: {storage}: cannot be reached (" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

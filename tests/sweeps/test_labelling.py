@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal as signals
 import subprocess
 import sys
@@ -15,17 +16,29 @@ from sweeps.run import run_sweep
 from sweeps.spec import read_spec
 
 
+def sweep(tiny, store, *overrides):
+    """Run the tiny sweep with overrides in a store; gives the outcome and the log."""
+    log = io.StringIO()
+    with SweepProgress(log) as progress:
+        outcome = run_sweep(read_spec(str(tiny), overrides), store, progress)
+    return outcome, log.getvalue()
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory, ray_cluster):
+    """A store with the tiny sweep finished, its signal stored; only to be read."""
+    store = Store.at(tmp_path_factory.mktemp("finished"))
+    outcome, log = sweep(tiny, store)
+    assert outcome.ok
+    assert "finished  signal resnet uniform  2 epochs" in log
+    return store
+
+
 @pytest.fixture
-def sweep(tiny, tmp_path, ray_cluster):
-    """Run the tiny sweep with overrides in a store of its own name; gives the store, the outcome and the log."""
-
-    def run(*overrides, store="runs"):
-        log, store = io.StringIO(), Store.at(tmp_path / store)
-        with SweepProgress(log) as progress:
-            outcome = run_sweep(read_spec(str(tiny), overrides), store, progress)
-        return store, outcome, log.getvalue()
-
-    return run
+def store(finished, tmp_path):
+    """A copy of the finished store."""
+    shutil.copytree(finished.local, tmp_path / "runs")
+    return Store.at(tmp_path / "runs")
 
 
 def weights(store):
@@ -39,39 +52,35 @@ def forget_results(store):
         path.unlink()
 
 
-def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(sweep):
-    stored, outcome, log = sweep("signal=stored", store="stored")
-    live, _, live_log = sweep("signal=live", store="live")
-    assert outcome.ok
-    assert "finished  signal resnet uniform  2 epochs" in log
-    assert "signal" not in live_log
+def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(tiny, finished, tmp_path):
+    live = Store.at(tmp_path)
+    _, log = sweep(tiny, live, "signal=live")
+    assert "signal" not in log
     assert not live.signals()
-    (signal,) = stored.signals()
+    (signal,) = finished.signals()
     assert signal.epochs() == {1, 2}
-    assert weights(stored) == weights(live)
-    assert len(weights(stored)) == 3
+    assert weights(finished) == weights(live)
+    assert len(weights(finished)) == 3
 
 
-def test_a_longer_sweep_labels_only_the_epochs_that_are_new(sweep):
-    store, _, _ = sweep()
+def test_a_longer_sweep_labels_only_the_epochs_that_are_new(tiny, store):
     (signal,) = store.signals()
     before = {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}
-    _, outcome, log = sweep("train.epochs=3")
+    outcome, log = sweep(tiny, store, "train.epochs=3")
     assert outcome.ok
     assert "labelling 1 epochs of signal resnet uniform" in log
     assert signal.epochs() == {1, 2, 3}
     assert before.items() <= {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}.items()
 
 
-def test_what_is_damaged_is_said_and_labelled_anew(sweep):
-    store, _, _ = sweep()
+def test_what_is_damaged_is_said_and_labelled_anew(tiny, store):
     expected, (signal,) = weights(store), store.signals()
     path = signal.path / "epoch-00002.npy"
     content = bytearray(path.read_bytes())
     content[200] ^= 1
     path.write_bytes(content)
     forget_results(store)
-    _, outcome, log = sweep()
+    outcome, log = sweep(tiny, store)
     assert outcome.ok
     assert "epoch-00002.npy: its sha256 is" in log
     assert "labelling it anew" in log
@@ -79,24 +88,23 @@ def test_what_is_damaged_is_said_and_labelled_anew(sweep):
     assert weights(store) == expected
 
 
-def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(sweep):
-    store, _, _ = sweep()
+def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(tiny, store):
     (signal,) = store.signals()
     manifest = signal.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"weights": "', '"weights": "0'))
     forget_results(store)
-    _, outcome, log = sweep()
+    outcome, log = sweep(tiny, store)
     assert outcome.ok
     assert "teacher.weights is 0" in log
     assert "labelling 2 epochs" in log
 
 
-def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(sweep, tiny):
+def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(tiny, store):
     """A file lies where the folder of signals should be."""
-    store, _, _ = sweep("signal=live")
-    forget_results(store)
+    shutil.rmtree(store.local / "signals")
     (store.local / "signals").touch()
-    _, outcome, log = sweep()
+    forget_results(store)
+    outcome, log = sweep(tiny, store)
     assert outcome.ok
     assert "its trials ask the teacher themselves" in log
 
