@@ -25,6 +25,7 @@ class _Commands(click.Group):
     """A group in which a user's mistake is one sentence and exit code 2, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and say a mistake."""
         try:
             return super().invoke(ctx)
         except (SpecError, FileNotFoundError, PermissionError) as error:

@@ -62,6 +62,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """A loader that refuses a key given twice, which YAML would silently let win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The keys and values of one mapping."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:

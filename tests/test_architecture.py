@@ -34,10 +34,12 @@ def imports_of(path: Path) -> set[str]:
 
 
 def is_public(node: ast.stmt) -> bool:
+    """Whether a statement defines a function or class for others."""
     return isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
 
 
 def roots_of(path: Path) -> set[str]:
+    """The top-level packages that a file imports."""
     return {name.split(".")[0] for name in imports_of(path)}
 
 

@@ -22,6 +22,7 @@ def picture(value: int, size: tuple[int, int] = (6, 6)) -> Image.Image:
 
 
 def png(value: int, size: tuple[int, int] = (6, 6)) -> bytes:
+    """A plain picture as the bytes of a PNG file."""
     buffer = BytesIO()
     picture(value, size).save(buffer, "PNG")
     return buffer.getvalue()
@@ -48,14 +49,17 @@ def write_parquet(path: Path, values: list[int], labels: dict[str, list[int]], n
 
 
 def folder(path: Path, **options) -> DataConfig:
+    """The configuration of a folder of images."""
     return DataConfig(source="folder", path=str(path), **options)
 
 
 def parquet(path: Path, **options) -> DataConfig:
+    """The configuration of a folder of parquet files."""
     return DataConfig(source="parquet", path=str(path), **options)
 
 
 def sizes(dataset: Dataset) -> tuple[int, int, int]:
+    """How many images train, validation and test have."""
     return len(dataset.train), len(dataset.validation), len(dataset.test)
 
 

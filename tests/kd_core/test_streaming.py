@@ -58,6 +58,7 @@ def both_ways(path: Path, **options) -> tuple[Dataset, Dataset]:
 
 
 def batches_of(dataset: Dataset, view: ViewConfig, batch_size: int, num_workers: int) -> list[torch.Tensor]:
+    """Every tensor of the first epoch of a stream, batch after batch."""
     count = len(dataset.train)
     drawn = VicinalStream(0, count, MixupConfig(), view).epoch(1)
     made = dataset.train.views(view, "cpu", num_workers).batches(drawn, batch_slots(count, batch_size))
@@ -109,6 +110,7 @@ def test_training_either_way_gives_the_same_weights(sources):
 
 
 def folder_config(sources: dict[str, Path], **options) -> dict:
+    """The content of a configuration of the folder source."""
     return {"source": "folder", "path": str(sources["folder"])} | options
 
 

@@ -17,6 +17,7 @@ from sweeps.spec import read_spec, to_yaml
 
 
 def kdsweep(*arguments):
+    """Run a command line in this process."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 

@@ -21,6 +21,7 @@ from sweeps.tracking import embedded_uri
 
 
 def sweep(tiny, store, *overrides, tracking=False):
+    """Run the tiny sweep with overrides in a store; gives the outcome and the log."""
     log = io.StringIO()
     uri = embedded_uri(store) if tracking else None
     with SweepProgress(log) as progress:
@@ -36,6 +37,7 @@ def contents(store):
 
 @pytest.fixture
 def store(tmp_path):
+    """An empty store on disk."""
     return Store.at(tmp_path / "runs")
 
 

@@ -26,16 +26,19 @@ def setting(tiny, tmp_path):
 
 
 def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
+    """What Tune gives a trainable of a live signal."""
     return {"trial": {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}}
 
 
 def start(store, dataset, config):
+    """A trainable that is set up without Ray."""
     trainable = TrialTrainable.__new__(TrialTrainable)
     trainable.setup(config, dataset=dataset, storage=str(store.root), resources={"cpu": 1, "gpu": 0, "workers": 0})
     return trainable
 
 
 def run_out(trainable):
+    """Every report of a trainable until it says that it is done."""
     reports = []
     while not (reports and reports[-1]["done"]):
         reports.append(trainable.step())
