@@ -3,22 +3,17 @@
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from kd_core.recipe import TrainConfig
-from kd_core.records import Record, Store
-from kd_core.signal_record import SignalRecord
+from kd_core.records import Store, SweepRecord
+from sweeps.interrupt import leaving_at_interrupt
 from sweeps.mistakes import SpecError, found_in
-
-_PATIENCE_S = 10.0  # how long an interrupted sweep may clean up
 
 
 class _Commands(click.Group):
@@ -40,29 +35,6 @@ def _complain(message: str) -> NoReturn:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def main() -> None:
     """Find the accuracy–calibration Pareto front of distilling a small classifier with mixup."""
-
-
-@contextmanager
-def _leaving_at_interrupt(farewell: str) -> Iterator[None]:
-    """End the process soon after Ctrl-C, whatever a library does with it and whatever its threads wait for."""
-
-    def leave() -> NoReturn:
-        click.echo(farewell, err=True)
-        os._exit(130)
-
-    def interrupted(*_: Any) -> NoReturn:
-        late = threading.Timer(_PATIENCE_S, leave)
-        late.daemon = True
-        late.start()
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    except KeyboardInterrupt:
-        leave()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _store_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,7 +77,7 @@ def run(
     sweep, store = read_spec(spec, overrides), _store(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
     farewell = f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}"
-    with found_in(spec), _leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
+    with found_in(spec), leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
     print_outcome(outcome, _runs_command(storage, tracking_uri))
     if as_json:
@@ -145,44 +117,14 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 def status(name: str, storage: str, as_json: bool) -> None:
     """Show what has become of each teacher and trial of the sweep NAME, as its files say."""
     from sweeps.console import print_status
+    from sweeps.status import status_of
 
     store = _store(storage)
-    members = _sweep(store, name).members()
-    teachers = [_status_row(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
-    signals = [_signal_row(each, store.signal(each["key"])) for each in members.get("signals", [])]
-    trials = [_status_row(each["label"], store.trial(each["key"])) for each in members["trials"]]
-    waiting = {"key": None, "status": "pending", "epoch": 0, "epochs": None, "error": None}
-    trials += [{"label": label} | waiting for label in members.get("waiting", [])]
+    rows = status_of(store, _sweep(store, name))
     if as_json:
-        rows = {"teachers": teachers, "signals": signals, "trials": trials}
         click.echo(json.dumps({"sweep": name} | rows, ensure_ascii=False))
-        return
-    print_status(teachers + signals + trials)
-
-
-def _signal_row(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
-    stored = len([epoch for epoch in record.epochs() if epoch <= member["epochs"]])
-    unfinished = "running" if record.being_labelled else "pending"
-    return {
-        "label": f"signal {member['label']}",
-        "key": record.key,
-        "status": "finished" if stored == member["epochs"] else unfinished,
-        "epoch": stored,
-        "epochs": member["epochs"],
-        "error": None,
-    }
-
-
-def _status_row(label: str, record: Record) -> dict[str, Any]:
-    journal, failure, config = record.journal(), record.failure(), record.config()
-    return {
-        "label": label,
-        "key": record.key,
-        "status": record.status,
-        "epoch": journal[-1]["epoch"] if journal else 0,
-        "epochs": TrainConfig.model_validate(config["train"]).num_epochs if config else None,
-        "error": failure["error"] if failure else None,
-    }
+    else:
+        print_status([row for kind in rows.values() for row in kind])
 
 
 @main.command()
@@ -309,7 +251,7 @@ def _store(storage: str) -> Store:
     return store
 
 
-def _sweep(store: Store, name: str) -> Any:
+def _sweep(store: Store, name: str) -> SweepRecord:
     try:
         return store.sweep(name)
     except ValueError as error:

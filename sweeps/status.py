@@ -1,0 +1,48 @@
+"""What has become of each product of a sweep, as its files say; loads no torch."""
+
+from typing import Any
+
+from kd_core.recipe import TrainConfig
+from kd_core.records import Record, Store, SweepRecord
+from kd_core.signal_record import SignalRecord
+
+Rows = list[dict[str, Any]]
+
+
+def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
+    """The teachers, signals and trials of a sweep: label, key, status, epoch, epochs and error of each.
+
+    Raises FileNotFoundError where the store has no such sweep.
+    """
+    members = sweep.members()
+    teachers = [_product(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
+    signals = [_signal(each, store.signal(each["key"])) for each in members.get("signals", [])]
+    trials = [_product(each["label"], store.trial(each["key"])) for each in members["trials"]]
+    waiting = {"key": None, "status": "pending", "epoch": 0, "epochs": None, "error": None}
+    trials += [{"label": label} | waiting for label in members.get("waiting", [])]
+    return {"teachers": teachers, "signals": signals, "trials": trials}
+
+
+def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
+    stored = len([epoch for epoch in record.epochs() if epoch <= member["epochs"]])
+    unfinished = "running" if record.being_labelled else "pending"
+    return {
+        "label": f"signal {member['label']}",
+        "key": record.key,
+        "status": "finished" if stored == member["epochs"] else unfinished,
+        "epoch": stored,
+        "epochs": member["epochs"],
+        "error": None,
+    }
+
+
+def _product(label: str, record: Record) -> dict[str, Any]:
+    journal, failure, config = record.journal(), record.failure(), record.config()
+    return {
+        "label": label,
+        "key": record.key,
+        "status": record.status,
+        "epoch": journal[-1]["epoch"] if journal else 0,
+        "epochs": TrainConfig.model_validate(config["train"]).num_epochs if config else None,
+        "error": failure["error"] if failure else None,
+    }
