@@ -176,8 +176,8 @@ def forward_flops(config: NetworkConfig, num_classes: int, image_size: int) -> i
 
     with torch.device("meta"):
         network = _assemble(config, num_classes, pretrained=False).eval()
-        with FlopCounterMode(display=False) as counter:
-            network(torch.empty(1, 3, image_size, image_size))
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, image_size, image_size, device="meta"))
     return counter.get_total_flops()
 
 

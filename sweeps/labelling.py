@@ -19,6 +19,7 @@ from sweeps.trial import label_signal, task_of
 _POLL_S = 0.5
 _LIVE = "its trials ask the teacher themselves"
 _RETRIES = 2  # how often a task is started again after its worker died
+_WORTH_A_WORKER = 2_000  # images; fewer are labelled before one more worker has started
 
 
 def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, progress: SweepProgress) -> None:
@@ -69,7 +70,8 @@ class _Pass:
         """Every task is given all missing epochs, from another place on, and leaves out what others are at."""
         gpus, total = math.ceil(resources.gpu), ray.cluster_resources()
         room = total.get("GPU", 0) // gpus if gpus else total["CPU"] // resources.cpu
-        num_tasks = max(1, min(int(room), len(self.missing)))
+        worth = len(self.missing) * self.num_samples // _WORTH_A_WORKER
+        num_tasks = max(1, min(int(room), len(self.missing), worth))
         self.progress.note(f"labelling {len(self.missing)} epochs of {self.label}")
         taken = resources.model_copy(update={"gpu": gpus})
         task = task_of(label_signal, taken, _RETRIES)

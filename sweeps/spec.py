@@ -104,7 +104,12 @@ def _apply(content: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         raise SpecError(f"--set {override}: the value is no valid YAML; quote it") from None
     except (IndexError, ValueError, TypeError, AttributeError):
-        raise SpecError(f"--set {override}: the spec has no such place as {key}; indices count from 0") from None
+        problem = f"the spec has no such place as {key}; indices count from 0"
+        if isinstance(place, str | int | float):
+            problem = (
+                f"the spec says {place} there, which has no key {last}; give all of it, such as {{{last}: {text}}}"
+            )
+        raise SpecError(f"--set {override}: {problem}") from None
 
 
 def _check_references(spec: SweepSpec, source: str) -> None:

@@ -1,6 +1,10 @@
 """A tiny dataset, a tiny trial, and one thread, so that every number is the same on every run."""
 
+import multiprocessing
+import time
 from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
@@ -24,6 +28,26 @@ TEACHER = {"model": "test_efficientnet", "image_size": 16}
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Starts real processes, to be killed, that share one import of torch: `processes.Process(target=...)`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kd_core.trial", "kd_core.labelling", "sklearn.datasets", "torch._dynamo"])
+    return context
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[[Callable[[], Any], BaseProcess], None]:
+    """Waits until something holds while a process that should bring it about is alive."""
+
+    def wait(holds: Callable[[], Any], process: BaseProcess) -> None:
+        while not holds():
+            assert process.is_alive(), process.exitcode
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
-import os
-import signal as signals
 import subprocess
 import sys
 import time
+from multiprocessing.queues import Queue
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import torch
 
 from kd_core import labelling
 from kd_core.config import TrialConfig
+from kd_core.data import load
 from kd_core.keys import signal_identity
 from kd_core.labelling import TeacherPass, label_epochs, replay
 from kd_core.models import build_teacher
@@ -17,33 +18,30 @@ from kd_core.records import Store
 from kd_core.signal_record import SignalError, SignalRecord
 from kd_core.vicinal import VicinalStream, all_slots, render
 
-LABELLER = """
-import sys, time
-from pathlib import Path
-import torch
-from kd_core.config import TrialConfig
-from kd_core.data import load
-from kd_core.labelling import TeacherPass, label_epochs
-from kd_core.models import build_teacher
-from kd_core.records import Store
-
-torch.set_num_threads(1)
-config = TrialConfig.model_validate_json(Path(sys.argv[1]).read_text())
-slowly = float(sys.argv[4])
 
 class SlowPass(TeacherPass):
+    """A teacher that takes its time."""
+
+    pause_s = 0.01
+
     def over(self, epoch, steps):
+        """The answers of the pass, one after another."""
         for answer in super().over(epoch, steps):
-            time.sleep(slowly)
+            time.sleep(self.pause_s)
             yield answer
 
-def make():
-    torch.manual_seed(7)
-    return SlowPass(config, load(config.data), build_teacher(config.teacher, num_classes=10), "cpu")
 
-for epoch in label_epochs(Store.at(sys.argv[2]).signal(sys.argv[3]), range(1, 7), make):
-    print(epoch, flush=True)
-"""
+def label(config: TrialConfig, root: Path, key: str, pause_s: float, labelled: Queue) -> None:
+    """What each of the racing processes does; says at last which epochs are there."""
+
+    def make() -> TeacherPass:
+        torch.manual_seed(7)
+        slow = SlowPass(config, load(config.data), build_teacher(config.teacher, num_classes=10), "cpu")
+        slow.pause_s = pause_s
+        return slow
+
+    torch.set_num_threads(1)
+    labelled.put(list(label_epochs(Store.at(root).signal(key), range(1, 7), make)))
 
 
 @pytest.fixture
@@ -107,25 +105,25 @@ def test_logits_beyond_half_precision_are_refused_and_not_stored(record, config,
     assert not record.being_labelled
 
 
-def test_racing_labellers_and_a_killed_one_leave_one_whole_signal(tmp_path, config, digits, teacher_pass):
+def test_racing_labellers_and_a_killed_one_leave_one_whole_signal(
+    tmp_path, config, digits, teacher_pass, processes, wait_until
+):
     """Three processes at the same epochs; the one that is killed in the middle of an epoch leaves it to the others."""
-    store = Store.at(tmp_path / "runs")
-    record = store.signal("raced")
+    record, labelled = Store.at(tmp_path).signal("raced"), processes.Queue()
     record.begin(signal_identity(config, digits.fingerprint, "0" * 64))
-    (tmp_path / "trial.json").write_text(config.model_dump_json())
-    command = [sys.executable, "-c", LABELLER, str(tmp_path / "trial.json"), str(store.root), record.key]
-    victim = subprocess.Popen([*command, "0.5"], start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not list(record.path.glob(".epoch-*.tmp")):
-        assert victim.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    others = [subprocess.Popen([*command, "0.01"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    os.killpg(victim.pid, signals.SIGKILL)
-    victim.wait()
-    printed = [set(map(int, other.communicate(timeout=300)[0].split())) for other in others]
-    assert [other.returncode for other in others] == [0, 0]
-    assert printed == [set(range(1, 7))] * 2
+    victim, *others = (
+        processes.Process(target=label, args=(config, tmp_path, record.key, pause_s, labelled))
+        for pause_s in (0.5, 0.01, 0.01)
+    )
+    victim.start()
+    wait_until(lambda: list(record.path.glob(".epoch-*.tmp")), victim)
+    for other in others:
+        other.start()
+    victim.kill()
+    victim.join()
+    assert [sorted(labelled.get()) for _ in others] == [list(range(1, 7))] * 2
+    for other in others:
+        other.join()
     assert {path.name for path in record.path.iterdir()} == {
         "manifest.json",
         *(f"epoch-{epoch:05d}.npy" for epoch in range(1, 7)),

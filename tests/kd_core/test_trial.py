@@ -1,45 +1,36 @@
-import os
 import signal as signals
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from kd_core import trial as trial_module
 from kd_core.config import TrialConfig
+from kd_core.data import load
 from kd_core.evaluation import evaluate
 from kd_core.keys import file_sha256
 from kd_core.losses import METHODS
+from kd_core.models import build_teacher
 from kd_core.outcomes import summary_of
 from kd_core.records import Record, Store
+from kd_core.signal import LiveSignal
 from kd_core.training import NonFiniteLossError, train
 from kd_core.trial import run_trial
 
-SLOW_TRIAL = """
-import sys, time
-from pathlib import Path
-import torch
-from kd_core import trial
-from kd_core.config import TrialConfig
-from kd_core.data import load
-from kd_core.models import build_teacher
-from kd_core.records import Store
-from kd_core.signal import LiveSignal
 
-torch.set_num_threads(1)
-trial.CHECKPOINT_INTERVAL_S = 0
-config = TrialConfig.model_validate_json(Path(sys.argv[1]).read_text())
-signal = None
-if config.teacher is not None:
-    torch.manual_seed(7)
-    signal = LiveSignal(build_teacher(config.teacher, num_classes=10))
-for result in trial.run_trial(config, load(config.data), Store.at(sys.argv[2]).trial("killed"), signal=signal):
-    time.sleep(0.1)
-"""
+def train_slowly(config: TrialConfig, root: Path, key: str) -> None:
+    """What a process that is going to be killed does: train, with a checkpoint and a pause at every epoch."""
+    torch.set_num_threads(1)
+    trial_module.CHECKPOINT_INTERVAL_S = 0
+    signal = None
+    if config.teacher is not None:
+        torch.manual_seed(7)
+        signal = LiveSignal(build_teacher(config.teacher, num_classes=10))
+    for _ in run_trial(config, load(config.data), Store.at(root).trial(key), signal=signal):
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -118,22 +109,20 @@ def test_a_trial_that_was_left_goes_on_to_the_same_result(trial, digits, store, 
 
 
 @pytest.mark.parametrize(("at", "method"), enumerate(METHODS, start=1))
-def test_a_trial_that_was_killed_goes_on_to_the_same_result(trial, digits, signal, store, tmp_path, at, method):
+def test_a_trial_that_was_killed_goes_on_to_the_same_result(
+    trial, digits, signal, store, tmp_path, processes, wait_until, at, method
+):
     """SIGKILL once the journal has `at` epochs, dropout active, each method at another epoch."""
     config, record = trial(method, train={"epochs": 12}), store.trial("killed")
     signal = None if config.teacher is None else signal
-    (tmp_path / "config.json").write_text(config.model_dump_json())
-    command = [sys.executable, "-c", SLOW_TRIAL, str(tmp_path / "config.json"), str(tmp_path)]
-    root = Path(trial_module.__file__).parents[1]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 60
-        while len(record.journal()) < at and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.kill(process.pid, signals.SIGKILL)
-        error = process.stderr.read().decode()
-    assert process.returncode == -signals.SIGKILL, error
+    process = processes.Process(target=train_slowly, args=(config, tmp_path, record.key))
+    process.start()
+    wait_until(lambda: len(record.journal()) >= at, process)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signals.SIGKILL
     done = len(record.journal())
-    assert at <= done < 12, error
+    assert at <= done < 12
     assert record.verdict() is None
 
     resumed = [result.epoch for result in run_trial(config, digits, record, signal=signal)]
@@ -167,16 +156,13 @@ def test_a_trial_without_epochs_is_evaluated_as_it_is(trial, digits, store):
     assert record.verdict()["metrics"]["test/accuracy"] < 0.5
 
 
-def test_two_processes_on_one_record_train_it_once(trial, digits, store, tmp_path):
-    config, record = trial("classic", train={"epochs": 8}), store.trial("killed")
-    (tmp_path / "config.json").write_text(config.model_dump_json())
-    command = [sys.executable, "-c", SLOW_TRIAL, str(tmp_path / "config.json"), str(tmp_path)]
-    root = Path(trial_module.__file__).parents[1]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL) as first:
-        deadline = time.monotonic() + 60
-        while not record.journal() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert list(run_trial(config, digits, record)) == []
-        assert record.status == "finished"
-        assert first.wait() == 0
+def test_two_processes_on_one_record_train_it_once(trial, digits, store, tmp_path, processes, wait_until):
+    config, record = trial("classic", train={"epochs": 8}), store.trial("shared")
+    first = processes.Process(target=train_slowly, args=(config, tmp_path, record.key))
+    first.start()
+    wait_until(record.journal, first)
+    assert list(run_trial(config, digits, record)) == []
+    assert record.status == "finished"
+    first.join()
+    assert first.exitcode == 0
     assert [row["epoch"] for row in record.journal()] == list(range(1, 9))

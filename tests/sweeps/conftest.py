@@ -1,11 +1,24 @@
-"""A sweep small enough for tests, a real local Ray, a real store."""
+"""A sweep small enough for tests, a real local Ray, a real store, a real command line."""
 
+import io
+import shutil
+import subprocess
+import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
+
+from kd_core.records import Store
+from sweeps.cli import main
+from sweeps.progress import SweepProgress
+from sweeps.run import SweepOutcome, run_sweep
+from sweeps.spec import read_spec
 
 TINY = """
 name: tiny
@@ -58,6 +71,77 @@ def ray_cluster() -> Iterator[None]:
 
     import sweeps.engine  # noqa: F401 - sets what Ray reads when it is imported
 
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    kept = {"num_workers_soft_limit": 4}  # a worker that has imported torch waits for the next test
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR", "_system_config": kept}
+    ray.init("local", num_cpus=2, **options)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def kdsweep() -> Callable[..., Result]:
+    """Runs a command line in this process."""
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def sweep(tiny: Path, ray_cluster: None) -> Callable[..., tuple[SweepOutcome, str]]:
+    """Runs the tiny sweep with overrides in a store, on the Ray of this process; gives the outcome and the log."""
+
+    def run(store: Store, *overrides: str) -> tuple[SweepOutcome, str]:
+        log = io.StringIO()
+        with SweepProgress(log) as progress:
+            outcome = run_sweep(read_spec(str(tiny), overrides), store, progress)
+        return outcome, log.getvalue()
+
+    return run
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a shell sees of a sweep, and the store it leaves."""
+
+    store: Store
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """The tiny sweep as a shell runs it, its signal stored, two workers; only to be read."""
+    store = Store.at(tmp_path_factory.mktemp("finished"))
+    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Swept(store, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def store(finished: Swept, tmp_path: Path) -> Store:
+    """A copy of the finished store, without its view in MLflow."""
+    assert finished.store.local is not None
+    shutil.copytree(finished.store.local, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    return Store.at(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def students_of() -> Callable[[Store], dict[str, str]]:
+    """The hash of every student of a store's tiny sweep by its trial's key."""
+
+    def students(store: Store) -> dict[str, str]:
+        records = [store.trial(trial["key"]) for trial in store.sweep("tiny").members()["trials"]]
+        return {record.key: (record.verdict() or {})["weights_sha256"] for record in records}
+
+    return students
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[[Callable[[], object], subprocess.Popen[str]], None]:
+    """Waits until something holds while the process that should bring it about runs."""
+
+    def wait(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
+        while not holds():
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.02)
+
+    return wait

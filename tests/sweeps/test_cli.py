@@ -1,33 +1,15 @@
 """The command line: what it prints where, and its exit codes."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from click.testing import CliRunner
 
 from kd_core.data import summarize
 from kd_core.records import Store
-from sweeps.cli import main
 from sweeps.plan import plan_sweep
 from sweeps.spec import read_spec, to_yaml
-
-
-def kdsweep(*arguments):
-    """Run a command line in this process."""
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def finished(tiny, tmp_path):
-    """The storage of a finished sweep of two trials."""
-    storage = tmp_path / "runs"
-    done = kdsweep("run", tiny, "--storage", storage, "--set", "arms=[{method: [classic, mixup]}]")
-    assert done.exit_code == 0, done.output
-    return storage
 
 
 @pytest.mark.parametrize(
@@ -51,7 +33,7 @@ def finished(tiny, tmp_path):
         (["ui"], "holds no tracking store"),
     ],
 )
-def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(tmp_path, arguments, said):
+def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(kdsweep, tmp_path, arguments, said):
     done = kdsweep(*arguments, "--storage", tmp_path / "runs")
     assert done.exit_code == 2
     assert done.stdout == ""
@@ -68,14 +50,14 @@ def test_a_shell_sees_a_mistake_the_same_way(tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["madeup://bucket/runs", "gs://bucket/runs"])
-def test_a_storage_that_cannot_be_reached_is_named(storage):
+def test_a_storage_that_cannot_be_reached_is_named(kdsweep, storage):
     done = kdsweep("status", "nothing", "--storage", storage)
     assert done.exit_code == 2
     assert f"--storage: {storage}: cannot be reached (" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_plan_writes_nothing_and_tells_what_would_run(tiny, tmp_path):
+def test_plan_writes_nothing_and_tells_what_would_run(kdsweep, tiny, tmp_path):
     done = kdsweep("plan", tiny, "--storage", tmp_path / "runs", "--json")
     plan = json.loads(done.stdout)
     assert [trial["status"] for trial in plan["trials"]] == ["pending"] * 3
@@ -85,30 +67,23 @@ def test_plan_writes_nothing_and_tells_what_would_run(tiny, tmp_path):
     assert "TFLOP" in kdsweep("plan", tiny).stderr
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_finished_sweep_can_be_looked_at_synced_and_reported_again(finished):
-    status = json.loads(kdsweep("status", "tiny", "--storage", finished, "--json").stdout)
-    assert status["teachers"] == []
-    assert [trial["status"] for trial in status["trials"]] == ["finished", "finished"]
-    assert "2/2" in kdsweep("status", "tiny", "--storage", finished).stderr
-    assert "2 trials of tiny are up to date" in kdsweep("sync", "tiny", "--storage", finished).stderr
-    page = Store.at(finished).sweep("tiny").report / "report.html"
+def test_a_finished_sweep_can_be_looked_at_synced_and_reported_again(kdsweep, store):
+    status = json.loads(kdsweep("status", "tiny", "--storage", store.root, "--json").stdout)
+    assert {kind: [row["status"] for row in rows] for kind, rows in status.items() if kind != "sweep"} == {
+        "teachers": ["finished"],
+        "signals": ["finished"],
+        "trials": ["finished"] * 3,
+    }
+    assert "2/2" in kdsweep("status", "tiny", "--storage", store.root).stderr
+    assert "3 trials of tiny are up to date" in kdsweep("sync", "tiny", "--storage", store.root).stderr
+    page = store.sweep("tiny").report / "report.html"
     page.unlink()
-    report = json.loads(kdsweep("report", "tiny", "--storage", finished, "--json").stdout)
+    report = json.loads(kdsweep("report", "tiny", "--storage", store.root, "--json").stdout)
     assert report["report"] == str(page)
     assert page.exists()
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_sweep_with_a_failed_trial_exits_1(tiny, tmp_path):
-    done = kdsweep(
-        "run", tiny, "--storage", tmp_path, "--set", "arms=[{method: classic, train.learning_rate: 1.0e+30}]"
-    )
-    assert done.exit_code == 1
-    assert "1 failed" in done.stderr
-
-
-def test_status_shows_what_waits_for_its_teacher(tiny, tmp_path):
+def test_status_shows_what_waits_for_its_teacher(kdsweep, tiny, tmp_path):
     spec, store = read_spec(str(tiny)), Store.at(tmp_path)
     plan = plan_sweep(spec, store, summarize(spec.data))
     store.sweep("tiny").write(to_yaml(spec), plan.members())
@@ -121,30 +96,7 @@ def test_status_shows_what_waits_for_its_teacher(tiny, tmp_path):
     assert "kd_mixup resnet T=sigma seed 0" in kdsweep("status", "tiny", "--storage", tmp_path).stderr
 
 
-def test_an_unreachable_server_costs_a_sync_one_sentence_and_exit_code_1(finished_without_ray):
-    done = kdsweep("sync", "tiny", "--storage", finished_without_ray, "--tracking-uri", "http://127.0.0.1:9")
+def test_an_unreachable_server_costs_a_sync_one_sentence_and_exit_code_1(kdsweep, finished):
+    done = kdsweep("sync", "tiny", "--storage", finished.store.root, "--tracking-uri", "http://127.0.0.1:9")
     assert done.exit_code == 1
     assert "does not answer" in done.stderr
-
-
-def test_ctrl_c_ends_with_the_command_that_resumes(tiny, tmp_path):
-    storage = tmp_path / "runs"
-    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={storage}", "--set=train.epochs=200"]
-    driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not any(len(path.read_text().splitlines()) > 1 for path in storage.glob("trials/*/journal.jsonl")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    driver.send_signal(signal.SIGINT)
-    _, said = driver.communicate(timeout=60)
-    assert driver.returncode == 130
-    assert said.splitlines()[-1].endswith(f"kdsweep run {tiny} --storage {storage} --set 'train.epochs=200'")
-    assert "Traceback" not in said
-
-
-@pytest.fixture
-def finished_without_ray(tmp_path):
-    """The storage of a sweep without trials."""
-    members = {"sweep": "tiny", "objectives": {"validation/accuracy": "max"}, "teachers": [], "trials": []}
-    Store.at(tmp_path).sweep("tiny").write("", members)
-    return tmp_path

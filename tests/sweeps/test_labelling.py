@@ -6,44 +6,31 @@ import shutil
 import signal as signals
 import subprocess
 import sys
-import time
+import threading
 
 import pytest
 
+from kd_core.data import load, summarize
 from kd_core.records import Store
+from sweeps.labelling import label_signals
+from sweeps.plan import plan_sweep
 from sweeps.progress import SweepProgress
-from sweeps.run import run_sweep
 from sweeps.spec import read_spec
 
-
-def sweep(tiny, store, *overrides):
-    """Run the tiny sweep with overrides in a store; gives the outcome and the log."""
-    log = io.StringIO()
-    with SweepProgress(log) as progress:
-        outcome = run_sweep(read_spec(str(tiny), overrides), store, progress)
-    return outcome, log.getvalue()
-
-
-@pytest.fixture(scope="module")
-def finished(tiny, tmp_path_factory, ray_cluster):
-    """A store with the tiny sweep finished, its signal stored; only to be read."""
-    store = Store.at(tmp_path_factory.mktemp("finished"))
-    outcome, log = sweep(tiny, store)
-    assert outcome.ok
-    assert "finished  signal resnet uniform  2 epochs" in log
-    return store
+EPOCHS = 12  # of 450 images, which are worth two labelling tasks
 
 
 @pytest.fixture
-def store(finished, tmp_path):
-    """A copy of the finished store."""
-    shutil.copytree(finished.local, tmp_path / "runs")
-    return Store.at(tmp_path / "runs")
+def label(tiny, ray_cluster):
+    """Stores what a store lacks of the signals of the tiny sweep with overrides; gives the log."""
 
+    def run(store, *overrides):
+        spec, log = read_spec(str(tiny), overrides), io.StringIO()
+        with SweepProgress(log) as progress:
+            label_signals(plan_sweep(spec, store, summarize(spec.data)), spec.resources, load(spec.data), progress)
+        return log.getvalue()
 
-def weights(store):
-    """Every student of a store by its trial's key, as bytes."""
-    return {path.parent.name: path.read_bytes() for path in store.local.glob("trials/*/student.safetensors")}
+    return run
 
 
 def forget_results(store):
@@ -52,83 +39,88 @@ def forget_results(store):
         path.unlink()
 
 
-def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(tiny, finished, tmp_path):
+def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(sweep, finished, tmp_path, students_of):
+    """The live one runs on one worker, the stored one on two."""
     live = Store.at(tmp_path)
-    _, log = sweep(tiny, live, "signal=live")
+    _, log = sweep(live, "signal=live", "resources.cpu=1.5")
     assert "signal" not in log
     assert not live.signals()
-    (signal,) = finished.signals()
+    (signal,) = finished.store.signals()
     assert signal.epochs() == {1, 2}
-    assert weights(finished) == weights(live)
-    assert len(weights(finished)) == 3
+    assert students_of(finished.store) == students_of(live)
+    assert len(students_of(live)) == 3
 
 
-def test_a_longer_sweep_labels_only_the_epochs_that_are_new(tiny, store):
+def test_of_a_longer_sweep_only_the_epochs_that_are_new_are_labelled(label, store):
     (signal,) = store.signals()
     before = {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}
-    outcome, log = sweep(tiny, store, "train.epochs=3")
-    assert outcome.ok
-    assert "labelling 1 epochs of signal resnet uniform" in log
+    assert "labelling 1 epochs of signal resnet uniform" in label(store, "train.epochs=3")
     assert signal.epochs() == {1, 2, 3}
     assert before.items() <= {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}.items()
 
 
-def test_what_is_damaged_is_said_and_labelled_anew(tiny, store):
-    expected, (signal,) = weights(store), store.signals()
+def test_what_is_damaged_is_said_and_labelled_anew(sweep, store, students_of):
+    expected, (signal,) = students_of(store), store.signals()
     path = signal.path / "epoch-00002.npy"
     content = bytearray(path.read_bytes())
     content[200] ^= 1
     path.write_bytes(content)
     forget_results(store)
-    outcome, log = sweep(tiny, store)
+    outcome, log = sweep(store)
     assert outcome.ok
     assert "epoch-00002.npy: its sha256 is" in log
     assert "labelling it anew" in log
     assert "labelling 1 epochs" in log
-    assert weights(store) == expected
+    assert students_of(store) == expected
 
 
-def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(tiny, store):
+def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(label, store):
     (signal,) = store.signals()
+    before = {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()}
     manifest = signal.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"weights": "', '"weights": "0'))
     forget_results(store)
-    outcome, log = sweep(tiny, store)
-    assert outcome.ok
+    log = label(store)
     assert "teacher.weights is 0" in log
     assert "labelling 2 epochs" in log
+    assert {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()} == before
 
 
-def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(tiny, store):
+def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(sweep, store):
     """A file lies where the folder of signals should be."""
     shutil.rmtree(store.local / "signals")
     (store.local / "signals").touch()
     forget_results(store)
-    outcome, log = sweep(tiny, store)
+    outcome, log = sweep(store)
     assert outcome.ok
     assert "its trials ask the teacher themselves" in log
 
 
-def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(tiny, tmp_path):
+def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(sweep, tiny, tmp_path, wait_until):
     """Two drivers, each with its own Ray and two labelling tasks; one of them is killed while it labels."""
-    store, edits = Store.at(tmp_path / "runs"), ["data.limit=1000", "train.epochs=8", "arms.1.temperature=[2, 4]"]
-    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}"]
+    store, kd_mixup = Store.at(tmp_path), "method: kd_mixup, teacher: resnet"
+    sweep(store, "data.limit=1000", f"arms=[{{{kd_mixup}, train.epochs: 0}}]")  # the teacher alone
+    edits = ["data.limit=1000", f"arms=[{{{kd_mixup}}}]", f"train.epochs={EPOCHS}", "signal=stored"]
+    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}", "--set=name=killed"]
     command += [f"--set={edit}" for edit in edits]
-    subprocess.run([*command, "--set=arms=[{method: kd_mixup, teacher: resnet, train.epochs: 0}]"], check=True)
-    drivers = [
-        subprocess.Popen([*command, f"--set=name={name}"], stderr=subprocess.DEVNULL, start_new_session=True)
-        for name in ("killed", "living")
-    ]
-    deadline = time.monotonic() + 300
-    while not list(store.local.glob("signals/*/epoch-*.npy")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(drivers[0].pid, signals.SIGKILL)
-    assert drivers[1].wait(timeout=400) == 0
+    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def kill():
+        wait_until(lambda: list(store.local.glob("signals/*/epoch-*.npy")), killed)
+        os.killpg(killed.pid, signals.SIGKILL)
+
+    wait_until(lambda: list(store.local.glob("signals/*/manifest.json")), killed)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcome, log = sweep(store, *edits, "name=living")
+    killer.join()
+    assert killed.wait() == -signals.SIGKILL
+    assert f"labelling {EPOCHS} epochs" in log
+    assert outcome.counts == {"finished": 1, "stopped": 0, "failed": 0, "reused": 0}
     (signal,) = store.signals()
     assert {path.name for path in signal.path.iterdir()} == {
         "manifest.json",
-        *(f"epoch-{epoch:05d}.npy" for epoch in range(1, 9)),
+        *(f"epoch-{epoch:05d}.npy" for epoch in range(1, EPOCHS + 1)),
     }
-    assert not signal.damaged(range(1, 9))
+    assert not signal.damaged(range(1, EPOCHS + 1))
     assert not list(store.local.rglob("*.tmp"))

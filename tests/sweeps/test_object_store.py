@@ -10,17 +10,15 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
 
 from kd_core.records import Store
-from sweeps.cli import main
 
 URL = "s3://runs/team"
 
 
 @pytest.fixture
-def store(monkeypatch, tmp_path) -> Iterator[Store]:
+def bucket(monkeypatch, tmp_path) -> Iterator[Store]:
     """An empty bucket; every process that is started from here finds it by its environment."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -36,33 +34,22 @@ def store(monkeypatch, tmp_path) -> Iterator[Store]:
     server.stop()
 
 
-def kdsweep(*arguments: object, storage: object = URL) -> dict:
-    """What a command prints as JSON."""
-    done = CliRunner().invoke(main, [*(str(each) for each in arguments), f"--storage={storage}", "--json"])
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdsweep, tiny, bucket, finished, students_of):
+    def printed(*arguments):
+        done = kdsweep(*arguments, f"--storage={URL}", "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
 
-
-def students(store: Store) -> dict[str, str]:
-    """The hash of every student of the sweep by its trial's key."""
-    records = [store.trial(trial["key"]) for trial in store.sweep("tiny").members()["trials"]]
-    return {record.key: (record.verdict() or {})["weights_sha256"] for record in records}
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(tiny, store, tmp_path):
     command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={URL}"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
-        while driver.poll() is None and not list(store.root.glob("trials/*/journal.jsonl")):
+        while driver.poll() is None and not list(bucket.root.glob("trials/*/journal.jsonl")):
             time.sleep(0.05)
         os.killpg(driver.pid, signal.SIGKILL)
-    subprocess.run(command, check=True)
-    assert kdsweep("run", tiny)["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
+    subprocess.run(command, check=True)  # not in this process, whose Ray does not know the server
+    assert students_of(bucket) == students_of(finished.store)
+    assert printed("run", tiny)["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
 
-    (verified,) = kdsweep("signal", "verify", "tiny")["signals"]
+    (verified,) = printed("signal", "verify", "tiny")["signals"]
     assert (verified["epochs"], verified["argmax_flips"], verified["problem"]) == ([1, 2], 0, None)
-    kdsweep("run", tiny, storage=tmp_path / "runs")
-    assert students(store) == students(Store.at(tmp_path / "runs"))
-
-    assert kdsweep("signal", "prune", "--finished")["freed_bytes"] > 0
-    assert store.signals() == []
+    assert printed("signal", "prune", "--finished")["freed_bytes"] > 0
+    assert bucket.signals() == []

@@ -4,28 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from kd_core.records import Store
-from sweeps.cli import main
 from sweeps.upkeep import unneeded_signals
 
 
-def kdsweep(*arguments):
-    """Run a command line in this process."""
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def swept(tiny, tmp_path, ray_cluster):
-    """The storage of a finished sweep with one stored signal."""
-    done = kdsweep("run", tiny, "--storage", tmp_path / "runs")
-    assert done.exit_code == 0, done.output
-    return tmp_path / "runs"
-
-
-def test_a_stored_signal_is_what_the_teacher_says(swept):
-    done = kdsweep("signal", "verify", "tiny", "--storage", swept, "--samples", 60, "--json")
+def test_a_stored_signal_is_what_the_teacher_says(kdsweep, store):
+    done = kdsweep("signal", "verify", "tiny", "--storage", store.root, "--samples", 60, "--json")
     assert done.exit_code == 0
     (found,) = json.loads(done.stdout)["signals"]
     assert (found["label"], found["problem"], found["argmax_flips"]) == ("resnet uniform", None, 0)
@@ -34,29 +19,29 @@ def test_a_stored_signal_is_what_the_teacher_says(swept):
     assert "arg-max flips 0" in done.stderr
 
 
-def test_another_teachers_logits_are_found_out(swept):
-    (signal,) = Store.at(swept).signals()
+def test_another_teachers_logits_are_found_out(kdsweep, store):
+    (signal,) = store.signals()
     for epoch in signal.epochs():
         shape = signal.logits(epoch).shape
         with signal.writing(epoch, *shape) as logits:
             logits[:] = np.random.default_rng(0).normal(size=shape)
-    done = kdsweep("signal", "verify", "tiny", "--storage", swept, "--json")
+    done = kdsweep("signal", "verify", "tiny", "--storage", store.root, "--json")
     assert done.exit_code == 1
     (found,) = json.loads(done.stdout)["signals"]
     assert "is not what the teacher says" in found["problem"]
     assert found["argmax_flips"] > 0
 
 
-def test_a_damaged_epoch_is_found_out(swept):
-    (signal,) = Store.at(swept).signals()
+def test_a_damaged_epoch_is_found_out(kdsweep, store):
+    (signal,) = store.signals()
     path = signal.path / "epoch-00001.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    done = kdsweep("signal", "verify", "tiny", "--storage", swept)
+    done = kdsweep("signal", "verify", "tiny", "--storage", store.root)
     assert done.exit_code == 1
     assert "epoch-00001.npy: its sha256 is" in done.stderr
 
 
-def test_verifying_a_sweep_that_is_not_there_is_one_sentence(tmp_path):
+def test_verifying_a_sweep_that_is_not_there_is_one_sentence(kdsweep, tmp_path):
     done = kdsweep("signal", "verify", "nothing", "--storage", tmp_path)
     assert done.exit_code == 2
     assert "no sweep named nothing" in done.stderr
@@ -83,7 +68,7 @@ def sweep_of(store, name, signals, finished):
 
 
 @pytest.fixture
-def store(tmp_path):
+def signals(tmp_path):
     """Signals that an unfinished sweep, a finished one and no sweep need, and one with more epochs than needed."""
     store = Store.at(tmp_path)
     for key, epochs in (("both", 2), ("finished", 2), ("nobody", 1), ("longer", 5)):
@@ -100,22 +85,22 @@ def store(tmp_path):
         (True, {"nobody": (1,), "longer": (4, 5), "finished": (1, 2)}),
     ],
 )
-def test_what_no_sweep_needs_can_go(store, finished, goes):
-    unneeded = unneeded_signals(store, finished)
+def test_what_no_sweep_needs_can_go(signals, finished, goes):
+    unneeded = unneeded_signals(signals, finished)
     assert {each.record.key: each.epochs for each in unneeded} == goes
     assert all(each.size_bytes == each.record.size_of(each.epochs) > 0 for each in unneeded)
 
 
-def test_prune_frees_it_and_again_there_is_nothing_to_free(store):
-    would = kdsweep("signal", "prune", "--storage", store.root, "--dry-run", "--json")
-    assert len(store.signals()) == 4
-    done = kdsweep("signal", "prune", "--storage", store.root, "--json")
+def test_prune_frees_it_and_again_there_is_nothing_to_free(kdsweep, signals):
+    would = kdsweep("signal", "prune", "--storage", signals.root, "--dry-run", "--json")
+    assert len(signals.signals()) == 4
+    done = kdsweep("signal", "prune", "--storage", signals.root, "--json")
     assert json.loads(done.stdout) == json.loads(would.stdout)
     assert json.loads(done.stdout)["freed_bytes"] > 0
-    assert {record.key: len(record.epochs()) for record in store.signals()} == {"both": 2, "finished": 2, "longer": 4}
-    assert json.loads(kdsweep("signal", "prune", "--storage", store.root, "--json").stdout)["signals"] == []
+    assert {record.key: len(record.epochs()) for record in signals.signals()} == {"both": 2, "finished": 2, "longer": 4}
+    assert json.loads(kdsweep("signal", "prune", "--storage", signals.root, "--json").stdout)["signals"] == []
 
 
-def test_what_is_being_labelled_stays(store):
-    with store.signal("nobody").lease(2).held():
-        assert "nobody" not in {each.record.key for each in unneeded_signals(store, finished=True)}
+def test_what_is_being_labelled_stays(signals):
+    with signals.signal("nobody").lease(2).held():
+        assert "nobody" not in {each.record.key for each in unneeded_signals(signals, finished=True)}

@@ -1,0 +1,82 @@
+"""One sweep that is killed, interrupted and robbed of a worker, and ends as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from mlflow import MlflowClient
+
+from kd_core.records import Store
+from sweeps.tracking import embedded_uri, sync
+
+EPOCHS = 60
+
+
+def training_workers(driver):
+    """The processes in which the Ray of one driver, a process id, trains trials, whatever else runs here."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    processes = [line.split(None, 2) for line in listed.splitlines() if len(line.split(None, 2)) == 3]
+    family = {str(driver)}
+    for _ in range(3):  # driver → raylet → worker
+        family |= {pid for pid, parent, _ in processes if parent in family}
+    return [
+        int(pid)
+        for pid, _, command in processes
+        if pid in family and command.startswith("ray::") and ".train" in command
+    ]
+
+
+def trials_of(store):
+    """The records of the trials that have begun."""
+    return [store.trial(path.name) for path in store.local.glob("trials/*")]
+
+
+def test_a_sweep_outlives_a_kill_an_interrupt_and_a_dead_worker_and_nothing_is_lost_or_doubled(
+    sweep, tiny, tmp_path, students_of, wait_until
+):
+    edits = ["arms=[{method: [classic, mixup]}]", f"train.epochs={EPOCHS}", "resources.cpu=1"]
+    hurt, whole = Store.at(tmp_path / "hurt"), Store.at(tmp_path / "whole")
+    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={hurt.root}"]
+    command += [f"--set={edit}" for edit in edits]
+
+    def start():
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    with start() as driver:
+        wait_until(lambda: any(len(record.journal()) > 3 for record in trials_of(hurt)), driver)
+        os.killpg(driver.pid, signal.SIGKILL)
+
+    with start() as driver:
+        wait_until(lambda: training_workers(driver.pid), driver)
+        driver.send_signal(signal.SIGINT)
+        _, said = driver.communicate()
+    assert driver.returncode == 130
+    again = f"kdsweep run {tiny} --storage {hurt.root}" + "".join(f" --set '{edit}'" for edit in edits)
+    assert said.splitlines()[-1].endswith(again)
+    assert "Traceback" not in said
+
+    def kill_a_worker():
+        while not (workers := training_workers(os.getpid())):
+            time.sleep(0.02)
+        os.kill(workers[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    outcome, log = sweep(hurt, *edits)
+    killer.join()
+    assert outcome.counts == {"finished": 2, "stopped": 0, "failed": 0, "reused": 0}, log
+
+    sweep(whole, *edits)
+    assert students_of(hurt) == students_of(whole)
+    for key in students_of(hurt):
+        assert [row["epoch"] for row in hurt.trial(key).journal()] == list(range(1, EPOCHS + 1))
+    sync(hurt, "tiny", embedded_uri(hurt))
+    client = MlflowClient(embedded_uri(hurt))
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert len(runs) == 3
+    for run in runs:
+        history = client.get_metric_history(run.info.run_id, "train/loss")
+        assert len(history) == (EPOCHS if "kdsweep.trial" in run.data.tags else 0)
