@@ -6,11 +6,6 @@ import sys
 
 import pytest
 
-from kd_core.data import summarize
-from kd_core.records import Store
-from sweeps.plan import plan_sweep
-from sweeps.spec import read_spec, to_yaml
-
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -81,19 +76,6 @@ def test_a_finished_sweep_can_be_looked_at_synced_and_reported_again(kdsweep, st
     report = json.loads(kdsweep("report", "tiny", "--storage", store.root, "--json").stdout)
     assert report["report"] == str(page)
     assert page.exists()
-
-
-def test_status_shows_what_waits_for_its_teacher(kdsweep, tiny, tmp_path):
-    spec, store = read_spec(str(tiny)), Store.at(tmp_path)
-    plan = plan_sweep(spec, store, summarize(spec.data))
-    store.sweep("tiny").write(to_yaml(spec), plan.members())
-    plan.teachers[0].record.fail("ValueError: no teacher", "")
-    shown = json.loads(kdsweep("status", "tiny", "--storage", tmp_path, "--json").stdout)
-    assert [(row["label"], row["status"], row["error"]) for row in shown["teachers"]] == [
-        ("teacher resnet", "failed", "ValueError: no teacher")
-    ]
-    assert [row["status"] for row in shown["trials"]] == ["pending"] * 3
-    assert "kd_mixup resnet T=sigma seed 0" in kdsweep("status", "tiny", "--storage", tmp_path).stderr
 
 
 def test_an_unreachable_server_costs_a_sync_one_sentence_and_exit_code_1(kdsweep, finished):

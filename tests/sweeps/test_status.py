@@ -1,0 +1,69 @@
+"""What has become of each product: a teacher, a signal and a trial, at every stage."""
+
+import json
+
+import pytest
+
+from kd_core.data import summarize
+from kd_core.records import Store
+from sweeps.plan import plan_sweep
+from sweeps.spec import read_spec, to_yaml
+from sweeps.status import status_of
+
+
+@pytest.fixture
+def planned(tiny, tmp_path):
+    """An empty store and the plan of the tiny sweep in it, written down."""
+    spec, store = read_spec(str(tiny)), Store.at(tmp_path)
+    plan = plan_sweep(spec, store, summarize(spec.data))
+    store.sweep("tiny").write(to_yaml(spec), plan.members())
+    return store, plan
+
+
+def test_what_waits_for_its_teacher_is_listed_without_a_key(planned, kdsweep):
+    store, plan = planned
+    plan.teachers[0].record.fail("ValueError: no teacher", "")
+    shown = json.loads(kdsweep("status", "tiny", "--storage", store.root, "--json").stdout)
+    assert [(row["label"], row["status"], row["error"]) for row in shown["teachers"]] == [
+        ("teacher resnet", "failed", "ValueError: no teacher")
+    ]
+    assert [row["status"] for row in shown["trials"]] == ["pending"] * 3
+    assert [row["key"] is None for row in shown["trials"]] == [False, True, True]
+    assert "kd_mixup resnet T=sigma seed 0" in kdsweep("status", "tiny", "--storage", store.root).stderr
+
+
+def test_a_trial_is_pending_then_running_then_finished(planned):
+    store, plan = planned
+    record, config = plan.trials[0].record, plan.trials[0].trial.config.model_dump(mode="json")
+
+    def row():
+        return {key: status_of(store, store.sweep("tiny"))["trials"][0][key] for key in ("status", "epoch", "epochs")}
+
+    assert row() == {"status": "pending", "epoch": 0, "epochs": None}
+    with record.lease.held():
+        record.begin(config)
+        record.append({"epoch": 1})
+        assert row() == {"status": "running", "epoch": 1, "epochs": 2}
+    record.append({"epoch": 2})
+    record.finish({}, {})
+    assert row() == {"status": "finished", "epoch": 2, "epochs": 2}
+
+
+def test_a_signal_is_pending_while_nobody_labels_it_and_finished_when_it_is_whole(planned):
+    store, _ = planned
+    signal, sweep = store.signal("key"), store.sweep("tiny")
+    listed = [{"key": "key", "label": "resnet uniform", "teacher": "resnet", "epochs": 2}]
+    sweep.write("", sweep.members() | {"signals": listed})
+    signal.begin({"key": "key"})
+
+    def row():
+        (only,) = status_of(store, sweep)["signals"]
+        return only["label"], only["status"], only["epoch"], only["epochs"]
+
+    for epoch in (1, 2):
+        assert row() == ("signal resnet uniform", "pending", epoch - 1, 2)
+        with signal.lease(epoch).held():
+            assert row()[1] == "running"
+            with signal.writing(epoch, 4, 2) as logits:
+                logits[:] = 0
+    assert row() == ("signal resnet uniform", "finished", 2, 2)
