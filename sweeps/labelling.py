@@ -46,6 +46,11 @@ def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, prog
                 each.end()
 
 
+def tasks_for(num_epochs: int, num_samples: int, room: int) -> int:
+    """How many tasks label so many epochs of so many images each, where there is room for some; at least one."""
+    return max(1, min(room, num_epochs, num_epochs * num_samples // _WORTH_A_WORKER))
+
+
 class _Pass:
     """The labelling of one signal."""
 
@@ -70,8 +75,7 @@ class _Pass:
         """Every task is given all missing epochs, from another place on, and leaves out what others are at."""
         gpus, total = math.ceil(resources.gpu), ray.cluster_resources()
         room = total.get("GPU", 0) // gpus if gpus else total["CPU"] // resources.cpu
-        worth = len(self.missing) * self.num_samples // _WORTH_A_WORKER
-        num_tasks = max(1, min(int(room), len(self.missing), worth))
+        num_tasks = tasks_for(len(self.missing), self.num_samples, int(room))
         self.progress.note(f"labelling {len(self.missing)} epochs of {self.label}")
         taken = resources.model_copy(update={"gpu": gpus})
         task = task_of(label_signal, taken, _RETRIES)

@@ -12,7 +12,7 @@ import pytest
 
 from kd_core.data import load, summarize
 from kd_core.records import Store
-from sweeps.labelling import label_signals
+from sweeps.labelling import label_signals, tasks_for
 from sweeps.plan import plan_sweep
 from sweeps.progress import SweepProgress
 from sweeps.spec import read_spec
@@ -31,6 +31,14 @@ def label(tiny, ray_cluster):
         return log.getvalue()
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "num_samples", "room", "tasks"),
+    [(2, 72, 8, 1), (EPOCHS, 450, 2, 2), (200, 50_000, 8, 8), (3, 50_000, 8, 3), (1, 1, 0, 1)],
+)
+def test_there_are_no_more_labelling_tasks_than_room_epochs_and_work(num_epochs, num_samples, room, tasks):
+    assert tasks_for(num_epochs, num_samples, room) == tasks
 
 
 def forget_results(store):
