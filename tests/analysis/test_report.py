@@ -131,6 +131,6 @@ def test_a_real_browser_draws_the_interactive_chart_and_asks_nobody(report, tmp_
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     offline = ["--proxy-server=127.0.0.1:9", "--virtual-time-budget=10000", f"--user-data-dir={tmp_path}"]
     command = [chromium, *flags, *offline, "--enable-logging=stderr", "--dump-dom", report.path.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "CONSOLE" not in shown.stderr
     assert re.search(r"<(svg|canvas)[^>]*class=\"marks\"", shown.stdout)
