@@ -118,7 +118,7 @@ def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(sw
         os.killpg(killed.pid, signals.SIGKILL)
 
     wait_until(lambda: list(store.local.glob("signals/*/manifest.json")), killed)
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     outcome, log = sweep(store, *edits, "name=living")
     killer.join()

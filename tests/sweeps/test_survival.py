@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from kd_core.records import Store
 from sweeps.tracking import embedded_uri, sync
 
-EPOCHS = 60
+EPOCHS = 100  # some seconds: a kill comes in between
 
 
 def training_workers(driver):
@@ -63,7 +63,7 @@ def test_a_sweep_outlives_a_kill_an_interrupt_and_a_dead_worker_and_nothing_is_l
             time.sleep(0.02)
         os.kill(workers[0], signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_a_worker)
+    killer = threading.Thread(target=kill_a_worker, daemon=True)
     killer.start()
     outcome, log = sweep(hurt, *edits)
     killer.join()
