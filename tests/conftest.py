@@ -1,6 +1,10 @@
 """What several rooms of tests share."""
 
 import os
+import subprocess
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -14,3 +18,18 @@ def cifar100() -> Path:
     folder = Path(__file__).parent.parent.parent / "shared" / "data" / "cifar100"
     assert folder.is_dir(), f"{folder} is missing; the tests need CIFAR-100 in the Hugging Face parquet layout there"
     return folder
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[[Callable[[], object], subprocess.Popen[str] | BaseProcess], None]:
+    """Waits until something holds, however slow the machine, while the process that brings it about runs."""
+
+    def wait(holds: Callable[[], object], process: subprocess.Popen[str] | BaseProcess) -> None:
+        while not holds():
+            if isinstance(process, BaseProcess):
+                assert process.exitcode is None
+            else:
+                assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.01)
+
+    return wait

@@ -1,10 +1,8 @@
 """A tiny dataset, a tiny trial, and one thread, so that every number is the same on every run."""
 
 import multiprocessing
-import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
@@ -36,18 +34,6 @@ def processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["kd_core.trial", "kd_core.labelling", "sklearn.datasets", "torch._dynamo"])
     return context
-
-
-@pytest.fixture(scope="session")
-def wait_until() -> Callable[[Callable[[], Any], BaseProcess], None]:
-    """Waits until something holds while a process that should bring it about is alive."""
-
-    def wait(holds: Callable[[], Any], process: BaseProcess) -> None:
-        while not holds():
-            assert process.is_alive(), process.exitcode
-            time.sleep(0.01)
-
-    return wait
 
 
 @pytest.fixture(scope="session")

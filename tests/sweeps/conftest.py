@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,15 +132,3 @@ def students_of() -> Callable[[Store], dict[str, str]]:
         return {record.key: (record.verdict() or {})["weights_sha256"] for record in records}
 
     return students
-
-
-@pytest.fixture(scope="session")
-def wait_until() -> Callable[[Callable[[], object], subprocess.Popen[str]], None]:
-    """Waits until something holds while the process that should bring it about runs."""
-
-    def wait(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
-        while not holds():
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            time.sleep(0.02)
-
-    return wait
