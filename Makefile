@@ -1,6 +1,9 @@
 # make quickstart: from nothing to a Pareto report. make test: everything CI runs. Both need python3 (3.11 or newer) only.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
+# once and on every core, so that no worker ever compiles; what is no Python (some packages ship templates) is left out
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
 .PHONY: quickstart test lint bench install
 
@@ -24,9 +27,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 $(BIN)/.installed: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(PIP) .
+	@$(COMPILE)
 	touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(PIP) '.[dev]'
+	@$(COMPILE)
 	touch $@
