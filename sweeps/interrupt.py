@@ -17,10 +17,12 @@ def leaving_at_interrupt(farewell: str) -> Iterator[None]:
     """End the process soon after Ctrl-C, whatever a library does with it and whatever its threads wait for."""
 
     def leave() -> NoReturn:
+        """Say the farewell and end, without waiting for any thread."""
         click.echo(farewell, err=True)
         os._exit(130)
 
     def interrupted(*_: Any) -> NoReturn:
+        """Interrupt the work, and leave in any case when the patience is over."""
         late = threading.Timer(_PATIENCE_S, leave)
         late.daemon = True
         late.start()

@@ -25,6 +25,7 @@ def wait_until() -> Callable[[Callable[[], object], subprocess.Popen[str] | Base
     """Waits until something holds, however slow the machine, while the process that brings it about runs."""
 
     def wait(holds: Callable[[], object], process: subprocess.Popen[str] | BaseProcess) -> None:
+        """Ask again and again; fails where the process ends first."""
         while not holds():
             if isinstance(process, BaseProcess):
                 assert process.exitcode is None

@@ -35,6 +35,7 @@ def label(config: TrialConfig, root: Path, key: str, pause_s: float, labelled: Q
     """What each of the racing processes does; says at last which epochs are there."""
 
     def make() -> TeacherPass:
+        """The slow pass of a teacher of random weights, the same in every process."""
         torch.manual_seed(7)
         slow = SlowPass(config, load(config.data), build_teacher(config.teacher, num_classes=10), "cpu")
         slow.pause_s = pause_s
@@ -124,6 +125,7 @@ def test_racing_labellers_and_a_killed_one_leave_one_whole_signal(
     assert [sorted(labelled.get()) for _ in others] == [list(range(1, 7))] * 2
     for other in others:
         other.join()
+    assert [other.exitcode for other in others] == [0, 0]
     assert {path.name for path in record.path.iterdir()} == {
         "manifest.json",
         *(f"epoch-{epoch:05d}.npy" for epoch in range(1, 7)),

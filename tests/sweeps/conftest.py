@@ -88,6 +88,7 @@ def sweep(tiny: Path, ray_cluster: None) -> Callable[..., tuple[SweepOutcome, st
     """Runs the tiny sweep with overrides in a store, on the Ray of this process; gives the outcome and the log."""
 
     def run(store: Store, *overrides: str) -> tuple[SweepOutcome, str]:
+        """One sweep, from its spec to its report."""
         log = io.StringIO()
         with SweepProgress(log) as progress:
             outcome = run_sweep(read_spec(str(tiny), overrides), store, progress)
@@ -128,6 +129,7 @@ def students_of() -> Callable[[Store], dict[str, str]]:
     """The hash of every student of a store's tiny sweep by its trial's key."""
 
     def students(store: Store) -> dict[str, str]:
+        """Key by key, as the verdicts have them."""
         records = [store.trial(trial["key"]) for trial in store.sweep("tiny").members()["trials"]]
         return {record.key: (record.verdict() or {})["weights_sha256"] for record in records}
 

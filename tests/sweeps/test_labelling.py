@@ -25,6 +25,7 @@ def label(tiny, ray_cluster):
     """Stores what a store lacks of the signals of the tiny sweep with overrides; gives the log."""
 
     def run(store, *overrides):
+        """Plan and label, and nothing else."""
         spec, log = read_spec(str(tiny), overrides), io.StringIO()
         with SweepProgress(log) as progress:
             label_signals(plan_sweep(spec, store, summarize(spec.data)), spec.resources, load(spec.data), progress)
@@ -114,6 +115,7 @@ def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(sw
     killed = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def kill():
+        """Kill the driver as soon as one epoch is stored."""
         wait_until(lambda: list(store.local.glob("signals/*/epoch-*.npy")), killed)
         os.killpg(killed.pid, signals.SIGKILL)
 

@@ -36,6 +36,7 @@ def bucket(monkeypatch, tmp_path) -> Iterator[Store]:
 
 def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdsweep, tiny, bucket, finished, students_of):
     def printed(*arguments):
+        """What a command prints as JSON."""
         done = kdsweep(*arguments, f"--storage={URL}", "--json")
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)

@@ -32,7 +32,8 @@ def test_a_shell_sees_what_happens_where_the_report_is_and_how_to_look_at_the_ru
     assert f"kdsweep ui --storage {store.root}" in said
     assert "Traceback" not in said
     assert not list(store.local.rglob("*.tmp"))
-    assert {"teachers", "signals", "trials", "sweeps"} <= {path.name for path in store.local.iterdir()}
+    products, view = {"teachers", "signals", "trials", "sweeps"}, {"mlflow.db", "mlartifacts", ".mlflow.lock"}
+    assert {path.name for path in store.local.iterdir()} == products | view
     assert (store.sweep("tiny").report / "report.html").read_text().count("kd_mixup")
 
 

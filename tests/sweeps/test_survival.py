@@ -43,6 +43,7 @@ def test_a_sweep_outlives_a_kill_an_interrupt_and_a_dead_worker_and_nothing_is_l
     command += [f"--set={edit}" for edit in edits]
 
     def start():
+        """The sweep as a shell runs it, in a session of its own."""
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     with start() as driver:
@@ -59,6 +60,7 @@ def test_a_sweep_outlives_a_kill_an_interrupt_and_a_dead_worker_and_nothing_is_l
     assert "Traceback" not in said
 
     def kill_a_worker():
+        """Kill the first worker of this process's Ray that trains."""
         while not (workers := training_workers(os.getpid())):
             time.sleep(0.02)
         os.kill(workers[0], signal.SIGKILL)
