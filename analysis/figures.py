@@ -20,8 +20,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.labels import place_labels
 from analysis.pareto import Front, staircase
-from kd_core.calibration import ReliabilityBins, reliability_bins
-from kd_core.outcomes import Outcomes, metrics_of
+from kd_core.measure.calibration import ReliabilityBins, reliability_bins
+from kd_core.measure.outcomes import Outcomes, metrics_of
 
 INK, MUTED, FAINT, GRID = "#1f2933", "#9aa5b1", "#d3d9e0", "#e9ecef"
 BAR, OVERCONFIDENT, UNDERCONFIDENT = "#3f7cac", "#ec9a9a", "#a9cbe4"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs import TRIAL_COLUMNS
-from kd_core.outcomes import SUMMARY_FIGURES
+from kd_core.measure.outcomes import SUMMARY_FIGURES
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
 SCALABLE = tuple(name for name in SUMMARY_FIGURES if name != "accuracy")  # what temperature scaling changes

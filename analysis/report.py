@@ -14,10 +14,10 @@ from analysis.figures import draw_curves, draw_front, draw_reliability, reliabil
 from analysis.pareto import Front, front_of, scaled
 from analysis.runs import journals_of, recycled_of, runs_of, teachers_of
 from analysis.tables import RUNS_TABLE, TEACHER_TABLE, front_csv, front_json, front_table, table_of
-from kd_core.calibration import NUM_BINS
-from kd_core.files import write_bytes
-from kd_core.outcomes import RAW, SCALED, STANDARDIZED
-from kd_core.records import Record, Store
+from kd_core.measure.calibration import NUM_BINS
+from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
+from kd_core.store.files import write_bytes
+from kd_core.store.records import Record, Store
 
 TEMPLATES = Environment(
     loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

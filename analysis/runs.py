@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from kd_core.outcomes import figure_names
-from kd_core.records import Record, Store
+from kd_core.measure.outcomes import figure_names
+from kd_core.store.records import Record, Store
 
 METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]

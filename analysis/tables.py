@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.pareto import Front
-from kd_core.calibration import obeys_ece_bounds
-from kd_core.outcomes import RAW, SCALED, STANDARDIZED, SUFFIXES
+from kd_core.measure.calibration import obeys_ece_bounds
+from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED, SUFFIXES
 
 TEST_FIGURES = [
     *("accuracy", "confidence", "confidence_scaled", "ece", "ece_scaled", "ece_debiased", "classwise_ece"),

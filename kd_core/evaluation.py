@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from kd_core.data import Dataset, Split
-from kd_core.models import Network
-from kd_core.outcomes import Outcomes, validation_and_test_outcomes
-from kd_core.streaming import StreamedSplit
+from kd_core.data.splits import Dataset, Split
+from kd_core.data.streaming import StreamedSplit
+from kd_core.measure.outcomes import Outcomes, validation_and_test_outcomes
+from kd_core.networks.models import Network
 
 EVALUATION_BATCH = 500
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kd_core.config import TrialConfig
-from kd_core.data import Dataset
-from kd_core.models import Network, autocast
+from kd_core.data.splits import Dataset
+from kd_core.data.vicinal import VicinalStream, ViewSource, all_slots
+from kd_core.networks.models import Network, autocast
 from kd_core.signal import LiveSignal
-from kd_core.signal_record import SignalError, SignalRecord
-from kd_core.vicinal import VicinalStream, ViewSource, all_slots
+from kd_core.spec.config import TrialConfig
+from kd_core.store.signal_record import SignalError, SignalRecord
 
 WAIT_S = 0.2
 _GPU_SHARE = 0.6  # of the free memory of a GPU, for one batch of the teacher

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from kd_core.signal_record import SignalRecord
+from kd_core.store.signal_record import SignalRecord
 
 
 class TeacherSignal(Protocol):
@@ -33,7 +33,7 @@ class StoredSignal:
     """The answers of a teacher that was asked once (`kd_core.labelling`); the images are not looked at.
 
     Raises SignalError where the record is of another teacher or stream than identity says
-    (`kd_core.keys.signal_identity`), or an epoch is missing or damaged.
+    (`kd_core.spec.keys.signal_identity`), or an epoch is missing or damaged.
     """
 
     def __init__(self, record: SignalRecord, identity: dict[str, Any]) -> None:

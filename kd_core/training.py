@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from kd_core.config import TrialConfig
-from kd_core.data import Dataset, Split
-from kd_core.data_config import NO_MIXUP
+from kd_core.data.splits import Dataset, Split
+from kd_core.data.streaming import StreamedSplit
+from kd_core.data.vicinal import VicinalBatch, VicinalStream, batch_slots
 from kd_core.evaluation import EVALUATION_BATCH, predict
-from kd_core.losses import hard_label_loss, trial_loss
-from kd_core.models import Network, autocast, build_student
-from kd_core.outcomes import RAW, metrics_of, outcomes_of
-from kd_core.recipe import TrainConfig
-from kd_core.schedule import learning_rate_schedule
+from kd_core.measure.outcomes import RAW, metrics_of, outcomes_of
+from kd_core.networks.losses import hard_label_loss, trial_loss
+from kd_core.networks.models import Network, autocast, build_student
+from kd_core.networks.schedule import learning_rate_schedule
 from kd_core.signal import TeacherSignal
-from kd_core.streaming import StreamedSplit
-from kd_core.vicinal import VicinalBatch, VicinalStream, batch_slots
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.data_config import NO_MIXUP
+from kd_core.spec.recipe import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from safetensors.torch import save as safetensors_bytes
 
-from kd_core.config import TrialConfig
-from kd_core.data import Dataset
+from kd_core.data.splits import Dataset
 from kd_core.evaluation import evaluate
-from kd_core.files import write_bytes
-from kd_core.keys import file_sha256
-from kd_core.models import Network, num_parameters
-from kd_core.outcomes import summary_of
-from kd_core.records import Record
+from kd_core.measure.outcomes import summary_of
+from kd_core.networks.models import Network, num_parameters
 from kd_core.signal import TeacherSignal
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import file_sha256
+from kd_core.store.files import write_bytes
+from kd_core.store.records import Record
 from kd_core.training import EpochResult, initial_student, train
 
 WAIT_S = 0.5

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 import click
 
-from kd_core.records import Store, SweepRecord
-from sweeps.interrupt import leaving_at_interrupt
-from sweeps.mistakes import SpecError, found_in
+from kd_core.store.records import Store, SweepRecord
+from sweeps.spec.mistakes import SpecError, found_in
+from sweeps.terminal.interrupt import leaving_at_interrupt
 
 
 class _Commands(click.Group):
@@ -68,10 +68,10 @@ def run(
     spec: str, storage: str, overrides: tuple[str, ...], address: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
     """Bring the store up to date with SPEC, a file or a shipped spec's name; again, it resumes or does nothing."""
-    from sweeps.console import print_outcome
-    from sweeps.progress import SweepProgress
     from sweeps.run import run_sweep
-    from sweeps.spec import read_spec
+    from sweeps.spec.reader import read_spec
+    from sweeps.terminal.console import print_outcome
+    from sweeps.terminal.progress import SweepProgress
     from sweeps.tracking import embedded_uri
 
     sweep, store = read_spec(spec, overrides), _store(storage)
@@ -79,7 +79,7 @@ def run(
     farewell = f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}"
     with found_in(spec), leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
-    print_outcome(outcome, _runs_command(storage, tracking_uri))
+    print_outcome(outcome.report, outcome.counts, _runs_command(storage, tracking_uri))
     if as_json:
         click.echo(json.dumps(_outcome_json(outcome), ensure_ascii=False))
     sys.exit(0 if outcome.ok else 1)
@@ -92,11 +92,11 @@ def run(
 @_json_option
 def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is up to date, what would run, and what it would cost, without running anything."""
-    from kd_core.data import summarize
-    from sweeps.console import print_plan
-    from sweeps.cost import cost_of
-    from sweeps.plan import plan_sweep
-    from sweeps.spec import check_teacher_heads, read_spec
+    from kd_core.data.splits import summarize
+    from sweeps.plan.cost import cost_of
+    from sweeps.plan.plan import plan_sweep
+    from sweeps.spec.reader import check_teacher_heads, read_spec
+    from sweeps.terminal.console import print_plan
 
     sweep, store = read_spec(spec, overrides), _store(storage)
     with found_in(spec):
@@ -116,8 +116,8 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 @_json_option
 def status(name: str, storage: str, as_json: bool) -> None:
     """Show what has become of each teacher and trial of the sweep NAME, as its files say."""
-    from sweeps.console import print_status
-    from sweeps.status import status_of
+    from sweeps.terminal.console import print_status
+    from sweeps.terminal.status import status_of
 
     store = _store(storage)
     rows = status_of(store, _sweep(store, name))
@@ -178,11 +178,11 @@ def signal_group() -> None:
 @_json_option
 def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
     """Check the stored signals of the sweep NAME and ask its teachers again on a random sample; exit 1 if not equal."""
-    from kd_core.data import load, summarize
-    from sweeps.console import print_verification
-    from sweeps.plan import plan_sweep
-    from sweeps.spec import parse_spec
-    from sweeps.upkeep import verify_signals
+    from kd_core.data.splits import load, summarize
+    from sweeps.plan.plan import plan_sweep
+    from sweeps.plan.upkeep import verify_signals
+    from sweeps.spec.reader import parse_spec
+    from sweeps.terminal.console import print_verification
 
     store = _store(storage)
     record = _sweep(store, name)
@@ -210,8 +210,8 @@ def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
 @_json_option
 def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
     """Free the stored signals that no sweep of the store needs."""
-    from sweeps.progress import size_text
-    from sweeps.upkeep import unneeded_signals
+    from sweeps.plan.upkeep import unneeded_signals
+    from sweeps.terminal.progress import size_text
 
     unneeded = unneeded_signals(_store(storage), finished)
     for each in unneeded:

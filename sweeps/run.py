@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from analysis.report import Report, write_report
-from kd_core.data import DataSummary, load, summarize
-from kd_core.records import Store
-from sweeps.plan import Plan, plan_sweep
-from sweeps.progress import SweepProgress
-from sweeps.spec import check_teacher_heads, to_yaml
-from sweeps.sweep_config import SweepSpec
+from kd_core.data.splits import DataSummary, load, summarize
+from kd_core.store.records import Store
+from sweeps.plan.plan import Plan, plan_sweep
+from sweeps.spec.reader import check_teacher_heads, to_yaml
+from sweeps.spec.sweep_config import SweepSpec
+from sweeps.terminal.progress import SweepProgress
 from sweeps.tracking import BackgroundSync
 
 
@@ -62,8 +62,8 @@ def _plan(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
 
 
 def _train(plan: Plan, store: Store, progress: SweepProgress, address: str | None) -> None:
-    from sweeps.engine import cluster, finetune_teachers, run_trials, trial_resources, whole_resources
-    from sweeps.labelling import label_signals
+    from sweeps.engine.cluster import cluster, finetune_teachers, run_trials, trial_resources, whole_resources
+    from sweeps.engine.teacher_pass import label_signals
 
     dataset = load(plan.spec.data)
     check_teacher_heads(plan.spec, dataset.num_classes)

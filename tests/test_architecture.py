@@ -1,8 +1,9 @@
-"""The design's rules, held against the code: arrows between packages, who knows Ray and MLflow, docstrings, rooms."""
+"""The rules of the design, held against the code: arrows, rooms, who knows Ray and MLflow, docstrings."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,13 @@ FORBIDDEN = {
     "analysis": {"ray", "optuna", "sweeps", "torch", "timm"},
     "sweeps": set(),
 }
+ROOMS = {  # each imports from those before it only; what lies beside the rooms stands on top of all of them
+    "kd_core": ("spec", "measure", "store", "data", "networks"),
+    "sweeps": ("spec", "plan", "terminal", "engine"),
+}
+MOST_FILES = 7  # in a room
 KNOWN_ONLY_TO = {
-    "ray": {"sweeps/engine.py", "sweeps/trial.py", "sweeps/labelling.py"},
+    "ray": {"sweeps/engine/cluster.py", "sweeps/engine/worker.py", "sweeps/engine/teacher_pass.py"},
     "mlflow": {"sweeps/tracking.py", "analysis/runs.py"},
 }
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -49,6 +55,39 @@ def test_arrows_between_packages_run_one_way(path):
     assert not roots_of(path) & FORBIDDEN[package]
 
 
+def floor_of(module: str) -> int:
+    """How high in its package a module stands: 0, 1, … in a room, and above all rooms on top of them."""
+    package, *rest = module.split(".")
+    rooms = ROOMS.get(package, ())
+    return rooms.index(rest[0]) if rest and rest[0] in rooms else len(rooms)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_between_rooms_run_one_way(path):
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    package = module.split(".")[0]
+    inside = {name for name in imports_of(path) if name.split(".")[0] == package}
+    assert not [name for name in inside if floor_of(name) > floor_of(module)]
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_are_known_and_small(package):
+    folders = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(ROOMS[package])
+    sizes = {room: len(list((ROOT / package / room).glob("[!_]*.py"))) for room in folders}
+    assert max(sizes.values()) <= MOST_FILES, sizes
+
+
+def test_no_two_files_have_one_name():
+    names = Counter(path.name for path in FILES if path.name != "__init__.py")
+    assert not [name for name, count in names.items() if count > 1]
+
+
+def test_what_a_trial_is_knows_no_library_but_pydantic():
+    libraries = {name for path in (ROOT / "kd_core" / "spec").glob("*.py") for name in roots_of(path)}
+    assert libraries - sys.stdlib_module_names <= {"kd_core", "pydantic", "upath"}
+
+
 @pytest.mark.parametrize("library", KNOWN_ONLY_TO)
 def test_a_library_stays_in_its_rooms(library):
     users = {path.relative_to(ROOT).as_posix() for path in FILES if library in roots_of(path)}
@@ -56,24 +95,25 @@ def test_a_library_stays_in_its_rooms(library):
 
 
 def test_training_meets_ray_in_one_file():
-    training = {"kd_core.training", "kd_core.trial", "kd_core.teacher", "kd_core.signal"}
+    training = {"kd_core.training", "kd_core.trial", "kd_core.networks.teacher", "kd_core.signal"}
     both = [path.name for path in FILES if "ray" in roots_of(path) and training & imports_of(path)]
-    assert both == ["trial.py"]
+    assert both == ["worker.py"]
 
 
 def test_analysis_knows_no_training_loop():
-    loops = {"kd_core.training", "kd_core.trial", "kd_core.teacher", "kd_core.signal", "kd_core.evaluation"}
+    loops = {"kd_core.training", "kd_core.trial", "kd_core.networks.teacher", "kd_core.signal", "kd_core.evaluation"}
     assert not [path for path in (ROOT / "analysis").rglob("*.py") if loops & imports_of(path)]
 
 
 def test_nobody_imports_a_package_root():
+    rooms = {f"{package}.{room}" for package in ROOMS for room in ROOMS[package]}
     for path in FILES:
-        assert not imports_of(path) & set(PACKAGES), path
+        assert not imports_of(path) & (rooms | set(PACKAGES)), path
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_package_roots_are_empty_and_nothing_is_called_utils(package):
-    assert (ROOT / package / "__init__.py").read_text() == ""
+    assert all(path.read_text() == "" for path in (ROOT / package).rglob("__init__.py"))
     assert not list((ROOT / package).rglob("util*.py"))
 
 
@@ -82,7 +122,7 @@ def test_package_roots_are_empty_and_nothing_is_called_utils(package):
     [
         ("kd_core.training", "ray mlflow"),
         ("analysis.report", "ray mlflow"),
-        ("sweeps.cli, sweeps.console", "ray mlflow torch timm"),  # a status shows at once
+        ("sweeps.cli, sweeps.terminal.console", "ray mlflow torch timm"),  # a status shows at once
     ],
 )
 def test_an_import_loads_nothing_heavier_than_it_needs(module, absent):
@@ -101,9 +141,9 @@ def test_whatever_is_public_has_a_docstring(path):
 
 def test_every_module_has_its_tests():
     for path in FILES:
-        package = path.relative_to(ROOT).parts[0]
         if path.name != "__init__.py":
-            assert (ROOT / "tests" / package / f"test_{path.name}").exists(), f"{path.name} has no tests"
+            tests = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name}")
+            assert tests.exists(), f"{path.relative_to(ROOT)} has no tests"
 
 
 def test_the_top_level_is_the_fixed_one():

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kd_core.data_config import DataError
-from kd_core.files import cache_folder
-from kd_core.keys import digest, file_sha256
+from kd_core.spec.data_config import DataError
+from kd_core.spec.keys import digest, file_sha256
+from kd_core.store.files import cache_folder
 
 HASHED_BYTES = 2 * 2**30  # how much of a source is read for its fingerprint
 Content = Path | BytesIO | np.ndarray  # a file, its bytes, or pixels uint8 [H, W, 3]

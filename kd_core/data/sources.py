@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kd_core.data_config import DataConfig, DataError
-from kd_core.files import cache_folder
-from kd_core.images import ArrayImages, FileImages, ParquetImages, Part, identity_of
+from kd_core.data.images import ArrayImages, FileImages, ParquetImages, Part, identity_of
+from kd_core.spec.data_config import DataConfig, DataError
+from kd_core.store.files import cache_folder
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_NAMES = ("test", "val", "validation")  # what sets call the part that is read once, in this order

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kd_core.data_config import DataConfig, DataError, ViewConfig
-from kd_core.images import ParquetImages, Part, decode, require_size
-from kd_core.keys import digest
-from kd_core.sources import read_source, source_identity
-from kd_core.streaming import StreamedSplit
-from kd_core.vicinal import ViewsInMemory, ViewSource
+from kd_core.data.images import ParquetImages, Part, decode, require_size
+from kd_core.data.sources import read_source, source_identity
+from kd_core.data.streaming import StreamedSplit
+from kd_core.data.vicinal import ViewsInMemory, ViewSource
+from kd_core.spec.data_config import DataConfig, DataError, ViewConfig
+from kd_core.spec.keys import digest
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def _parts(config: DataConfig) -> _Parts:
 def fingerprint_of(config: DataConfig) -> str:
     """Sixteen hexadecimal digits that change when an image, a label or the split does, and not when a path does.
 
-    They are the same whether the images stream or not. `kd_core.images.identity_of` says what is read of large sources.
+    They are the same whether the images stream or not. Of large sources, only a part is read
+    (`kd_core.data.images.identity_of`).
     """
     options = config.model_dump(mode="json", exclude={"path", "streaming"})
     return digest(options | source_identity(config))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.special import betaincinv
 
-from kd_core.data_config import MixupConfig, ViewConfig
+from kd_core.spec.data_config import MixupConfig, ViewConfig
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from kd_core.calibration import (
+from kd_core.measure.calibration import (
     area_under_risk_coverage,
     brier_score,
     classwise_ece,

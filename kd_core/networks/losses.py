@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax, one_hot, softmax
 
-from kd_core.config import TrialConfig
-from kd_core.vicinal import VicinalBatch
+from kd_core.data.vicinal import VicinalBatch
+from kd_core.spec.config import TrialConfig
 
 SIGMA_FLOOR = 1e-8  # keeps a constant row of logits from dividing by zero
 IMPOSSIBLE = -1e9  # a logit whose probability is exactly 0, yet whose differences are finite

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 from upath import UPath
 
-from kd_core.config import NetworkConfig, StudentConfig, TeacherConfig
+from kd_core.spec.config import NetworkConfig, StudentConfig, TeacherConfig
 
 _STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # what timm's families call the pooling behind the stem
 

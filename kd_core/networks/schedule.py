@@ -4,7 +4,7 @@ import bisect
 import math
 from collections.abc import Callable
 
-from kd_core.recipe import TrainConfig
+from kd_core.spec.recipe import TrainConfig
 
 STEP_DECAY = 0.1  # what a milestone multiplies the learning rate by
 

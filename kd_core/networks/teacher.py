@@ -1,9 +1,9 @@
 """A finished teacher, read back from its record."""
 
-from kd_core.config import TeacherConfig
-from kd_core.keys import file_sha256
-from kd_core.models import Network, build_teacher, load_weights
-from kd_core.records import Record
+from kd_core.networks.models import Network, build_teacher, load_weights
+from kd_core.spec.config import TeacherConfig
+from kd_core.spec.keys import file_sha256
+from kd_core.store.records import Record
 
 
 class TeacherError(ValueError):

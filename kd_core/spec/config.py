@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from kd_core.data_config import NO_MIXUP, DataConfig, MixupConfig, ViewConfig
-from kd_core.fields import AbsolutePath, Config, Fraction, PositiveInt, Seed, number_of
-from kd_core.recipe import FinetuneConfig, TrainConfig
+from kd_core.spec.data_config import NO_MIXUP, DataConfig, MixupConfig, ViewConfig
+from kd_core.spec.fields import AbsolutePath, Config, Fraction, PositiveInt, Seed, number_of
+from kd_core.spec.recipe import FinetuneConfig, TrainConfig
 
 Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
 TEACHERLESS: frozenset[str] = frozenset({"classic", "mixup"})

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kd_core.fields import AbsolutePath, Config, Fraction, OpenFraction, PositiveFraction, PositiveInt
+from kd_core.spec.fields import AbsolutePath, Config, Fraction, OpenFraction, PositiveFraction, PositiveInt
 
 
 class DataError(ValueError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from upath import UPath
 
-from kd_core.config import NetworkConfig, TrialConfig
+from kd_core.spec.config import NetworkConfig, TrialConfig
 
 STREAM_VERSION = 1  # raise when the vicinal stream yields other batches for the same seed
 LOSS_VERSION = 2  # raise when a method yields another loss for the same logits
@@ -58,7 +58,7 @@ def signal_identity(config: TrialConfig, fingerprint: str, teacher_sha256: str) 
 def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None = None) -> str:
     """The name of a trial's result: equal exactly when everything that can change its numbers is equal.
 
-    fingerprint identifies the loaded data (`kd_core.data.fingerprint_of`), teacher_sha256 the teacher's weights.
+    fingerprint identifies the loaded data (`kd_core.data.splits.fingerprint_of`), teacher_sha256 the teacher's weights.
     """
     content = config.model_dump(mode="json", exclude={"data", "teacher", "student"})
     content |= {"data": fingerprint, "student": network_identity(config.student)}

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kd_core.data_config import MixupConfig
-from kd_core.fields import Config, PositiveFloat, PositiveInt, even
+from kd_core.spec.data_config import MixupConfig
+from kd_core.spec.fields import Config, PositiveFloat, PositiveInt, even
 
 
 class PieceConfig(Config):

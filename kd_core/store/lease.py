@@ -12,7 +12,7 @@ from typing import Any
 
 from upath import UPath
 
-from kd_core.files import is_alive, read_json, write_json
+from kd_core.store.files import is_alive, read_json, write_json
 
 LEASE_S = 60.0  # a product whose lease was not renewed for so long is nobody's
 

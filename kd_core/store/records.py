@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 from upath import UPath
 
-from kd_core.files import clear_orphans, read_json, write_bytes, write_json
-from kd_core.lease import Lease
-from kd_core.outcomes import Outcomes, outcomes_from_bytes, outcomes_to_bytes
-from kd_core.signal_record import SignalRecord
+from kd_core.measure.outcomes import Outcomes, outcomes_from_bytes, outcomes_to_bytes
+from kd_core.store.files import clear_orphans, read_json, write_bytes, write_json
+from kd_core.store.lease import Lease
+from kd_core.store.signal_record import SignalRecord
 
 Status = Literal["finished", "stopped", "failed", "running", "pending"]
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -19,8 +19,8 @@ import numpy as np
 from filelock import FileLock
 from upath import UPath
 
-from kd_core.files import cache_folder, clear_orphans, read_json, write_json, writing
-from kd_core.lease import Lease
+from kd_core.store.files import cache_folder, clear_orphans, read_json, write_json, writing
+from kd_core.store.lease import Lease
 
 REMEDY = "run the sweep again to label it anew"
 _BLOCK = 1 << 20
@@ -47,7 +47,7 @@ class SignalRecord:
         return self.path.exists()
 
     def begin(self, identity: dict[str, Any]) -> None:
-        """Write the manifest (`kd_core.keys.signal_identity`); what lies here under any other one is removed."""
+        """Write the manifest (`kd_core.spec.keys.signal_identity`); what lies here under any other one is removed."""
         with suppress(SignalError):
             self.check(identity)
             self.tidy()

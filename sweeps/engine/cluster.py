@@ -22,15 +22,15 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.exceptions import RayError  # noqa: E402
 
-from kd_core.data import Dataset  # noqa: E402
+from kd_core.data.splits import Dataset  # noqa: E402
 from kd_core.footprint import Footprint  # noqa: E402
-from kd_core.records import Record, Store  # noqa: E402
-from sweeps.mistakes import SpecError  # noqa: E402
-from sweeps.packing import Node, form_of, packed, packing_line, resources_text, whole  # noqa: E402
-from sweeps.plan import Plan, TeacherPlan, TrialPlan  # noqa: E402
-from sweeps.progress import SweepProgress, figures_line  # noqa: E402
-from sweeps.sweep_config import ResourcesConfig  # noqa: E402
-from sweeps.trial import TrialTrainable, finetune_teacher, measure_trial, task_of  # noqa: E402
+from kd_core.store.records import Record, Store  # noqa: E402
+from sweeps.engine.packing import Node, form_of, packed, packing_line, resources_text, whole  # noqa: E402
+from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, task_of  # noqa: E402
+from sweeps.plan.plan import Plan, TeacherPlan, TrialPlan  # noqa: E402
+from sweeps.spec.mistakes import SpecError  # noqa: E402
+from sweeps.spec.sweep_config import ResourcesConfig  # noqa: E402
+from sweeps.terminal.progress import SweepProgress, figures_line  # noqa: E402
 
 _POLL_S = 0.5
 _RETRIES = 2  # how often a trial or teacher is started again after its worker died

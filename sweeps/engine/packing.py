@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kd_core.config import TrialConfig
 from kd_core.footprint import Footprint, largest
-from kd_core.keys import canonical_json
-from sweeps.progress import size_text
-from sweeps.sweep_config import ResourcesConfig
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import canonical_json
+from sweeps.spec.sweep_config import ResourcesConfig
+from sweeps.terminal.progress import size_text
 
 MARGIN = 1.25  # a trial is given so many times the memory that its first steps took
 MOST_A_GPU = 100  # Ray counts ten-thousandths of a GPU; up to here no further trial slips in by rounding

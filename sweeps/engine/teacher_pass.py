@@ -7,14 +7,14 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from kd_core.data import Dataset
-from kd_core.records import Record
-from kd_core.signal_record import REMEDY, SignalError, SignalRecord
-from sweeps.plan import Plan
-from sweeps.progress import SweepProgress, size_text
-from sweeps.sharing import SignalPlan
-from sweeps.sweep_config import ResourcesConfig
-from sweeps.trial import label_signal, task_of
+from kd_core.data.splits import Dataset
+from kd_core.store.records import Record
+from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
+from sweeps.engine.worker import label_signal, task_of
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharing import SignalPlan
+from sweeps.spec.sweep_config import ResourcesConfig
+from sweeps.terminal.progress import SweepProgress, size_text
 
 _POLL_S = 0.5
 _LIVE = "its trials ask the teacher themselves"

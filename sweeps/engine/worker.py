@@ -12,19 +12,19 @@ import ray
 import torch
 from ray import tune
 
-from kd_core.config import TeacherConfig, TrialConfig
-from kd_core.data import Dataset
+from kd_core.data.splits import Dataset
 from kd_core.footprint import Footprint, footprint, forget_peak, largest
-from kd_core.keys import digest
 from kd_core.labelling import TeacherPass, label_epochs
-from kd_core.models import Network
-from kd_core.records import Record, Store
+from kd_core.networks.models import Network
+from kd_core.networks.teacher import load_teacher
 from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
-from kd_core.signal_record import SignalRecord
-from kd_core.teacher import load_teacher
+from kd_core.spec.config import TeacherConfig, TrialConfig
+from kd_core.spec.keys import digest
+from kd_core.store.records import Record, Store
+from kd_core.store.signal_record import SignalRecord
 from kd_core.training import EpochResult, first_steps
 from kd_core.trial import run_trial
-from sweeps.sweep_config import ResourcesConfig
+from sweeps.spec.sweep_config import ResourcesConfig
 
 
 class TrialTrainable(tune.Trainable):

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kd_core.keys import canonical_json
-from kd_core.models import forward_flops
-from sweeps.plan import Plan
+from kd_core.networks.models import forward_flops
+from kd_core.spec.keys import canonical_json
+from sweeps.plan.plan import Plan
 
 _BACKWARD = 2  # a backward pass costs about two forward passes
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kd_core.config import TrialConfig, finetuning_trial
-from kd_core.data import DataSummary
-from kd_core.keys import trial_key
-from kd_core.records import Record, Status, Store
-from sweeps.arms import PlannedTrial, trials_of
-from sweeps.sharing import Need, SignalPlan, share_signals
-from sweeps.sweep_config import SweepSpec
+from kd_core.data.splits import DataSummary
+from kd_core.spec.config import TrialConfig, finetuning_trial
+from kd_core.spec.keys import trial_key
+from kd_core.store.records import Record, Status, Store
+from sweeps.plan.sharing import Need, SignalPlan, share_signals
+from sweeps.spec.arms import PlannedTrial, trials_of
+from sweeps.spec.sweep_config import SweepSpec
 
 
 @dataclass(frozen=True)

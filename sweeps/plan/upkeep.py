@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from kd_core.data import Dataset
+from kd_core.data.splits import Dataset
 from kd_core.labelling import Replay, TeacherPass, replay
-from kd_core.records import Store
-from kd_core.signal_record import SignalError, SignalRecord
-from kd_core.teacher import load_teacher
-from sweeps.plan import Plan
-from sweeps.sharing import SignalPlan
+from kd_core.networks.teacher import load_teacher
+from kd_core.store.records import Store
+from kd_core.store.signal_record import SignalError, SignalRecord
+from sweeps.plan.plan import Plan
+from sweeps.plan.sharing import SignalPlan
 
 FLIPS = 0.01  # a stored signal of which more than this share of arg-maxes differ is not the teacher's
 

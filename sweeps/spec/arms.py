@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from analysis.runs import temperature_name
-from kd_core.config import TrialConfig
-from kd_core.keys import canonical_json
-from sweeps.mistakes import SpecError, sentence_of
-from sweeps.sweep_config import SweepSpec
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import canonical_json
+from sweeps.spec.mistakes import SpecError, sentence_of
+from sweeps.spec.sweep_config import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from kd_core.data_config import DataError
+from kd_core.spec.data_config import DataError
 
 
 class SpecError(ValueError):

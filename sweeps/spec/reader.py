@@ -9,14 +9,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from kd_core.config import NetworkConfig
-from kd_core.keys import canonical_json
-from kd_core.models import ModelError, check_network, pretrained_classes
-from kd_core.outcomes import figure_names
-from kd_core.records import SAFE_NAME
-from sweeps.arms import trials_of
-from sweeps.mistakes import SpecError, sentence_of
-from sweeps.sweep_config import SweepSpec
+from kd_core.measure.outcomes import figure_names
+from kd_core.networks.models import ModelError, check_network, pretrained_classes
+from kd_core.spec.config import NetworkConfig
+from kd_core.spec.keys import canonical_json
+from kd_core.store.records import SAFE_NAME
+from sweeps.spec.arms import trials_of
+from sweeps.spec.mistakes import SpecError, sentence_of
+from sweeps.spec.sweep_config import SweepSpec
 
 
 def shipped_specs() -> list[str]:

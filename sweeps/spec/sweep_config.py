@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from kd_core.config import StudentConfig, TeacherConfig
-from kd_core.data_config import DataConfig, ViewConfig
-from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed
-from kd_core.recipe import TrainConfig
-from kd_core.records import SAFE_NAME
+from kd_core.spec.config import StudentConfig, TeacherConfig
+from kd_core.spec.data_config import DataConfig, ViewConfig
+from kd_core.spec.fields import Config, PositiveFloat, PositiveInt, Seed
+from kd_core.spec.recipe import TrainConfig
+from kd_core.store.records import SAFE_NAME
 
 Objectives = dict[str, Literal["max", "min"]]
 DEFAULT_OBJECTIVES: Objectives = {"validation/accuracy": "max", "validation/ece": "min"}

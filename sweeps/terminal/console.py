@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.tables import front_rows
-from sweeps.progress import size_text
+from sweeps.terminal.progress import size_text
 
 if TYPE_CHECKING:  # a look at a status loads no torch
-    from sweeps.cost import Cost
-    from sweeps.plan import Plan
-    from sweeps.run import SweepOutcome
-    from sweeps.sharing import SignalPlan
-    from sweeps.upkeep import Verification
+    from analysis.report import Report
+    from sweeps.plan.cost import Cost
+    from sweeps.plan.plan import Plan
+    from sweeps.plan.sharing import SignalPlan
+    from sweeps.plan.upkeep import Verification
 
 
 def stderr() -> Console:
@@ -99,18 +99,18 @@ def print_status(rows: list[dict[str, Any]]) -> None:
     stderr().print(shown)
 
 
-def print_outcome(outcome: SweepOutcome, runs: str | None) -> None:
-    """The front as a table, where the report is, and how to look at the runs."""
+def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> None:
+    """The front as a table, the trials by status, where the report is, and how to look at the runs."""
     console = stderr()
     front = table(
         "Pareto front", "accuracy %", "ECE", "ECE scaled", "NLL", title="selected on validation, shown on test"
     )
-    for row in front_rows(outcome.report.front):
+    for row in front_rows(report.front):
         figures = (f"{100 * row['accuracy']:.2f}", f"{row['ece']:.4f}", f"{row['ece_scaled']:.4f}", f"{row['nll']:.3f}")
         front.add_row(row["label"], *figures)
     console.print(front)
-    console.print(", ".join(f"{count} {what}" for what, count in outcome.counts.items()), markup=False)
-    console.print(f"report: {outcome.report.path}", markup=False, soft_wrap=True)
+    console.print(", ".join(f"{count} {what}" for what, count in counts.items()), markup=False)
+    console.print(f"report: {report.path}", markup=False, soft_wrap=True)
     if runs:
         console.print(f"runs:   {runs}", markup=False, soft_wrap=True)
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from kd_core.recipe import TrainConfig
-from kd_core.records import Record, Store, SweepRecord
-from kd_core.signal_record import SignalRecord
+from kd_core.spec.recipe import TrainConfig
+from kd_core.store.records import Record, Store, SweepRecord
+from kd_core.store.signal_record import SignalRecord
 
 Rows = list[dict[str, Any]]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kd_core.config import TrialConfig
-from kd_core.outcomes import Outcomes, summary_of, validation_and_test_outcomes
-from kd_core.records import Record, Store
+from kd_core.measure.outcomes import Outcomes, summary_of, validation_and_test_outcomes
+from kd_core.spec.config import TrialConfig
+from kd_core.store.records import Record, Store
 
 NUM_CLASSES = 5
 DIGITS = {"source": "digits"}

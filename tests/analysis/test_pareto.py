@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from analysis.pareto import dominates, front_of, nondominated, scaled, staircase
 from analysis.runs import runs_of
-from kd_core.outcomes import figure_names
+from kd_core.measure.outcomes import figure_names
 
 mathematics = settings(deadline=None, derandomize=True)
 point_sets = st.integers(1, 3).flatmap(

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.report import write_report
 from analysis.tables import front_rows
-from kd_core.files import read_json
+from kd_core.store.files import read_json
 
 HOSTILE = "<script>alert(1)</script>"
 

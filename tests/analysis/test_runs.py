@@ -16,8 +16,8 @@ from analysis.runs import (
     temperature_name,
 )
 from analysis.tables import front_rows
-from kd_core.files import read_json, write_json
-from kd_core.records import Store
+from kd_core.store.files import read_json, write_json
+from kd_core.store.records import Store
 
 
 def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):

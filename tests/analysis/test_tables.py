@@ -19,7 +19,7 @@ from analysis.tables import (
     front_table,
     table_of,
 )
-from kd_core.calibration import expected_calibration_error
+from kd_core.measure.calibration import expected_calibration_error
 
 
 @pytest.fixture(scope="module")

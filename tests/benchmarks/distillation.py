@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kd_core.data import stratified_sample
-from kd_core.records import Record, Store
-from sweeps.sweep_config import SweepSpec
+from kd_core.data.splits import stratified_sample
+from kd_core.store.records import Record, Store
+from sweeps.spec.sweep_config import SweepSpec
 from tests.benchmarks.harness import timed_sweep
 
 CIFAR100 = Path(__file__).parents[3] / "shared" / "data" / "cifar100"

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from kd_core.config import TeacherConfig, TrialConfig
-from kd_core.models import build_teacher
+from kd_core.networks.models import build_teacher
 from kd_core.signal import LiveSignal, TeacherSignal
+from kd_core.spec.config import TeacherConfig, TrialConfig
 from kd_core.training import train
 from tests.benchmarks.random_data import NUM_CLASSES, random_dataset, random_signal
 

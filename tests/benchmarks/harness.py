@@ -10,11 +10,11 @@ from pathlib import Path
 import ray
 import torch
 
-import sweeps.engine  # noqa: F401 - sets what Ray reads when it starts
-from kd_core.records import Store
-from sweeps.progress import SweepProgress
+import sweeps.engine.cluster  # noqa: F401 - sets what Ray reads when it starts
+from kd_core.store.records import Store
 from sweeps.run import run_sweep
-from sweeps.sweep_config import SweepSpec
+from sweeps.spec.sweep_config import SweepSpec
+from sweeps.terminal.progress import SweepProgress
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kd_core.records import Store
+from kd_core.store.records import Store
 from tests.benchmarks.distillation import (
     CIFAR100,
     MISSING,

@@ -9,8 +9,8 @@ from typing import Any
 
 from ray import tune
 
-from kd_core.records import Store
-from sweeps.sweep_config import SweepSpec
+from kd_core.store.records import Store
+from sweeps.spec.sweep_config import SweepSpec
 from tests.benchmarks.harness import ray_cluster, timed_sweep
 
 

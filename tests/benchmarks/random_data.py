@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from upath import UPath
 
-from kd_core.data import Dataset, Split
+from kd_core.data.splits import Dataset, Split
 from kd_core.signal import StoredSignal
-from kd_core.signal_record import SignalRecord
+from kd_core.store.signal_record import SignalRecord
 
 NUM_CLASSES = 100
 

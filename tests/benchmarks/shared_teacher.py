@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import BAR, FAINT, MUTED, STYLE
-from kd_core.data import load
-from kd_core.records import Store
-from kd_core.teacher import load_teacher
-from kd_core.vicinal import VicinalStream, batch_slots
-from sweeps.arms import trials_of
-from sweeps.sweep_config import SweepSpec
+from kd_core.data.splits import load
+from kd_core.data.vicinal import VicinalStream, batch_slots
+from kd_core.networks.teacher import load_teacher
+from kd_core.store.records import Store
+from sweeps.spec.arms import trials_of
+from sweeps.spec.sweep_config import SweepSpec
 from tests.benchmarks.distillation import (
     CIFAR100,
     MISSING,

@@ -12,9 +12,9 @@ import timm
 import torch
 from torch.nn.functional import kl_div, log_softmax
 
-from kd_core.config import TrialConfig
+from kd_core.data.vicinal import VicinalStream, batch_slots
+from kd_core.spec.config import TrialConfig
 from kd_core.training import Step, build_optimizer, initial_student
-from kd_core.vicinal import VicinalStream, batch_slots
 from tests.benchmarks.harness import threads
 from tests.benchmarks.random_data import NUM_CLASSES, random_dataset, random_signal
 

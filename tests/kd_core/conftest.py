@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from kd_core.config import TEACHERLESS, TeacherConfig, TrialConfig
-from kd_core.data import Dataset, load
-from kd_core.data_config import DataConfig
-from kd_core.models import build_teacher
+from kd_core.data.splits import Dataset, load
+from kd_core.networks.models import build_teacher
 from kd_core.signal import LiveSignal
+from kd_core.spec.config import TEACHERLESS, TeacherConfig, TrialConfig
+from kd_core.spec.data_config import DataConfig
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from kd_core.config import StudentConfig
 from kd_core.evaluation import evaluate, predict
-from kd_core.models import Network, build_student
-from kd_core.outcomes import RAW, SCALED, STANDARDIZED
+from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
+from kd_core.networks.models import Network, build_student
+from kd_core.spec.config import StudentConfig
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from kd_core import labelling
-from kd_core.config import TrialConfig
-from kd_core.data import load
-from kd_core.keys import signal_identity
+from kd_core.data.splits import load
+from kd_core.data.vicinal import VicinalStream, all_slots, render
 from kd_core.labelling import TeacherPass, label_epochs, replay
-from kd_core.models import build_teacher
-from kd_core.records import Store
-from kd_core.signal_record import SignalError, SignalRecord
-from kd_core.vicinal import VicinalStream, all_slots, render
+from kd_core.networks.models import build_teacher
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import signal_identity
+from kd_core.store.records import Store
+from kd_core.store.signal_record import SignalError, SignalRecord
 
 
 class SlowPass(TeacherPass):

@@ -5,14 +5,14 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from kd_core.config import TeacherConfig, TrialConfig
-from kd_core.data import Dataset
-from kd_core.keys import digest, signal_identity
+from kd_core.data.splits import Dataset
 from kd_core.labelling import TeacherPass, label_epochs
-from kd_core.models import Network, build_teacher
-from kd_core.records import Store
+from kd_core.networks.models import Network, build_teacher
 from kd_core.signal import LiveSignal, StoredSignal
-from kd_core.signal_record import SignalError
+from kd_core.spec.config import TeacherConfig, TrialConfig
+from kd_core.spec.keys import digest, signal_identity
+from kd_core.store.records import Store
+from kd_core.store.signal_record import SignalError
 from kd_core.training import train
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -4,12 +4,12 @@ from io import BytesIO
 import pytest
 import torch
 
-from kd_core.config import TEACHERLESS, TeacherConfig, finetuning_trial
-from kd_core.data_config import NO_MIXUP, DataConfig, ViewConfig
 from kd_core.evaluation import predict
-from kd_core.outcomes import metrics_of, outcomes_of
-from kd_core.recipe import FinetuneConfig
-from kd_core.schedule import learning_rate_schedule
+from kd_core.measure.outcomes import metrics_of, outcomes_of
+from kd_core.networks.schedule import learning_rate_schedule
+from kd_core.spec.config import TEACHERLESS, TeacherConfig, finetuning_trial
+from kd_core.spec.data_config import NO_MIXUP, DataConfig, ViewConfig
+from kd_core.spec.recipe import FinetuneConfig
 from kd_core.training import (
     EpochResult,
     NonFiniteLossError,

@@ -8,15 +8,15 @@ import torch
 from safetensors.numpy import load_file
 
 from kd_core import trial as trial_module
-from kd_core.config import TrialConfig
-from kd_core.data import load
+from kd_core.data.splits import load
 from kd_core.evaluation import evaluate
-from kd_core.keys import file_sha256
-from kd_core.losses import METHODS
-from kd_core.models import build_teacher
-from kd_core.outcomes import summary_of
-from kd_core.records import Record, Store
+from kd_core.measure.outcomes import summary_of
+from kd_core.networks.losses import METHODS
+from kd_core.networks.models import build_teacher
 from kd_core.signal import LiveSignal
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import file_sha256
+from kd_core.store.records import Record, Store
 from kd_core.training import NonFiniteLossError, train
 from kd_core.trial import run_trial
 

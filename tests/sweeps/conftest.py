@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from kd_core.records import Store
+from kd_core.store.records import Store
 from sweeps.cli import main
-from sweeps.progress import SweepProgress
 from sweeps.run import SweepOutcome, run_sweep
-from sweeps.spec import read_spec
+from sweeps.spec.reader import read_spec
+from sweeps.terminal.progress import SweepProgress
 
 TINY = """
 name: tiny
@@ -68,7 +68,7 @@ def ray_cluster() -> Iterator[None]:
     """One local Ray for every test that runs a sweep in this process."""
     import ray
 
-    import sweeps.engine  # noqa: F401 - sets what Ray reads when it is imported
+    import sweeps.engine.cluster  # noqa: F401 - sets what Ray reads when it is imported
 
     kept = {"num_workers_soft_limit": 4}  # a worker that has imported torch waits for the next test
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR", "_system_config": kept}

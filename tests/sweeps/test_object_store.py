@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from kd_core.records import Store
+from kd_core.store.records import Store
 
 URL = "s3://runs/team"
 

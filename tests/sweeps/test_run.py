@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from kd_core.records import Store
-from sweeps.mistakes import SpecError
+from kd_core.store.records import Store
+from sweeps.spec.mistakes import SpecError
 
 
 def contents(store):

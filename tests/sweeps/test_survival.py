@@ -9,7 +9,7 @@ import time
 
 from mlflow import MlflowClient
 
-from kd_core.records import Store
+from kd_core.store.records import Store
 from sweeps.tracking import embedded_uri, sync
 
 EPOCHS = 100  # some seconds: a kill comes in between

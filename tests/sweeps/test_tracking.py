@@ -10,13 +10,13 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis.report import write_report
-from kd_core.config import TrialConfig
-from kd_core.data import load
-from kd_core.keys import trial_key
-from kd_core.records import Store
+from kd_core.data.splits import load
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import trial_key
+from kd_core.store.records import Store
 from kd_core.trial import run_trial
-from sweeps.arms import trials_of
-from sweeps.spec import read_spec, to_yaml
+from sweeps.spec.arms import trials_of
+from sweeps.spec.reader import read_spec, to_yaml
 from sweeps.tracking import BackgroundSync, embedded_uri, sync
 
 

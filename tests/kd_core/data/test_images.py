@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from kd_core import images
-from kd_core.data_config import DataError
-from kd_core.images import FileImages, ParquetImages, Part, decode, identity_of
+from kd_core.data.images import FileImages, ParquetImages, Part, decode, identity_of
+from kd_core.spec.data_config import DataError
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kd_core.data import fingerprint_of, load
-from kd_core.data_config import DataConfig
-from kd_core.sources import read_source
+from kd_core.data.sources import read_source
+from kd_core.data.splits import fingerprint_of, load
+from kd_core.spec.data_config import DataConfig
 
 OFFLINE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
 READ = """
 import sys
-from kd_core.data_config import DataConfig
-from kd_core.data import load
-from kd_core.data_config import DataError
+from kd_core.spec.data_config import DataConfig
+from kd_core.data.splits import load
+from kd_core.spec.data_config import DataError
 try:
     load(DataConfig(source=sys.argv[1], path=sys.argv[2]))
 except DataError as error:
@@ -31,7 +31,7 @@ def test_cifar_without_a_network_says_where_to_put_the_archive(tmp_path, source)
     command = [sys.executable, "-c", READ, source, str(tmp_path)]
     environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"} | OFFLINE
     ran = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=True
+        command, cwd=Path(__file__).parents[3], env=environment, capture_output=True, text=True, check=True
     )
     (sentence,) = ran.stdout.splitlines()
     assert sentence.startswith(f"data.path: {tmp_path}: {source} cannot be downloaded into it")

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kd_core.data import Dataset, DataSummary, fingerprint_of, load, stratified_sample, summarize
-from kd_core.data_config import DataConfig, DataError
+from kd_core.data.splits import Dataset, DataSummary, fingerprint_of, load, stratified_sample, summarize
+from kd_core.spec.data_config import DataConfig, DataError
 
-CIFAR100 = Path(__file__).parents[2].parent / "shared" / "data" / "cifar100"
+CIFAR100 = Path(__file__).parents[3].parent / "shared" / "data" / "cifar100"
 
 
 def picture(value: int, size: tuple[int, int] = (6, 6)) -> Image.Image:

@@ -13,16 +13,16 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from kd_core.config import TrialConfig
-from kd_core.data import Dataset, fingerprint_of, load, summarize
-from kd_core.data_config import DataConfig, DataError, MixupConfig, ViewConfig
+from kd_core.data.splits import Dataset, fingerprint_of, load, summarize
+from kd_core.data.streaming import StreamedSplit
+from kd_core.data.vicinal import VicinalStream, batch_slots
 from kd_core.evaluation import predict
-from kd_core.keys import trial_key
-from kd_core.streaming import StreamedSplit
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.data_config import DataConfig, DataError, MixupConfig, ViewConfig
+from kd_core.spec.keys import trial_key
 from kd_core.training import train
-from kd_core.vicinal import VicinalStream, batch_slots
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VIEWS = {"padded": ViewConfig(padding=2), "resized": ViewConfig(crop="resized")}
 STUDENT = {"model": "test_efficientnet", "image_size": 16, "bottleneck": 16}
 
@@ -176,8 +176,8 @@ def test_a_broken_image_is_named_in_one_sentence_while_it_streams(tmp_path, num_
 TRAIN_ONE_EPOCH = """
 import re, resource, sys, torch
 from pathlib import Path
-from kd_core.config import TrialConfig
-from kd_core.data import load
+from kd_core.spec.config import TrialConfig
+from kd_core.data.splits import load
 from kd_core.training import train
 torch.set_num_threads(1)
 config = TrialConfig.model_validate({

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import beta, binomtest, chisquare, kstest
 
-from kd_core.data_config import MixupConfig, ViewConfig
-from kd_core.vicinal import VicinalEpoch, VicinalStream, batch_slots, crop_boxes, render, views_of
+from kd_core.data.vicinal import VicinalEpoch, VicinalStream, batch_slots, crop_boxes, render, views_of
+from kd_core.spec.data_config import MixupConfig, ViewConfig
 
 BETA = MixupConfig(distribution="beta", concentration=0.4)
 OFF = MixupConfig(distribution="off")
@@ -28,7 +28,7 @@ def parts(epoch: VicinalEpoch) -> dict[str, torch.Tensor]:
 
 
 def test_the_stream_is_pinned():
-    """Whoever changes these numbers must raise kd_core.keys.STREAM_VERSION: stored results carry it in their keys."""
+    """Whoever changes these numbers must raise STREAM_VERSION in kd_core.spec.keys: results carry it in their keys."""
     epoch = stream(8).epoch(1)
     assert epoch.order.tolist() == [5, 3, 7, 2, 4, 1, 0, 6]
     assert epoch.crop[:4].tolist() == [[7, 7], [0, 2], [3, 8], [6, 1]]

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from kd_core.calibration import (
+from kd_core.measure.calibration import (
     TEMPERATURE_RANGE,
     area_under_risk_coverage,
     brier_score,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from kd_core.calibration import (
+from kd_core.measure.calibration import (
     area_under_risk_coverage,
     classwise_ece,
     equal_mass_calibration_error,
@@ -15,7 +15,7 @@ from kd_core.calibration import (
     fit_temperature,
     maximum_calibration_error,
 )
-from kd_core.outcomes import (
+from kd_core.measure.outcomes import (
     FIGURES,
     RAW,
     SCALED,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from kd_core.config import Method
-from kd_core.losses import METHODS, distillation_loss, hard_label_loss, rescaled, trial_loss
-from kd_core.vicinal import VicinalBatch
+from kd_core.data.vicinal import VicinalBatch
+from kd_core.networks.losses import METHODS, distillation_loss, hard_label_loss, rescaled, trial_loss
+from kd_core.spec.config import Method
 
 TEMPERATURES = [0.5, 1.0, 2.0, 10.0, "sigma"]
 

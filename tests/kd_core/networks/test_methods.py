@@ -11,8 +11,8 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import entropy, pearsonr
 
 from kd_core import losses
-from kd_core.config import TEACHERLESS
-from kd_core.vicinal import VicinalBatch
+from kd_core.data.vicinal import VicinalBatch
+from kd_core.spec.config import TEACHERLESS
 
 NUM, CLASSES = 8, 6
 DISTILLING = [name for name in losses.METHODS if name not in TEACHERLESS]

@@ -8,8 +8,7 @@ from safetensors.torch import save, save_file
 from torch import nn
 from upath import UPath
 
-from kd_core.config import StudentConfig, TeacherConfig
-from kd_core.models import (
+from kd_core.networks.models import (
     ModelError,
     Network,
     build_student,
@@ -19,6 +18,7 @@ from kd_core.models import (
     load_weights,
     num_parameters,
 )
+from kd_core.spec.config import StudentConfig, TeacherConfig
 
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from kd_core.config import TeacherConfig, finetuning_trial
-from kd_core.data_config import DataConfig, ViewConfig
 from kd_core.evaluation import predict
-from kd_core.keys import file_sha256
-from kd_core.recipe import FinetuneConfig
-from kd_core.records import Record, Store
-from kd_core.teacher import TeacherError, load_teacher
+from kd_core.networks.teacher import TeacherError, load_teacher
+from kd_core.spec.config import TeacherConfig, finetuning_trial
+from kd_core.spec.data_config import DataConfig, ViewConfig
+from kd_core.spec.keys import file_sha256
+from kd_core.spec.recipe import FinetuneConfig
+from kd_core.store.records import Record, Store
 from kd_core.trial import run_trial
 
 TEACHER = TeacherConfig(

@@ -3,9 +3,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from kd_core.config import TeacherConfig, TrialConfig, finetuning_trial
-from kd_core.data_config import DataConfig, ViewConfig
-from kd_core.recipe import FinetuneConfig
+from kd_core.spec.config import TeacherConfig, TrialConfig, finetuning_trial
+from kd_core.spec.data_config import DataConfig, ViewConfig
+from kd_core.spec.recipe import FinetuneConfig
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.data_config import DataConfig, MixupConfig, ViewConfig
+from kd_core.spec.data_config import DataConfig, MixupConfig, ViewConfig
 
 
 @pytest.mark.parametrize(

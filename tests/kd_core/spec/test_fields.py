@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.fields import Config, even, number_of
+from kd_core.spec.fields import Config, even, number_of
 
 
 class Example(Config):

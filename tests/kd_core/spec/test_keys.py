@@ -2,8 +2,8 @@
 
 import pytest
 
-from kd_core.config import TrialConfig
-from kd_core.keys import canonical_json, digest, trial_key
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import canonical_json, digest, trial_key
 
 
 def key_of(trial: TrialConfig) -> str:
@@ -47,7 +47,7 @@ def test_the_key_changes_with_what_can_change_the_numbers(config_of, name):
 @pytest.mark.parametrize("version", ["STREAM_VERSION", "LOSS_VERSION"])
 def test_the_key_changes_with_the_version_of_the_stream_and_the_loss(config_of, version, monkeypatch):
     before = key_of(config_of())
-    monkeypatch.setattr(f"kd_core.keys.{version}", 10**6)
+    monkeypatch.setattr(f"kd_core.spec.keys.{version}", 10**6)
     assert key_of(config_of()) != before
 
 

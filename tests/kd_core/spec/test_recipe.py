@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.recipe import TrainConfig
+from kd_core.spec.recipe import TrainConfig
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from kd_core.files import cache_folder, clear_orphans, is_alive, read_json, write_bytes, write_json, writing
+from kd_core.store.files import cache_folder, clear_orphans, is_alive, read_json, write_bytes, write_json, writing
 
 KILLED_WRITER = """
 import os, sys
 from pathlib import Path
-from kd_core.files import writing
+from kd_core.store.files import writing
 with writing(Path(sys.argv[1])) as temporary:
     temporary.write_bytes(b"half")
     os.kill(os.getpid(), 9)

@@ -7,8 +7,8 @@ import time
 import pytest
 from upath import UPath
 
-from kd_core.files import write_json
-from kd_core.lease import LEASE_S, Lease
+from kd_core.store.files import write_json
+from kd_core.store.lease import LEASE_S, Lease
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -45,7 +45,7 @@ def test_a_lease_is_in_other_hands_while_another_process_lives_and_renews_it(lea
 
 
 def test_a_held_lease_is_renewed_with_what_its_holder_says(lease, monkeypatch):
-    monkeypatch.setattr("kd_core.lease.LEASE_S", 0.6)
+    monkeypatch.setattr("kd_core.store.lease.LEASE_S", 0.6)
     with lease.held() as details:
         assert "done" not in lease.details()
         details["done"] = 3

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kd_core.files import write_bytes, write_json
-from kd_core.lease import LEASE_S
-from kd_core.outcomes import outcomes_of
-from kd_core.records import Record, Store
+from kd_core.measure.outcomes import outcomes_of
+from kd_core.store.files import write_bytes, write_json
+from kd_core.store.lease import LEASE_S
+from kd_core.store.records import Record, Store
 
 OUTCOMES = outcomes_of(np.eye(3, dtype=np.float32), np.arange(3), temperature=2.0)
 

@@ -4,14 +4,14 @@ import io
 
 import pytest
 
-from kd_core.data import load, summarize
-from kd_core.records import Store
+from kd_core.data.splits import load, summarize
+from kd_core.store.records import Store
 from kd_core.trial import run_trial
-from sweeps.engine import trial_resources
-from sweeps.plan import plan_sweep
-from sweeps.progress import SweepProgress
-from sweeps.spec import read_spec
-from sweeps.sweep_config import ResourcesConfig
+from sweeps.engine.cluster import trial_resources
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec
+from sweeps.spec.sweep_config import ResourcesConfig
+from sweeps.terminal.progress import SweepProgress
 
 
 @pytest.mark.usefixtures("ray_cluster")

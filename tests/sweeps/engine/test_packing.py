@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kd_core.footprint import Footprint, largest
-from sweeps.arms import trials_of
 from sweeps.cli import main
-from sweeps.packing import MARGIN, MOST_A_GPU, Node, form_of, num_at_a_time, packed, packing_line, whole
-from sweeps.spec import read_spec
-from sweeps.sweep_config import ResourcesConfig
+from sweeps.engine.packing import MARGIN, MOST_A_GPU, Node, form_of, num_at_a_time, packed, packing_line, whole
+from sweeps.spec.arms import trials_of
+from sweeps.spec.reader import read_spec
+from sweeps.spec.sweep_config import ResourcesConfig
 
 GIB = 2**30
 arithmetic = settings(deadline=None, derandomize=True)

@@ -10,12 +10,12 @@ import threading
 
 import pytest
 
-from kd_core.data import load, summarize
-from kd_core.records import Store
-from sweeps.labelling import label_signals, tasks_for
-from sweeps.plan import plan_sweep
-from sweeps.progress import SweepProgress
-from sweeps.spec import read_spec
+from kd_core.data.splits import load, summarize
+from kd_core.store.records import Store
+from sweeps.engine.teacher_pass import label_signals, tasks_for
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec
+from sweeps.terminal.progress import SweepProgress
 
 EPOCHS = 12  # of 450 images, which are worth two labelling tasks
 

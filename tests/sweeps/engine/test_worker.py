@@ -3,14 +3,14 @@
 import pytest
 import ray
 
-from kd_core.config import TrialConfig, finetuning_trial
-from kd_core.data import load
-from kd_core.records import Store
+from kd_core.data.splits import load
+from kd_core.spec.config import TrialConfig, finetuning_trial
+from kd_core.store.records import Store
 from kd_core.trial import run_trial
-from sweeps.arms import trials_of
-from sweeps.spec import read_spec
-from sweeps.sweep_config import ResourcesConfig
-from sweeps.trial import TrialTrainable, device_of, measure_trial, task_of
+from sweeps.engine.worker import TrialTrainable, device_of, measure_trial, task_of
+from sweeps.spec.arms import trials_of
+from sweeps.spec.reader import read_spec
+from sweeps.spec.sweep_config import ResourcesConfig
 
 MIB = 2**20
 

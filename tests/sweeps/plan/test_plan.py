@@ -2,12 +2,12 @@
 
 import pytest
 
-from kd_core.data import summarize
-from kd_core.keys import trial_key
-from kd_core.records import Store
-from sweeps.cost import cost_of
-from sweeps.plan import plan_sweep
-from sweeps.spec import read_spec, shipped_specs
+from kd_core.data.splits import summarize
+from kd_core.spec.keys import trial_key
+from kd_core.store.records import Store
+from sweeps.plan.cost import cost_of
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec, shipped_specs
 
 
 @pytest.fixture

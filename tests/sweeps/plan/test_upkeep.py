@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from kd_core.records import Store
-from sweeps.upkeep import unneeded_signals
+from kd_core.store.records import Store
+from sweeps.plan.upkeep import unneeded_signals
 
 
 def test_a_stored_signal_is_what_the_teacher_says(kdsweep, store):

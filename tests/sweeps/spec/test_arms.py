@@ -1,7 +1,7 @@
 """Arms: what lists, dotted keys and seeds expand to."""
 
-from sweeps.arms import trials_of
-from sweeps.spec import read_spec
+from sweeps.spec.arms import trials_of
+from sweeps.spec.reader import read_spec
 
 
 def labels(spec):

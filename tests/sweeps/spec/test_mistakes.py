@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.recipe import TrainConfig
-from sweeps.mistakes import sentence_of
+from kd_core.spec.recipe import TrainConfig
+from sweeps.spec.mistakes import sentence_of
 
 
 @pytest.mark.parametrize(

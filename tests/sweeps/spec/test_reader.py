@@ -2,9 +2,9 @@
 
 import pytest
 
-from sweeps.arms import trials_of
-from sweeps.mistakes import SpecError
-from sweeps.spec import check_teacher_heads, read_spec, shipped_specs, to_yaml
+from sweeps.spec.arms import trials_of
+from sweeps.spec.mistakes import SpecError
+from sweeps.spec.reader import check_teacher_heads, read_spec, shipped_specs, to_yaml
 
 
 @pytest.mark.parametrize("resources", ["{cpu: 2}", "auto", "{auto: true, workers: 2}"])

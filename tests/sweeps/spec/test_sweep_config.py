@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweeps.spec import read_spec
-from sweeps.sweep_config import ResourcesConfig, SignalConfig
+from sweeps.spec.reader import read_spec
+from sweeps.spec.sweep_config import ResourcesConfig, SignalConfig
 
 
 def test_resources_are_given_or_chosen_by_a_word(tiny):

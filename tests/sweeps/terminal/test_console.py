@@ -2,12 +2,12 @@
 
 import pytest
 
-from kd_core.data import summarize
-from kd_core.records import Store
-from sweeps.console import print_plan
-from sweeps.cost import cost_of
-from sweeps.plan import plan_sweep
-from sweeps.spec import read_spec
+from kd_core.data.splits import summarize
+from kd_core.store.records import Store
+from sweeps.plan.cost import cost_of
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec
+from sweeps.terminal.console import print_plan
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import io
 
-from sweeps.progress import SweepProgress, figures_line
+from sweeps.terminal.progress import SweepProgress, figures_line
 
 
 def test_a_log_gets_one_plain_line_an_end_and_none_an_epoch():

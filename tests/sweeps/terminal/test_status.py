@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from kd_core.data import summarize
-from kd_core.records import Store
-from sweeps.plan import plan_sweep
-from sweeps.spec import read_spec, to_yaml
-from sweeps.status import status_of
+from kd_core.data.splits import summarize
+from kd_core.store.records import Store
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec, to_yaml
+from sweeps.terminal.status import status_of
 
 
 @pytest.fixture
