@@ -1,28 +1,20 @@
-"""The report of a sweep: one self-contained page, with the front beside it as CSV and JSON."""
+"""The report of a sweep: one self-contained page, with the front beside it as CSV, JSON and SVG."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from matplotlib.figure import Figure
 from upath import UPath
 
-from analysis.chart import chart_of, vega_bundle
-from analysis.figures import draw_curves, draw_front, draw_reliability, reliability_panel, svg_of
 from analysis.pareto import Front, front_of, scaled
-from analysis.runs import journals_of, recycled_of, runs_of, teachers_of
-from analysis.tables import RUNS_TABLE, TEACHER_TABLE, front_csv, front_json, front_table, table_of
-from kd_core.measure.calibration import NUM_BINS
-from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
-from kd_core.store.files import write_bytes
+from analysis.runs import runs_of
+from analysis.tables import front_csv, front_json
+from kd_core.spec.keys import digest
+from kd_core.store.files import read_json, write_bytes, write_json
 from kd_core.store.records import Record, Store
 
-TEMPLATES = Environment(
-    loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-READING_TITLES = {RAW: "as trained", SCALED: "temperature-scaled", STANDARDIZED: "z/σ"}
+REPORT_VERSION = 1  # raise when equal records make another report
+FILES = ("front.csv", "front.json", "front.svg", "report.html")
+INPUTS = "inputs.json"
 
 
 @dataclass(frozen=True)
@@ -35,115 +27,49 @@ class Report:
     runs: pd.DataFrame
 
 
-def write_report(store: Store, name: str) -> Report:
-    """Write report.html and the front as .csv, .json and .svg, each whole or not at all; equal records, equal bytes."""
+def report_of(store: Store, name: str) -> Report:
+    """What the report of a sweep shows by its records, written or not."""
     sweep = store.sweep(name)
-    objectives = sweep.members()["objectives"]
-    runs = runs_of(store, name)
-    report = Report(
+    objectives, runs = sweep.members()["objectives"], runs_of(store, name)
+    return Report(
         path=sweep.report / "report.html",
         front=front_of(runs, objectives),
         scaled_front=front_of(runs, scaled(objectives)),
         runs=runs,
     )
-    page = TEMPLATES.get_template("report.html.j2").render(_content(store, name, report))
-    write_bytes(sweep.report / "front.csv", front_csv(report.front).encode())
-    write_bytes(sweep.report / "front.json", front_json(report.front, report.scaled_front).encode())
-    write_bytes(sweep.report / "front.svg", svg_of(draw_front(report.front), "The front").encode())
-    write_bytes(report.path, page.encode())
+
+
+def write_report(store: Store, name: str) -> Report:
+    """Write report.html and the front as .csv, .json and .svg, each whole or not at all; equal records, equal bytes."""
+    from analysis.page import front_svg, page_of  # the figures, which a report that is up to date does not need
+
+    inputs, report, folder = inputs_of(store, name), report_of(store, name), store.sweep(name).report
+    front, scaled_front = report.front, report.scaled_front
+    page = page_of(store, name, report.runs, front, scaled_front)
+    contents = front_csv(front), front_json(front, scaled_front), front_svg(front), page
+    (folder / INPUTS).unlink(missing_ok=True)
+    for file, content in zip(FILES, contents, strict=True):
+        write_bytes(folder / file, content.encode())
+    write_json(folder / INPUTS, inputs)  # last: where it is, the others are whole and made of that
     return report
 
 
-def summary(front: Front, scaled_front: Front) -> str:
-    """What there is to see, in a few sentences."""
-    members = front.members
-    if members.empty:
-        return "No trial has finished yet, so there is no front to show."
-    accurate = members.sort_values("test/accuracy", kind="stable").iloc[-1]
-    calibrated = members.sort_values("test/ece", kind="stable").iloc[0]
-    extremes = f"the most accurate is {_described(accurate)} and the best calibrated {_described(calibrated)}"
-    if accurate["arm"] == calibrated["arm"]:
-        extremes = f"{_described(accurate)} is the most accurate of them and the best calibrated"
-    return (
-        f"The front holds {len(members)} of {len(front.points)} finished arms: no other arm does at least as well "
-        f"as one of them on every objective and better on some. On test, {extremes}. With every student "
-        f"temperature-scaled, the front holds {len(scaled_front.members)}."
-    )
+def update_report(store: Store, name: str) -> Report:
+    """The report of a sweep, written again only where a file is missing or something that it is made of has changed."""
+    folder = store.sweep(name).report
+    whole = all((folder / file).exists() for file in FILES)
+    up_to_date = whole and read_json(folder / INPUTS) == inputs_of(store, name)
+    return report_of(store, name) if up_to_date else write_report(store, name)
 
 
-def _described(arm: pd.Series) -> str:
-    return f"{arm['arm']} ({arm['test/accuracy']:.1%} accurate, ECE {arm['test/ece']:.3f})"
+def inputs_of(store: Store, name: str) -> dict[str, str | int]:
+    """What a report is made of, as {"version", "records"}: the code's version and a digest of what the records say."""
+    members = store.sweep(name).members()
+    teachers = [store.teacher(each["key"]) for each in members["teachers"]]
+    trials = [store.trial(each["key"]) for each in members["trials"]]
+    said = [_said(record) for record in (*teachers, *trials)]
+    return {"version": REPORT_VERSION, "records": digest([members, said])}
 
 
-def _content(store: Store, name: str, report: Report) -> dict[str, Any]:
-    runs, teachers = report.runs, teachers_of(store, name)
-    drawable = len(report.front.points) > 0
-    return {
-        "name": name,
-        "summary": summary(report.front, report.scaled_front),
-        "tiles": _tiles(runs, report.front),
-        "num_seeds": runs["seed"].nunique(),
-        "num_bins": NUM_BINS,
-        "recycled": recycled_of(store, name),
-        "standardized": bool(runs["test/ece_standardized"].notna().any()),
-        "fronts": [_front("As trained", report.front), _front("Temperature-scaled", report.scaled_front)],
-        "chart": chart_of(report.front, report.scaled_front) if drawable else None,
-        "vega": Markup(vega_bundle()) if drawable else "",
-        "teachers": table_of(teachers, TEACHER_TABLE),
-        "reliability": _reliability(store, teachers, report.front),
-        "curves": _curves(store, name, report.front),
-        "runs": table_of(runs, RUNS_TABLE),
-        "failed": runs.loc[runs["status"] == "failed", ["label", "error"]].to_dict("records"),
-    }
-
-
-def _tiles(runs: pd.DataFrame, front: Front) -> dict[str, int]:
-    """The counts at the top of the page: trials by status, arms, arms on the front."""
-    by_status = {str(status): int(number) for status, number in runs["status"].value_counts().sort_index().items()}
-    return (
-        {"trials": len(runs), "finished": 0}
-        | by_status
-        | {"arms": runs["arm"].nunique(), "on the front": len(front.members)}
-    )
-
-
-def _front(title: str, front: Front) -> dict[str, Any]:
-    return {
-        "title": title,
-        "figure": _inline(draw_front(front), f"{title}: the front") if len(front.points) else "",
-        "table": front_table(front),
-        "objectives": front.objectives,
-        "reference": front.reference,
-        "hypervolume": front.hypervolume,
-    }
-
-
-def _reliability(store: Store, teachers: pd.DataFrame, front: Front) -> dict[str, dict[str, Markup]]:
-    """Reliability diagrams by title: of the finished teachers, and of each front arm's best replicate."""
-    finished = teachers.loc[teachers["status"] == "finished"]
-    groups = {
-        "Teachers": {name: store.teacher(key) for name, key in finished[["teacher", "key"]].to_numpy()},
-        "Students on the front": {
-            label: store.trial(key) for label, key in front.members[["label", "trial"]].to_numpy()
-        },
-    }
-    return {
-        group: {title: _diagram(title, record) for title, record in records.items()}
-        for group, records in groups.items()
-        if records
-    }
-
-
-def _diagram(title: str, record: Record) -> Markup:
-    outcomes = record.outcomes("test")
-    panels = [reliability_panel(READING_TITLES[reading], outcomes, reading) for reading in outcomes.readings]
-    return _inline(draw_reliability(panels), f"Reliability of {title}")
-
-
-def _curves(store: Store, name: str, front: Front) -> Markup | None:
-    journals = journals_of(store, name)
-    return None if journals.empty else _inline(draw_curves(journals, list(front.members["arm"])), "Learning curves")
-
-
-def _inline(figure: Figure, name: str) -> Markup:
-    return Markup(svg_of(figure, name))
+def _said(record: Record) -> list[object]:
+    return [record.status, record.config(), record.verdict(), record.failure(), record.journal()]

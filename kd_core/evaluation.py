@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from kd_core.data.splits import Dataset, Split
+from kd_core.data.dataset import Dataset, Split
 from kd_core.data.streaming import StreamedSplit
 from kd_core.measure.outcomes import Outcomes, validation_and_test_outcomes
 from kd_core.networks.models import Network

@@ -1,4 +1,6 @@
-"""What the process of a training takes of the memory of its machine."""
+"""What the process of a training takes of the memory of its machine; torch comes when it is asked."""
+
+from __future__ import annotations
 
 import multiprocessing
 import re
@@ -8,8 +10,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ def footprint(device: torch.device | str) -> Footprint:
     On a GPU that is all that is in use on the whole of it, CUDA's context and what others hold there included. On the
     host it is the peak of what is this process's own, files and the object store aside, and what its workers hold.
     """
+    import torch
+
     free, total = torch.cuda.mem_get_info(device) if torch.device(device).type == "cuda" else (0, 0)
     workers = (child.pid for child in multiprocessing.active_children())
     return Footprint(total - free, total, _peak_bytes() + sum(_private_bytes(pid) for pid in workers if pid))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kd_core.data.splits import Dataset
+from kd_core.data.dataset import Dataset
 from kd_core.data.vicinal import VicinalStream, ViewSource, all_slots
-from kd_core.networks.models import Network, autocast
+from kd_core.networks.models import Network
 from kd_core.signal import LiveSignal
 from kd_core.spec.config import TrialConfig
 from kd_core.store.signal_record import SignalError, SignalRecord
@@ -29,11 +29,12 @@ class TeacherPass:
     def __init__(
         self, config: TrialConfig, dataset: Dataset, teacher: Network, device: torch.device | str, num_workers: int = 0
     ) -> None:
+        assert config.teacher is not None
         self.config, self.device, self.num_samples = config, torch.device(device), len(dataset.train)
         self.num_classes = dataset.num_classes
         self.stream = VicinalStream(config.stream_seed, self.num_samples, config.mixup, config.view)
         self.source: ViewSource = dataset.train.views(config.view, device, num_workers)
-        self.signal = LiveSignal(teacher.to(device))
+        self.signal = LiveSignal(teacher.to(device), config.teacher.precision)
         self.batch_size = config.train.batch_size
         if self.device.type == "cuda":
             self.batch_size = self._fitted_batch_size()
@@ -42,8 +43,7 @@ class TeacherPass:
         """Slots of an epoch and the teacher's logits on them, float16 [B, K]; raises SignalError unless finite."""
         batches = self.source.batches(self.stream.epoch(epoch), steps)
         for slots, batch in zip(steps, batches, strict=True):
-            with autocast(self.config.train.precision, self.device):
-                logits = self.signal.logits(epoch, slots, batch.images).half().cpu().numpy()
+            logits = self.signal.logits(epoch, slots, batch.images).half().cpu().numpy()
             if not np.isfinite(logits).all():
                 where = f"epoch {epoch}, slots {slots.start} to {slots.stop - 1}"
                 raise SignalError(f"{where}: the teacher's logits do not fit float16; fine-tune it anew")
@@ -55,8 +55,7 @@ class TeacherPass:
         (batch,) = self.source.batches(self.stream.epoch(1), all_slots(self.num_samples, size)[:1])
         torch.cuda.reset_peak_memory_stats(self.device)
         before = torch.cuda.memory_allocated(self.device)
-        with autocast(self.config.train.precision, self.device):
-            self.signal.logits(1, slice(0, size), batch.images)
+        self.signal.logits(1, slice(0, size), batch.images)
         needed = torch.cuda.max_memory_allocated(self.device) - before
         free, _ = torch.cuda.mem_get_info(self.device)
         return size * max(1, min(int(_GPU_SHARE * free / max(1, needed)), 16))

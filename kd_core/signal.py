@@ -1,11 +1,12 @@
-"""Where a student's teacher logits come from: the teacher itself, asked anew for each mixed batch, or stored epochs."""
+"""Where a student's teacher logits come from: the teacher itself, on each mixed batch, or stored epochs."""
 
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
+from kd_core.networks.execution import autocast, for_inference
+from kd_core.networks.models import Network
 from kd_core.store.signal_record import SignalRecord
 
 
@@ -18,19 +19,23 @@ class TeacherSignal(Protocol):
 
 
 class LiveSignal:
-    """The teacher is asked for every batch anew; its answers are rounded to float16, the precision of a stored one."""
+    """A teacher that labels every batch when it comes, rounded to float16 like a stored signal.
 
-    def __init__(self, teacher: nn.Module) -> None:
-        self.teacher = teacher.eval().requires_grad_(False)
+    It takes the teacher over: the network is turned into its form for inference, at the teacher's own precision.
+    """
+
+    def __init__(self, teacher: Network, precision: str = "float32") -> None:
+        self.teacher, self.precision = for_inference(teacher, precision), precision
 
     @torch.no_grad()
     def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
         """float32 [B, K] on the mixed images [B, 3, H, W]."""
-        return self.teacher(images).half().float()
+        with autocast(self.precision, images.device):
+            return self.teacher(images).half().float()
 
 
 class StoredSignal:
-    """The answers of a teacher that was asked once (`kd_core.labelling`); the images are not looked at.
+    """What a teacher said in its one pass over the stream (`kd_core.labelling`); the images are not looked at.
 
     Raises SignalError where the record is of another teacher or stream than identity says
     (`kd_core.spec.keys.signal_identity`), or an epoch is missing or damaged.

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from kd_core.data.splits import Dataset, Split
+from kd_core.data.dataset import Dataset, Split
 from kd_core.data.streaming import StreamedSplit
 from kd_core.data.vicinal import VicinalBatch, VicinalStream, batch_slots
 from kd_core.evaluation import EVALUATION_BATCH, predict
 from kd_core.measure.outcomes import RAW, metrics_of, outcomes_of
+from kd_core.networks.execution import autocast, build_optimizer
 from kd_core.networks.losses import hard_label_loss, trial_loss
-from kd_core.networks.models import Network, autocast, build_student
+from kd_core.networks.models import Network, build_student
 from kd_core.networks.schedule import learning_rate_schedule
 from kd_core.signal import TeacherSignal
 from kd_core.spec.config import TrialConfig
@@ -129,17 +130,15 @@ class Step:
         self.config, self.network, self.optimizer, self.signal = config, network, optimizer, signal
         self.device = torch.device(device)
         self.forward: nn.Module = network
-        if self.device.type == "cuda":
-            network.to(memory_format=torch.channels_last)
-            if config.train.compile:
-                self.forward = torch.compile(network)  # type: ignore[assignment]
+        if config.train.compile and self.device.type == "cuda":
+            self.forward = torch.compile(network)  # type: ignore[assignment]
 
     def __call__(self, batch: VicinalBatch, stream_epoch: int | None, slots: slice, rate: float) -> torch.Tensor:
         """Take the step at a learning rate; returns the loss, detached. stream_epoch is None in a head epoch."""
         teacher_logits = None
+        if self.signal is not None and stream_epoch is not None:
+            teacher_logits = self.signal.logits(stream_epoch, slots, batch.images)
         with autocast(self.config.train.precision, self.device):
-            if self.signal is not None and stream_epoch is not None:
-                teacher_logits = self.signal.logits(stream_epoch, slots, batch.images)
             student_logits = self.forward(batch.images)
         if stream_epoch is None:
             loss = hard_label_loss(student_logits, batch, self.config.train.label_smoothing)
@@ -187,16 +186,6 @@ def initial_student(config: TrialConfig, num_classes: int) -> Network:
     """The student before its first step: a function of the config's seed."""
     torch.manual_seed(config.seed)
     return build_student(config.student, num_classes)
-
-
-def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum; weight decay spares what has one dimension (biases and norms)."""
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def _stream(config: TrialConfig, num_samples: int, head_only: bool) -> VicinalStream:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from safetensors.torch import save as safetensors_bytes
 
-from kd_core.data.splits import Dataset
+from kd_core.data.dataset import Dataset
 from kd_core.evaluation import evaluate
 from kd_core.measure.outcomes import summary_of
-from kd_core.networks.models import Network, num_parameters
+from kd_core.networks.models import Network, num_parameters, weights_bytes
 from kd_core.signal import TeacherSignal
 from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import file_sha256
@@ -67,8 +66,7 @@ def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Rec
     """Read the test split, once, and write weights, outcomes and verdict in that order."""
     started = time.perf_counter()
     splits = evaluate(network, dataset, not config.has_logit_scale, num_workers)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_bytes(record.weights, safetensors_bytes(tensors))
+    write_bytes(record.weights, weights_bytes(network))
     evaluation_s = time.perf_counter() - started
     verdict = {
         "metrics": summary_of(splits),

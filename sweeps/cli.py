@@ -95,14 +95,16 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     from kd_core.data.splits import summarize
     from sweeps.plan.cost import cost_of
     from sweeps.plan.plan import plan_sweep
-    from sweeps.spec.reader import check_teacher_heads, read_spec
+    from sweeps.spec.reader import read_spec
     from sweeps.terminal.console import print_plan
 
     sweep, store = read_spec(spec, overrides), _store(storage)
     with found_in(spec):
-        data = summarize(sweep.data)
-        check_teacher_heads(sweep, data.num_classes)
-        planned = plan_sweep(sweep, store, data)
+        planned = plan_sweep(sweep, store, summarize(sweep.data))
+        if not planned.up_to_date:
+            from sweeps.spec.networks import check_networks
+
+            check_networks(sweep, planned.data.num_classes)
     cost = cost_of(planned)
     if as_json:
         click.echo(json.dumps(planned.as_json() | {"cost": vars(cost)}))
@@ -178,7 +180,8 @@ def signal_group() -> None:
 @_json_option
 def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
     """Check the stored signals of the sweep NAME and ask its teachers again on a random sample; exit 1 if not equal."""
-    from kd_core.data.splits import load, summarize
+    from kd_core.data.dataset import load
+    from kd_core.data.splits import summarize
     from sweeps.plan.plan import plan_sweep
     from sweeps.plan.upkeep import verify_signals
     from sweeps.spec.reader import parse_spec

@@ -1,15 +1,18 @@
 """Bring a store up to date with a spec: data → teachers → trials → report, with MLflow following behind."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from analysis.report import Report, write_report
-from kd_core.data.splits import DataSummary, load, summarize
+from analysis.report import Report, update_report
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, plan_sweep
-from sweeps.spec.reader import check_teacher_heads, to_yaml
+from sweeps.spec.reader import to_yaml
 from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
-from sweeps.tracking import BackgroundSync
+from sweeps.tracking import BackgroundSync, is_synced
 
 
 @dataclass(frozen=True)
@@ -36,44 +39,81 @@ def run_sweep(
 ) -> SweepOutcome:
     """Train what the store lacks of a sweep, on the Ray cluster at an address or on this machine, and write its report.
 
-    Raises SpecError where the cluster cannot hold a trial, DataError where the data cannot be read.
+    Raises SpecError where timm cannot build a network or the cluster cannot hold a trial, DataError where the data
+    cannot be read.
     """
-    data = summarize(spec.data)
-    plan = _plan(spec, store, data)
+    plan = plan_sweep(spec, store, summarize(spec.data))
     num_reused = _num_done(plan)
-    background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
-    if background:
-        background.start()
-    if plan.up_to_date:
-        progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
-    else:
-        _train(plan, store, progress, address)
-    report = write_report(store, spec.name)
+    with nullcontext() if plan.up_to_date else _engine(plan, address):
+        _write_down(plan, store)
+        background = _follower(plan, store, tracking_uri, progress)
+        if background:
+            background.start()
+        if plan.up_to_date:
+            progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
+        else:
+            plan = _train(plan, store, progress)
+    report = update_report(store, spec.name)
     if background:
         background.finish()
-    return SweepOutcome(spec.name, _counts(_plan(spec, store, data), num_reused), report)
+    return SweepOutcome(spec.name, _counts(plan, num_reused), report)
 
 
-def _plan(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
-    """Compare spec and store, and write down which products the sweep consists of by now."""
-    plan = plan_sweep(spec, store, data)
-    store.sweep(spec.name).write(to_yaml(spec), plan.members())
+@contextmanager
+def _engine(plan: Plan, address: str | None) -> Iterator[None]:
+    """A cluster that starts while timm is loaded to check the spec's networks, and whose workers load it meanwhile.
+
+    Networks are checked only where something is left to train: those of finished trials have been built.
+    """
+    from sweeps.engine.cluster import cluster, warm_up, whole_resources
+
+    with ThreadPoolExecutor(1) as thread:
+        checked = thread.submit(_check_networks, plan)
+        with cluster(address, plan.spec.resources):
+            warm_up(len(plan.missing_teachers), whole_resources(plan.spec.resources))
+            checked.result()
+            yield
+
+
+def _check_networks(plan: Plan) -> None:
+    from sweeps.spec.networks import check_networks
+
+    check_networks(plan.spec, plan.data.num_classes)
+
+
+def _write_down(plan: Plan, store: Store) -> Plan:
+    """Keep which products the sweep consists of by now."""
+    store.sweep(plan.spec.name).write(to_yaml(plan.spec), plan.members())
     return plan
 
 
-def _train(plan: Plan, store: Store, progress: SweepProgress, address: str | None) -> None:
-    from sweeps.engine.cluster import cluster, finetune_teachers, run_trials, trial_resources, whole_resources
-    from sweeps.engine.teacher_pass import label_signals
+def _planned_anew(plan: Plan, store: Store) -> Plan:
+    """The same spec against what the store holds by now."""
+    return _write_down(plan_sweep(plan.spec, store, plan.data), store)
 
-    dataset = load(plan.spec.data)
-    check_teacher_heads(plan.spec, dataset.num_classes)
-    with cluster(address, plan.spec.resources):
-        resources = whole_resources(plan.spec.resources)
-        finetune_teachers(plan, resources, dataset, progress)
-        plan = _plan(plan.spec, store, plan.data)
-        label_signals(plan, resources, dataset, progress)
-        resources = trial_resources(plan, dataset, store, progress)
-        run_trials(plan, resources, dataset, store, progress)
+
+def _follower(plan: Plan, store: Store, tracking_uri: str | None, progress: SweepProgress) -> BackgroundSync | None:
+    """What keeps MLflow up to date; nothing where it shows the whole sweep already."""
+    name = plan.spec.name
+    if tracking_uri is None or (plan.up_to_date and is_synced(store, name, tracking_uri)):
+        return None
+    return BackgroundSync(store, name, tracking_uri, progress.note)
+
+
+def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
+    """Make on the cluster what is missing; what the sweep consists of by then."""
+    from kd_core.data.dataset import load
+    from sweeps.engine.cluster import whole_resources
+    from sweeps.engine.teacher_pass import label_signals
+    from sweeps.engine.trials import finetune_teachers, run_trials, trial_resources
+
+    dataset, resources = load(plan.spec.data), whole_resources(plan.spec.resources)
+    finetune_teachers(plan, resources, dataset, progress)
+    plan = _planned_anew(plan, store)
+    label_signals(plan, resources, dataset, progress)
+    resources = trial_resources(plan, dataset, store, progress)
+    run_trials(plan, resources, dataset, store, progress)
+    return _planned_anew(plan, store)
 
 
 def _num_done(plan: Plan) -> int:

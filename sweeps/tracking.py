@@ -14,6 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from upath import UPath
+
+from analysis.report import INPUTS, inputs_of
+from kd_core.spec.keys import digest
+from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Record, Store
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -38,6 +43,30 @@ def sync(store: Store, name: str, tracking_uri: str) -> int:
 
     Raises what MLflow raises, and FileNotFoundError for a sweep that never ran.
     """
+    state = _state(store, name, tracking_uri)  # before anything is read: what changes meanwhile is left for the next
+    num_trials = _show(store, name, tracking_uri)
+    write_json(_marker(store, name), {"shown": state})
+    return num_trials
+
+
+def is_synced(store: Store, name: str, tracking_uri: str) -> bool:
+    """Whether MLflow was brought up to date with the records of a sweep as they are now; asks no server."""
+    if tracking_uri == embedded_uri(store) and not (store.root / "mlflow.db").exists():
+        return False
+    return read_json(_marker(store, name)) == {"shown": _state(store, name, tracking_uri)}
+
+
+def _marker(store: Store, name: str) -> UPath:
+    return store.sweep(name).path / "mlflow.json"
+
+
+def _state(store: Store, name: str, tracking_uri: str) -> str:
+    """A digest of all that MLflow shows of a sweep, and of where: a URI may hold a password, and stays out of files."""
+    attached = read_json(store.sweep(name).report / INPUTS)
+    return digest([tracking_uri, inputs_of(store, name), attached])
+
+
+def _show(store: Store, name: str, tracking_uri: str) -> int:
     from mlflow import MlflowClient
 
     members = store.sweep(name).members()
@@ -53,7 +82,7 @@ class BackgroundSync:
     """Syncs a sweep every few seconds from a thread; a server that hangs or dies costs one warning and no time."""
 
     def __init__(self, store: Store, name: str, tracking_uri: str, warn: Callable[[str], None]) -> None:
-        self._work = lambda: sync(store, name, tracking_uri)
+        self._sweep = store, name, tracking_uri
         self._warn, self._name, self._uri = warn, name, tracking_uri
         self._done = threading.Event()
         self._problem: Exception | None = None
@@ -77,7 +106,7 @@ class BackgroundSync:
         while not last:
             last = self._done.wait(SYNC_INTERVAL_S)
             try:
-                self._work()
+                (sync if last else _show)(*self._sweep)
                 self._problem = None
             except Exception as error:
                 if self._problem is None:

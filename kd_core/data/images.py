@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from kd_core.spec.data_config import DataError
 from kd_core.spec.keys import digest, file_sha256
@@ -160,14 +160,18 @@ def require_size(image: np.ndarray, size: tuple[int, int], name: str) -> None:
 
 
 def decode(content: Content, name: str, image_size: int | None) -> np.ndarray:
-    """Pixels uint8 [H, W, 3]; resized and cropped in the middle to image_size pixels a side where that is given."""
+    """Pixels uint8 [H, W, 3], upright by their EXIF orientation; raises DataError.
+
+    Resized and cropped in the middle to image_size pixels a side where that is given.
+    """
     try:
         if isinstance(content, np.ndarray):
             picture = Image.fromarray(content)
         else:
             with Image.open(content) as image:
+                ImageOps.exif_transpose(image, in_place=True)
                 picture = image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # each decoder has its own, and a decompression bomb one more
         raise DataError(f"data.path: {name}: is no readable image ({error}); remove or replace it") from error
     if image_size is not None and picture.size != (image_size, image_size):
         picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BICUBIC)

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from scipy.special import betaincinv
+from torch.nn.functional import pad
 
 from kd_core.spec.data_config import MixupConfig, ViewConfig
 
@@ -152,11 +153,14 @@ def render(
 
 
 def mix(views: torch.Tensor, labels: torch.Tensor, mixup_lambda: torch.Tensor) -> VicinalBatch:
-    """Mix views uint8 [B, H, W, 3] with their partners' in pixel space; the first must be of an even slot."""
+    """Mix views uint8 [B, H, W, 3] with their partners' in pixel space; the first must be of an even slot.
+
+    The images stay in memory as the views are, channels last.
+    """
     partner = (torch.arange(len(labels), device=labels.device) ^ 1).clamp(max=len(labels) - 1)
     weight, images = mixup_lambda[:, None, None, None], views.float() / 255
     images = weight * images + (1 - weight) * images[partner]
-    return VicinalBatch(images.permute(0, 3, 1, 2).contiguous(), labels, labels[partner], mixup_lambda)
+    return VicinalBatch(images.permute(0, 3, 1, 2), labels, labels[partner], mixup_lambda)
 
 
 def views_of(images: torch.Tensor, drawn: VicinalEpoch, view: ViewConfig, size: tuple[int, int]) -> torch.Tensor:
@@ -165,21 +169,22 @@ def views_of(images: torch.Tensor, drawn: VicinalEpoch, view: ViewConfig, size: 
     Each view is a function of its own image and draws alone, to the bit, in any batch.
     """
     if view.crop == "padded":
-        return _padded_crops(images, drawn.crop - view.padding, drawn.flip)
+        return _padded_crops(images, drawn.crop, drawn.flip, view.padding)
     return _resized_crops(images, crop_boxes(drawn.box, images.shape[1], images.shape[2]), drawn.flip, size)
 
 
-def _padded_crops(images: torch.Tensor, shift: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
-    """uint8 [B, H, W, 3]: each image moved by its shift [B, 2], zeros (black) beyond its edges, then flipped."""
-    count, height, width, _ = images.shape
-    device = images.device
-    rows = torch.arange(height, device=device) + shift[:, :1]
-    columns = torch.arange(width, device=device).expand(count, width)
-    columns = torch.where(flip[:, None], width - 1 - columns, columns) + shift[:, 1:]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    views = images[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return views * inside[..., None]
+def _padded_crops(images: torch.Tensor, start: torch.Tensor, flip: torch.Tensor, padding: int) -> torch.Tensor:
+    """uint8 [B, H, W, 3]: the part of each padded image that begins at its start [B, 2], then flipped.
+
+    Rows are copied whole, as bytes of windows that overlap in memory: several times faster than pixel by pixel.
+    """
+    count, height, width, channels = images.shape
+    padded = pad(images, (0, 0, padding, padding, padding, padding))
+    windows = padded.flatten(2).unfold(2, width * channels, channels)  # [B, padded H, start, bytes of a row]
+    rows = torch.arange(height, device=images.device) + start[:, :1]
+    views = windows[torch.arange(count, device=images.device)[:, None], rows, start[:, 1:]]
+    views = views.view(count, height, width, channels)
+    return torch.where(flip[:, None, None, None], views.flip(2), views)
 
 
 def crop_boxes(box: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -7,8 +7,7 @@ Weights count repetitions: integer weights [N] give every figure exactly what it
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import digamma, log_softmax, softmax
+import scipy  # its parts come when they are used: a look at a status needs none
 
 NUM_BINS = 15
 TEMPERATURE_RANGE = (0.05, 100.0)
@@ -147,7 +146,7 @@ def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray, weight
     before, wrong_before = np.cumsum(tied) - tied, np.cumsum(wrong) - wrong
     # The j-th of n ties, e of them wrong, behind a others, w of them wrong, stands at the expected risk
     # (w + j·e/n)/(a + j). Over j = 1 … n, 1/(a + j) sums to ψ(a + n + 1) − ψ(a + 1).
-    harmonic = digamma(before + tied + 1) - digamma(before + 1)
+    harmonic = scipy.special.digamma(before + tied + 1) - scipy.special.digamma(before + 1)
     risks = wrong_before * harmonic + wrong / tied * (tied - before * harmonic)
     return float(np.sum(risks) / tied.sum())
 
@@ -165,13 +164,13 @@ def obeys_ece_bounds(accuracy: float, confidence: float, ece: float, tolerance: 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """−log p(label) [N] in nats, from logits [N, K] and labels [N], by log_softmax in float64."""
-    log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    log_probabilities = scipy.special.log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
     return -np.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]
 
 
 def brier_score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Σ_k (p_k − [k = label])² [N], from 0 to 2, from logits [N, K] and labels [N] (Brier 1950)."""
-    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    probabilities = scipy.special.softmax(np.asarray(logits, dtype=np.float64), axis=1)
     probability_of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
     return (probabilities**2).sum(axis=1) - 2 * probability_of_label + 1
 
@@ -186,7 +185,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     label_logits = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
     def slope(log_inverse_temperature: float) -> float:
-        probabilities = softmax(logits * np.exp(log_inverse_temperature), axis=1)
+        probabilities = scipy.special.softmax(logits * np.exp(log_inverse_temperature), axis=1)
         return float(np.mean((probabilities * logits).sum(axis=1) - label_logits))
 
     coldest, hottest = TEMPERATURE_RANGE
@@ -194,4 +193,4 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return hottest
     if slope(-np.log(coldest)) <= 0:
         return coldest
-    return float(np.exp(-brentq(slope, -np.log(hottest), -np.log(coldest), xtol=1e-10)))  # type: ignore[operator]
+    return float(np.exp(-scipy.optimize.brentq(slope, -np.log(hottest), -np.log(coldest), xtol=1e-10)))  # type: ignore[operator]

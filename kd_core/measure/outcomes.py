@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+import scipy
 
 from kd_core.measure.calibration import (
     area_under_risk_coverage,
@@ -62,9 +62,13 @@ def read_logits(logits: np.ndarray, labels: np.ndarray, classwise: bool = False)
     for start in range(0, len(logits), _CHUNK):
         chunk, chunk_labels = logits[start : start + _CHUNK].astype(np.float64), labels[start : start + _CHUNK]
         nll = negative_log_likelihood(chunk, chunk_labels)
-        parts.append((softmax(chunk, axis=1).max(axis=1), np.exp(-nll), nll, brier_score(chunk, chunk_labels)))
+        parts.append(
+            (scipy.special.softmax(chunk, axis=1).max(axis=1), np.exp(-nll), nll, brier_score(chunk, chunk_labels))
+        )
     values = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
-    return Reading(*values, classwise_ece=classwise_ece(softmax(logits, axis=1), labels) if classwise else None)
+    return Reading(
+        *values, classwise_ece=classwise_ece(scipy.special.softmax(logits, axis=1), labels) if classwise else None
+    )
 
 
 def standardize(logits: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Students and teachers: timm networks with the bottleneck head, the CIFAR stem and a normalisation of their own."""
 
 import difflib
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -12,10 +11,12 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_tensors
+from safetensors.torch import save as safetensors_bytes
 from torch import nn
 from torch.nn.functional import interpolate
 from upath import UPath
 
+from kd_core.spec.checkpoint import checkpoint_problem
 from kd_core.spec.config import NetworkConfig, StudentConfig, TeacherConfig
 
 _STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # what timm's families call the pooling behind the stem
@@ -80,9 +81,9 @@ def build_teacher(config: TeacherConfig, num_classes: int) -> Network:
 
 
 def build_network(config: NetworkConfig, num_classes: int) -> Network:
-    """Build the network of a config, then load its checkpoint if it names one; raises ModelError."""
+    """Build the network of a config, channels last, then load its checkpoint if it names one; raises ModelError."""
     check_network(config)
-    network = _assemble(config, num_classes, pretrained=config.pretrained)
+    network = _assemble(config, num_classes, pretrained=config.pretrained).to(memory_format=torch.channels_last)
     if config.checkpoint is not None:
         load_weights(network, UPath(config.checkpoint))
     return network
@@ -101,19 +102,9 @@ def check_network(config: NetworkConfig) -> None:
         nearest = difflib.get_close_matches(config.model, sorted(having), n=1, cutoff=0)[0]
         remedy = f"give weights of your own as checkpoint, or choose a model that has some, such as {nearest}"
         raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
-    if config.checkpoint is not None:
-        _check_file(config.checkpoint)
+    if config.checkpoint is not None and (problem := checkpoint_problem(config.checkpoint)):
+        raise ModelError("checkpoint", problem)
     _check_form(config)  # type: ignore[arg-type]  # frozen, and so hashable
-
-
-def _check_file(checkpoint: str) -> None:
-    try:
-        there = UPath(checkpoint).is_file()
-    except Exception as error:  # each file system has its own
-        problem = " ".join(str(error).split())[:200]
-        raise ModelError("checkpoint", f"cannot be reached ({problem}); copy the file to this machine") from error
-    if not there:
-        raise ModelError("checkpoint", "no such file; give a .safetensors file, or a .pth file of tensors")
 
 
 @cache
@@ -139,6 +130,11 @@ def _check_size(network: Network, size: int, config: NetworkConfig) -> None:
         raise ModelError("image_size", f"{config.model} cannot work at this size: {problem}") from error
 
 
+def weights_bytes(network: nn.Module) -> bytes:
+    """The safetensors file of a network's weights, which `load_weights` reads; the same on any device."""
+    return safetensors_bytes({name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()})
+
+
 def load_weights(network: Network, path: Path | UPath) -> None:
     """Load a .safetensors file, or a .pth file of tensors, into a network; raises ModelError where they do not fit.
 
@@ -161,13 +157,6 @@ def load_weights(network: Network, path: Path | UPath) -> None:
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
     if broken:
         raise ModelError("checkpoint", f"{path} holds NaN or infinite values in {broken[0]}; export the weights again")
-
-
-def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
-    """The context in which networks run: bfloat16 autocast where it is asked for on a GPU, else float32."""
-    if precision == "bfloat16" and torch.device(device).type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16)
-    return nullcontext()
 
 
 def forward_flops(config: NetworkConfig, num_classes: int, image_size: int) -> int:

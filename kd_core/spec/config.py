@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kd_core.spec.data_config import NO_MIXUP, DataConfig, MixupConfig, ViewConfig
 from kd_core.spec.fields import AbsolutePath, Config, Fraction, PositiveInt, Seed, number_of
-from kd_core.spec.recipe import FinetuneConfig, TrainConfig
+from kd_core.spec.recipe import FinetuneConfig, Precision, TrainConfig
 
 Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
 TEACHERLESS: frozenset[str] = frozenset({"classic", "mixup"})
@@ -66,6 +66,8 @@ class StudentConfig(NetworkConfig):
 class TeacherConfig(NetworkConfig):
     """A large network, loaded or fine-tuned here; it sees mixup only where finetune.mixup asks for it."""
 
+    precision: Precision = "float32"
+    """the precision in which it labels images for its students; its fine-tuning has finetune.precision"""
     finetune: FinetuneConfig | None = None
     """the recipe by which the teacher is fine-tuned on the data; without it, the weights are used as they are"""
     seed: Seed = 0
@@ -206,7 +208,7 @@ def finetuning_trial(teacher: TeacherConfig, data: DataConfig, view: ViewConfig)
             "view": view,
             "method": "mixup" if mixed else "classic",
             "mixup": recipe.mixup if mixed else NO_MIXUP,
-            "student": StudentConfig(**teacher.model_dump(exclude={"finetune", "seed"})),
+            "student": StudentConfig(**teacher.model_dump(exclude={"finetune", "seed", "precision"})),
             "train": TrainConfig(**recipe.model_dump(exclude={"mixup"})),
             "seed": teacher.seed,
         }

@@ -11,6 +11,7 @@ from kd_core.spec.config import NetworkConfig, TrialConfig
 
 STREAM_VERSION = 1  # raise when the vicinal stream yields other batches for the same seed
 LOSS_VERSION = 2  # raise when a method yields another loss for the same logits
+NETWORK_VERSION = 2  # raise when a network yields other bits for the same weights and images, or a step other weights
 
 
 def canonical_json(value: Any) -> str:
@@ -34,7 +35,7 @@ def file_sha256(path: Path | UPath) -> str:
 
 def network_identity(network: NetworkConfig) -> dict[str, Any]:
     """What of a network changes its outputs: its form and the bytes, not the path, of its checkpoint."""
-    form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint"})
+    form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "precision"})
     return form | {"checkpoint": file_sha256(UPath(network.checkpoint)) if network.checkpoint else None}
 
 
@@ -50,7 +51,7 @@ def signal_identity(config: TrialConfig, fingerprint: str, teacher_sha256: str) 
         "mixup": config.mixup.model_dump(mode="json"),
         "stream_seed": config.stream_seed,
         "stream_version": STREAM_VERSION,
-        "precision": config.train.precision,
+        "network_version": NETWORK_VERSION,
         "dtype": "float16",
     }
 
@@ -62,7 +63,7 @@ def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None 
     """
     content = config.model_dump(mode="json", exclude={"data", "teacher", "student"})
     content |= {"data": fingerprint, "student": network_identity(config.student)}
-    content |= {"stream_version": STREAM_VERSION, "loss_version": LOSS_VERSION}
+    content |= {"stream_version": STREAM_VERSION, "loss_version": LOSS_VERSION, "network_version": NETWORK_VERSION}
     content |= _cropped_from(config)
     if not config.recycles:
         del content["recycle"]
@@ -73,9 +74,12 @@ def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None 
     return digest(content)
 
 
+_TEACHER_FORM = {"model", "bottleneck", "stem_stride", "image_size", "precision"}
+
+
 def _teacher_identity(config: TrialConfig, sha256: str) -> dict[str, Any]:
     assert config.teacher is not None
-    form = config.teacher.model_dump(mode="json", include={"model", "bottleneck", "stem_stride", "image_size"})
+    form = config.teacher.model_dump(mode="json", include=_TEACHER_FORM)
     return form | {"weights": sha256}
 
 

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 from kd_core.spec.data_config import MixupConfig
 from kd_core.spec.fields import Config, PositiveFloat, PositiveInt, even
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class PieceConfig(Config):
     """One piece of a learning-rate schedule, which begins where the piece before it ends."""
@@ -50,8 +52,8 @@ class TrainConfig(Config):
     """dus: hard labels by focal loss with an entropy bonus on hard examples (CUD-style, for a teacher)"""
     clip_norm: PositiveFloat | None = None
     """the norm to which gradients are clipped"""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: autocast of both networks on a GPU (no effect on a CPU)"""
+    precision: Precision = "float32"
+    """the precision of forward and backward passes, by autocast; on CPUs, bfloat16 makes small networks slower"""
     compile: bool = False
     """whether the student goes through torch.compile on a GPU"""
     deterministic: bool = False

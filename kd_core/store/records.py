@@ -127,7 +127,7 @@ class SweepRecord:
 
     @property
     def report(self) -> UPath:
-        """The folder of report.html, front.csv and front.json."""
+        """The folder of report.html, of the front as .csv, .json and .svg, and of what they were made of."""
         return self.path / "report"
 
     def members(self) -> dict[str, Any]:

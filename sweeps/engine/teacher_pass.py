@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from kd_core.data.splits import Dataset
+from kd_core.data.dataset import Dataset
 from kd_core.store.records import Record
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
 from sweeps.engine.worker import label_signal, task_of

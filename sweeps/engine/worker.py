@@ -4,17 +4,22 @@ None of these returns a result: what they produce is in the records, and what th
 task, before the trials, measures what memory they take.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
+
+# Read when torch is first imported: threads that wait for work leave their cores to others instead of spinning.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import ray
 import torch
 from ray import tune
 
-from kd_core.data.splits import Dataset
+from kd_core.data.dataset import Dataset
 from kd_core.footprint import Footprint, footprint, forget_peak, largest
 from kd_core.labelling import TeacherPass, label_epochs
+from kd_core.networks.execution import keep_freed_memory
 from kd_core.networks.models import Network
 from kd_core.networks.teacher import load_teacher
 from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
@@ -38,7 +43,7 @@ class TrialTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float]) -> None:
         """Take the shared data set and start the first trial."""
         self.dataset, self.store = dataset, Store.at(storage)
-        self.teachers: dict[str, Network] = {}
+        self.teachers: dict[tuple[str, str], Network] = {}
         self.device, self.num_workers = device_of(resources), int(resources["workers"])
         self.reset_config(config)
 
@@ -58,12 +63,13 @@ class TrialTrainable(tune.Trainable):
         )
 
     def _teacher(self, config: TeacherConfig, key: str) -> Network:
-        """The teacher, kept from trial to trial as long as it is the same one."""
-        if key not in self.teachers:
+        """The teacher, kept from trial to trial as long as it is the same one in the same precision."""
+        form = key, config.precision
+        if form not in self.teachers:
             self.teachers.clear()
             network = load_teacher(config, self.store.teacher(key), self.dataset.num_classes)
-            self.teachers[key] = network.to(self.device)
-        return self.teachers[key]
+            self.teachers[form] = network.to(self.device)
+        return self.teachers[form]
 
     def step(self) -> dict[str, Any]:
         """Train one epoch, or report that the trial is done and with what status."""
@@ -139,11 +145,12 @@ def _signal(
     if trial["signal"] is not None:
         return StoredSignal(store.signal(digest(trial["signal"])), trial["signal"])
     if config.teacher is not None and trial["teacher_key"] is not None:
-        return LiveSignal(load(config.teacher, trial["teacher_key"]))
+        return LiveSignal(load(config.teacher, trial["teacher_key"]), config.teacher.precision)
     return None
 
 
 def device_of(resources: dict[str, float]) -> str:
-    """The device of a worker with these resources; its CPU threads are limited to its share."""
+    """The device of a worker with these resources; its threads are limited to its cores, and it keeps its memory."""
+    keep_freed_memory()
     torch.set_num_threads(max(1, int(resources["cpu"])))
     return "cuda" if resources["gpu"] > 0 and torch.cuda.is_available() else "cpu"

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kd_core.networks.models import forward_flops
 from kd_core.spec.keys import canonical_json
 from sweeps.plan.plan import Plan
 
@@ -38,8 +37,8 @@ def cost_of(plan: Plan) -> Cost:
         for each in plan.trials
         if each.status not in ("finished", "stopped")
     )
-    tuned = [each.finetuning for each in plan.teachers if each.record.verdict() is None]
-    teachers = [(forward.of(each.trial.teacher), each) for each in plan.signals]
+    tuned = [each.finetuning for each in plan.missing_teachers]
+    teachers = [(forward.of(each.trial.teacher), each) for each in plan.signals if each.live_passes]
     return Cost(
         student_flops=student * num_train,
         teacher_flops=sum(flops * signal.passes for flops, signal in teachers) * num_train,
@@ -58,6 +57,8 @@ class _ForwardFlops:
         self.known: dict[str, int] = {}
 
     def of(self, network: Any) -> int:
+        from kd_core.networks.models import forward_flops  # torch, which a plan with nothing left does not need
+
         form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "pretrained"})
         key = canonical_json(form)
         if key not in self.known:

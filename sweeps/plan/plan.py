@@ -54,10 +54,15 @@ class Plan:
         return list({id(each.signal): each.signal for each in self.trials if each.signal is not None}.values())
 
     @property
+    def missing_teachers(self) -> list[TeacherPlan]:
+        """The teachers that are still to be made."""
+        return [teacher for teacher in self.teachers if teacher.record.verdict() is None]
+
+    @property
     def up_to_date(self) -> bool:
         """Whether nothing is left to train."""
         done = {"finished", "stopped"}
-        return all(t.record.verdict() for t in self.teachers) and all(t.status in done for t in self.trials)
+        return not self.missing_teachers and all(t.status in done for t in self.trials)
 
     def as_json(self) -> dict[str, Any]:
         """What `kdsweep plan --json` prints: teachers, signals and trials with what there is of each."""

@@ -72,8 +72,8 @@ class SignalPlan:
 
     @property
     def passes(self) -> int:
-        """Passes of the teacher over the training images as planned."""
-        return len(self.missing) if self.stored else self.live_passes
+        """Passes of the teacher over the training images as planned; none where no trial is left to train."""
+        return len(self.missing) if self.stored and self.pending_epochs else self.live_passes
 
 
 def share_signals(

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from kd_core.data.splits import Dataset
+from kd_core.data.dataset import Dataset
 from kd_core.labelling import Replay, TeacherPass, replay
 from kd_core.networks.teacher import load_teacher
 from kd_core.store.records import Store

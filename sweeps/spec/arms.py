@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from analysis.runs import temperature_name
-from kd_core.spec.config import TrialConfig
+from kd_core.spec.config import StudentConfig, TrialConfig
 from kd_core.spec.keys import canonical_json
 from sweeps.spec.mistakes import SpecError, sentence_of
 from sweeps.spec.sweep_config import SweepSpec
@@ -34,6 +34,15 @@ def trials_of(spec: SweepSpec, source: str = "spec") -> list[PlannedTrial]:
             trial = _planned_trial(spec, settings, seed, where)
             planned.setdefault(canonical_json(trial.config.model_dump(mode="json")), trial)
     return list(planned.values())
+
+
+def students_of(spec: SweepSpec, source: str = "spec") -> dict[str, StudentConfig]:
+    """Every student of a spec, once, by where the spec has it: student, or arm LABEL: student; raises SpecError."""
+    trials = {canonical_json(t.config.student.model_dump(mode="json")): t for t in trials_of(spec, source)}
+    return {
+        "student" if t.config.student == spec.student else f"arm {t.arm}: student": t.config.student
+        for t in trials.values()
+    }
 
 
 def _grid(arm: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
@@ -67,6 +76,9 @@ def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: 
         config = TrialConfig.model_validate(content)
     except ValidationError as error:
         raise SpecError(sentence_of(error, TrialConfig, where)) from None
+    if config.train.num_epochs == 0:
+        key = f"{where}.train.epochs" if "train.epochs" in settings else f"{where.rsplit(': ', 1)[0]}: train.epochs"
+        raise SpecError(f"{key}: 0: a student would learn nothing; raise it, or give train.head_epochs")
     arm = _label(settings, config)
     return PlannedTrial(f"{arm} seed {seed}", arm, teacher, config)
 

@@ -10,11 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from kd_core.measure.outcomes import figure_names
-from kd_core.networks.models import ModelError, check_network, pretrained_classes
+from kd_core.spec.checkpoint import checkpoint_problem
 from kd_core.spec.config import NetworkConfig
-from kd_core.spec.keys import canonical_json
 from kd_core.store.records import SAFE_NAME
-from sweeps.spec.arms import trials_of
+from sweeps.spec.arms import students_of
 from sweeps.spec.mistakes import SpecError, sentence_of
 from sweeps.spec.sweep_config import SweepSpec
 
@@ -41,16 +40,6 @@ def parse_spec(text: str, source: str, overrides: Sequence[str] = ()) -> SweepSp
         raise SpecError(f"{source}: {sentence_of(error, SweepSpec)}") from None
     _check_references(spec, source)
     return spec
-
-
-def check_teacher_heads(spec: SweepSpec, num_classes: int) -> None:
-    """Refuse a teacher that is used as timm has it where timm's classifier is for other classes; raises SpecError."""
-    for name, teacher in spec.teachers.items():
-        known = pretrained_classes(teacher)
-        as_it_is = teacher.pretrained and not teacher.finetune and not teacher.checkpoint
-        if as_it_is and known != num_classes:
-            problem = f"timm's {teacher.model} tells {known} classes apart and the data has {num_classes}"
-            raise SpecError(f"teachers.{name}.finetune: missing, and {problem}; add a recipe such as {{epochs: 10}}")
 
 
 def to_yaml(spec: SweepSpec) -> str:
@@ -113,17 +102,15 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 def _check_references(spec: SweepSpec, source: str) -> None:
-    """Everything that is wrong with a spec comes out before anything runs."""
+    """What is wrong with a spec comes out before anything runs; whether timm knows its networks, in check_networks."""
     if spec.data.path is not None and not Path(spec.data.path).is_dir():
         raise SpecError(f"{source}: data.path: {spec.data.path}: no such folder; give the folder that holds the data")
     for name, teacher in spec.teachers.items():
-        _check_network(teacher, f"{source}: teachers.{name}")
+        _check_checkpoint(teacher, f"{source}: teachers.{name}")
         if not (teacher.finetune or teacher.checkpoint or teacher.pretrained):
             raise SpecError(f"{source}: teachers.{name}.finetune: missing, and so are weights: it would know nothing")
-    students = {canonical_json(t.config.student.model_dump(mode="json")): t for t in trials_of(spec, source)}
-    for trial in students.values():
-        where = "student" if trial.config.student == spec.student else f"arm {trial.arm}: student"
-        _check_network(trial.config.student, f"{source}: {where}")
+    for where, student in students_of(spec, source).items():
+        _check_checkpoint(student, f"{source}: {where}")
     known = figure_names("validation")
     for objective in spec.objectives:
         if objective not in known:
@@ -131,8 +118,7 @@ def _check_references(spec: SweepSpec, source: str) -> None:
             raise SpecError(f"{source}: objectives.{objective}: is no validation figure; did you mean {nearest}?")
 
 
-def _check_network(network: NetworkConfig, where: str) -> None:
-    try:
-        check_network(network)
-    except ModelError as error:
-        raise SpecError(f"{where}.{error.key}: {getattr(network, error.key)}: {error}") from None
+def _check_checkpoint(network: NetworkConfig, where: str) -> None:
+    problem = checkpoint_problem(network.checkpoint) if network.checkpoint is not None else None
+    if problem is not None:
+        raise SpecError(f"{where}.checkpoint: {network.checkpoint}: {problem}")

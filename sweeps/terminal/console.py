@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from analysis.tables import front_rows
 from sweeps.terminal.progress import size_text
 
-if TYPE_CHECKING:  # a look at a status loads no torch
+if TYPE_CHECKING:  # a look at a status loads neither torch nor pandas
     from analysis.report import Report
     from sweeps.plan.cost import Cost
     from sweeps.plan.plan import Plan
@@ -101,6 +100,8 @@ def print_status(rows: list[dict[str, Any]]) -> None:
 
 def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> None:
     """The front as a table, the trials by status, where the report is, and how to look at the runs."""
+    from analysis.tables import front_rows
+
     console = stderr()
     front = table(
         "Pareto front", "accuracy %", "ECE", "ECE scaled", "NLL", title="selected on validation, shown on test"

@@ -14,7 +14,7 @@ from tests.benchmarks.harness import timed_sweep
 
 CIFAR100 = Path(__file__).parents[3] / "shared" / "data" / "cifar100"
 MISSING = {"skipped": f"no CIFAR-100 at {CIFAR100}"}
-TEACHER = "resnet"
+TEACHER, NETWORK = "resnet", {"model": "resnet18", "stem_stride": 1}
 
 
 def write_part(folder: Path, num_train: int, num_test: int) -> None:
@@ -26,13 +26,20 @@ def write_part(folder: Path, num_train: int, num_test: int) -> None:
         pq.write_table(table.take(kept), folder / f"{split}.parquet")
 
 
-def sweep_spec(data: Path, arm: dict[str, Any], num_seeds: int, num_epochs: int, signal: str = "auto") -> SweepSpec:
+def sweep_spec(
+    data: Path,
+    arm: dict[str, Any],
+    num_seeds: int,
+    num_epochs: int,
+    signal: str = "auto",
+    precision: str = "float32",
+) -> SweepSpec:
     """Trials of one arm on such a part, with ResNet-18 for a teacher and a half-width MobileNetV2 for a student."""
     return SweepSpec.model_validate(
         {
             "name": "distillation",
             "data": {"source": "parquet", "path": str(data), "label_column": "fine_label", "validation": 0.1},
-            "teachers": {TEACHER: {"model": "resnet18", "stem_stride": 1, "finetune": {"epochs": 1}}},
+            "teachers": {TEACHER: NETWORK | {"precision": precision, "finetune": {"epochs": 1}}},
             "student": {"model": "mobilenetv2_050"},
             "train": {"epochs": num_epochs, "batch_size": 128},
             "arms": [arm],
@@ -43,8 +50,8 @@ def sweep_spec(data: Path, arm: dict[str, Any], num_seeds: int, num_epochs: int,
 
 
 def finetune_teacher(data: Path, storage: Path) -> None:
-    """Make the teacher in a store, by way of a sweep whose one trial has no epoch to train."""
-    timed_sweep(sweep_spec(data, {"method": "kd_mixup", "teacher": TEACHER}, 1, 0, "live"), storage)
+    """Make the teacher in a store, by way of a sweep with one short trial."""
+    timed_sweep(sweep_spec(data, {"method": "kd_mixup", "teacher": TEACHER}, 1, 1, "live"), storage)
 
 
 def teacher_record(storage: Path) -> Record:

@@ -1,10 +1,13 @@
-"""What several benchmarks need: a Ray cluster of a given size, a timed sweep, a number of threads."""
+"""What several benchmarks need: a Ray cluster of a given size, a timed sweep, a number of threads, work by turns."""
 
 import io
 import logging
+import multiprocessing
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import ray
@@ -15,6 +18,8 @@ from kd_core.store.records import Store
 from sweeps.run import run_sweep
 from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
+
+Turn = Callable[[], None]
 
 
 @contextmanager
@@ -46,3 +51,33 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def medians_by_turns(contenders: Mapping[str, Callable[[], Turn]], num_repetitions: int) -> dict[str, float]:
+    """Median seconds of a turn of each contender, which `prepare()` gives in a process and on a thread of its own.
+
+    They take turns, so that a machine whose speed drifts treats all alike. The first two turns of each warm up.
+    """
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    for name, prepare in contenders.items():
+        pipes[name], theirs = context.Pipe()
+        context.Process(target=_take_turns, args=(prepare, theirs), daemon=False).start()
+    rounds = [{name: _seconds_of_a_turn(pipe) for name, pipe in pipes.items()} for _ in range(num_repetitions + 2)]
+    for pipe in pipes.values():
+        pipe.send(False)
+    return {name: statistics.median(each[name] for each in rounds[2:]) for name in contenders}
+
+
+def _seconds_of_a_turn(pipe: Connection) -> float:
+    pipe.send(True)
+    return pipe.recv()
+
+
+def _take_turns(prepare: Callable[[], Turn], pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    turn = prepare()
+    while pipe.recv():
+        started = time.perf_counter()
+        turn()
+        pipe.send(time.perf_counter() - started)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from upath import UPath
 
-from kd_core.data.splits import Dataset, Split
+from kd_core.data.dataset import Dataset, Split
 from kd_core.signal import StoredSignal
 from kd_core.store.signal_record import SignalRecord
 

@@ -1,8 +1,10 @@
-"""What a sweep of distillation trials costs where each trial asks the teacher, and where all read its stored signal."""
+"""What a sweep of distillation trials costs where each of them runs the teacher, and where all share its signal."""
 
 import os
 import tempfile
 import time
+from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import BAR, FAINT, MUTED, STYLE
-from kd_core.data.splits import load
+from kd_core.data.dataset import load
 from kd_core.data.vicinal import VicinalStream, batch_slots
+from kd_core.labelling import TeacherPass
+from kd_core.networks.execution import for_inference, keep_freed_memory
 from kd_core.networks.teacher import load_teacher
 from kd_core.store.records import Store
 from sweeps.spec.arms import trials_of
@@ -28,19 +32,22 @@ from tests.benchmarks.distillation import (
     teacher_record,
     write_part,
 )
-from tests.benchmarks.harness import ray_cluster, threads, timed_sweep
+from tests.benchmarks.harness import Turn, medians_by_turns, ray_cluster, threads, timed_sweep
 
 DISTILLED = {"method": "kd_mixup", "teacher": TEACHER, "temperature": [2, 4, 8], "alpha": [0, 0.2]}
 TEACHERLESS = {"method": "mixup"}
+WAYS = ("live", "stored", "stored_bfloat16", "limit")
+NUM_LABELLED = 512  # images a turn
 TRIALS_PER_SEED = 6  # of DISTILLED, where TEACHERLESS has one
 
 
 def measure(
     num_seeds: tuple[int, ...] = (2, 5), num_train: int = 1660, num_test: int = 200, num_epochs: int = 2
 ) -> dict[str, Any]:
-    """Wall time of kd_mixup sweeps on real CIFAR-100, signal live against stored, and the limit: as many trials without
-    a teacher plus one bare teacher pass. Both splits are cut, for trials this short would drown in 10,000 test images,
-    less than 0.1 % of a real trial's work."""
+    """Wall time of kd_mixup sweeps on real CIFAR-100, signal live against stored (in float32 and in bfloat16), and
+    the limit: as many trials without a teacher plus one bare teacher pass; and how fast one thread labels in either
+    precision. Both splits are cut, for trials this short would drown in 10,000 test images, less than 0.1 % of a real
+    trial's work."""
     if not CIFAR100.is_dir():
         return MISSING
     figures: dict[str, Any] = {}
@@ -48,9 +55,30 @@ def measure(
         folder = Path(name)
         write_part(folder / "data", num_train, num_test)
         finetune_teacher(folder / "data", folder / "teacher")
+        figures |= _labelling(folder)
         for seeds in num_seeds:
             figures |= _measured(folder, seeds, num_epochs)
     return figures
+
+
+def _labelling(folder: Path, num_repetitions: int = 10) -> dict[str, Any]:
+    """Images a second of one labelling thread in each precision, by turns, rendering included."""
+    turns = {each: partial(labelling_turns, folder, each) for each in ("float32", "bfloat16")}
+    seconds = medians_by_turns(turns, num_repetitions)
+    return {"bfloat16_over_float32": seconds["float32"] / seconds["bfloat16"]} | {
+        f"{precision}_images_per_s": NUM_LABELLED / each for precision, each in seconds.items()
+    }
+
+
+def labelling_turns(folder: Path, precision: str) -> Turn:
+    """Each turn labels the same few batches, as a labelling task of a sweep does."""
+    keep_freed_memory()
+    spec = sweep_spec(folder / "data", DISTILLED, 1, 1, precision=precision)
+    dataset, trial = load(spec.data), trials_of(spec)[0].config
+    network = load_teacher(spec.teachers[TEACHER], teacher_record(folder / "teacher"), dataset.num_classes)
+    teacher_pass = TeacherPass(trial, dataset, network, "cpu")
+    steps = batch_slots(NUM_LABELLED, trial.train.batch_size)
+    return lambda: deque(teacher_pass.over(1, steps), maxlen=0)
 
 
 def _measured(folder: Path, num_seeds: int, num_epochs: int) -> dict[str, Any]:
@@ -58,15 +86,17 @@ def _measured(folder: Path, num_seeds: int, num_epochs: int) -> dict[str, Any]:
     num_trials, data = num_seeds * TRIALS_PER_SEED, folder / "data"
     teacherless = sweep_spec(data, TEACHERLESS, num_trials, num_epochs)
     teacherless_s = timed_sweep(teacherless, folder / f"teacherless-{num_trials}")
-    specs = {signal: sweep_spec(data, DISTILLED, num_seeds, num_epochs, signal) for signal in ("stored", "live")}
+    ways = {"stored": ("stored", "float32"), "stored_bfloat16": ("stored", "bfloat16"), "live": ("live", "float32")}
+    specs = {way: sweep_spec(data, DISTILLED, num_seeds, num_epochs, *each) for way, each in ways.items()}
     seconds, weights = {}, {}
-    for signal, spec in specs.items():
-        storage = store_with_teacher(folder / "teacher", folder / f"{signal}-{num_trials}")
-        seconds[signal], weights[signal] = timed_sweep(spec, storage), _weights(storage)
-        assert (storage / "signals").exists() == (signal == "stored")
+    for way, spec in specs.items():
+        storage = store_with_teacher(folder / "teacher", folder / f"{way}-{num_trials}")
+        seconds[way], weights[way] = timed_sweep(spec, storage), _weights(storage)
+        assert (storage / "signals").exists() == (way != "live")
     seconds["limit"] = teacherless_s + _teacher_pass_s(specs["live"], folder / "teacher")
     figures = {
         "live_over_stored": seconds["live"] / seconds["stored"],
+        "live_over_stored_bfloat16": seconds["live"] / seconds["stored_bfloat16"],
         "stored_over_limit": seconds["stored"] / seconds["limit"],
         "identical_results": weights["live"] == weights["stored"],
         **{f"{name}_s_per_trial": wall_s / num_trials for name, wall_s in seconds.items()},
@@ -76,9 +106,14 @@ def _measured(folder: Path, num_seeds: int, num_epochs: int) -> dict[str, Any]:
 
 
 def _teacher_pass_s(spec: SweepSpec, storage: Path) -> float:
-    """Seconds of the teacher's forward passes over every epoch of the stream, in a plain loop on all cores."""
+    """Seconds of the teacher's forward passes over every epoch of the stream, in a plain loop on all cores.
+
+    The teacher is in the form in which it labels, the fastest one known in float32.
+    """
+    keep_freed_memory()
     dataset, trial = load(spec.data), trials_of(spec)[0].config
-    network = load_teacher(spec.teachers[TEACHER], teacher_record(storage), dataset.num_classes).eval()
+    teacher = load_teacher(spec.teachers[TEACHER], teacher_record(storage), dataset.num_classes)
+    network = for_inference(teacher, "float32")
     stream = VicinalStream(trial.stream_seed, len(dataset.train), trial.mixup, trial.view)
     steps = batch_slots(len(dataset.train), trial.train.batch_size)
     batches = [batch.images for batch in dataset.train.views(trial.view, "cpu").batches(stream.epoch(1), steps)]
@@ -98,14 +133,14 @@ def _weights(storage: Path) -> dict[str, str]:
 
 def draw(figures: dict[str, Any]) -> Figure:
     """The cost of each sweep as bars, in units of one trial without a teacher."""
-    sizes = [int(name.split("_")[-1]) for name in figures if name.startswith("live_over_stored")]
+    sizes = [int(name.removeprefix("limit_s_per_trial_")) for name in figures if name.startswith("limit_s_per_trial")]
     costs = {size: _costs(figures, size) for size in sizes}
     longest = max(cost for cost_of in costs.values() for cost in cost_of.values())
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(7.5, 0.8 + 1.15 * len(sizes)), dpi=72, layout="constrained")
+        figure = Figure(figsize=(7.5, 0.8 + 1.45 * len(sizes)), dpi=72, layout="constrained")
         figure.suptitle(
             "What a sweep costs, in trials without a teacher\n"
-            "live: each trial asks the teacher; stored: one pass of the teacher serves all",
+            "live: the teacher runs in every trial; stored: one pass of the teacher serves all",
             x=0.01,
             ha="left",
             fontsize=9.5,
@@ -119,16 +154,17 @@ def draw(figures: dict[str, Any]) -> Figure:
 def _costs(figures: dict[str, Any], num_trials: int) -> dict[str, float]:
     """What a sweep of one size costs by each way, in trials without a teacher."""
     unit = figures[f"teacherless_s_per_trial_{num_trials}"] / num_trials
-    return {name: figures[f"{name}_s_per_trial_{num_trials}"] / unit for name in ("live", "stored", "limit")}
+    return {name: figures[f"{name}_s_per_trial_{num_trials}"] / unit for name in WAYS}
 
 
 def _draw_sweep(axes: Axes, num_trials: int, costs: dict[str, float]) -> None:
-    """Three bars of one size of sweep: live, stored and the limit, of which the darker part is the trials."""
-    axes.barh(list(costs), list(costs.values()), color=[MUTED, BAR, FAINT], height=0.72)
+    """A bar for each way of one size of sweep, and the limit, of which the darker part is the trials."""
+    axes.barh(list(costs), list(costs.values()), color=[MUTED, BAR, BAR, FAINT], height=0.72)
     axes.barh(["limit"], [num_trials], color=MUTED, height=0.72)
     notes = {
         "live": f"{costs['live'] / costs['stored']:.1f} × stored",
         "stored": f"{costs['stored'] / costs['limit']:.2f} × limit",
+        "stored_bfloat16": "the teacher in bfloat16",
         "limit": f"{num_trials} trials and one teacher pass",
     }
     for name, cost in costs.items():

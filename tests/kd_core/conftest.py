@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from kd_core.data.splits import Dataset, load
+from kd_core.data.dataset import Dataset, load
 from kd_core.networks.models import build_teacher
 from kd_core.signal import LiveSignal
 from kd_core.spec.config import TEACHERLESS, TeacherConfig, TrialConfig

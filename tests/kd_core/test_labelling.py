@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kd_core import labelling
-from kd_core.data.splits import load
+from kd_core.data.dataset import load
 from kd_core.data.vicinal import VicinalStream, all_slots, render
 from kd_core.labelling import TeacherPass, label_epochs, replay
 from kd_core.networks.models import build_teacher

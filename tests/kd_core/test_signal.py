@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from kd_core.data.splits import Dataset
+from kd_core.data.dataset import Dataset
 from kd_core.labelling import TeacherPass, label_epochs
 from kd_core.networks.models import Network, build_teacher
 from kd_core.signal import LiveSignal, StoredSignal

@@ -13,7 +13,6 @@ from kd_core.spec.recipe import FinetuneConfig
 from kd_core.training import (
     EpochResult,
     NonFiniteLossError,
-    build_optimizer,
     first_steps,
     initial_student,
     train,
@@ -195,17 +194,6 @@ def test_weights_that_break_at_the_last_step_are_reported_like_a_broken_loss(tri
 def test_distilling_without_a_signal_is_refused(trial, digits):
     with pytest.raises((ValueError, TypeError, AssertionError)):
         next(train(trial("kd", alpha=0.2), digits))
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_weight_decay_spares_biases_and_norms(trial, optimizer):
-    config = trial(train={"optimizer": optimizer, "weight_decay": 0.3})
-    network = initial_student(config, 10)
-    groups = build_optimizer(network, config.train).param_groups
-    decayed = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
-    assert len(decayed) == len(list(network.parameters()))
-    for name, parameter in network.named_parameters():
-        assert decayed[id(parameter)] == (0.0 if parameter.ndim == 1 else 0.3), name
 
 
 def test_the_learning_rate_reaches_the_optimizer(trial, digits):

@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load_file
 
 from kd_core import trial as trial_module
-from kd_core.data.splits import load
+from kd_core.data.dataset import load
 from kd_core.evaluation import evaluate
 from kd_core.measure.outcomes import summary_of
 from kd_core.networks.losses import METHODS

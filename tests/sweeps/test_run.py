@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +45,28 @@ def test_running_again_does_nothing(sweep, store):
     assert again.counts == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
     assert "up to date" in log
     assert contents(store) == before
+
+
+HEAVY = ["torch", "torchvision", "timm", "ray", "mlflow", "matplotlib", "altair", "vl_convert"]
+LOADED = """
+import atexit, sys
+from sweeps.cli import main
+atexit.register(lambda: print(sorted(set(sys.modules) & set(sys.argv.pop().split())), file=sys.stderr))
+main(sys.argv[1:-1])
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_what_is_up_to_date_says_the_same_again_and_loads_nothing_heavy(finished, tiny, command):
+    """A real process, as a shell starts it: what the first run has printed, without what trained and drew it."""
+    arguments = [command, str(tiny), f"--storage={finished.store.root}", "--json", " ".join(HEAVY)]
+    done = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+    printed, first = json.loads(done.stdout), json.loads(finished.stdout)
+    if command == "run":
+        assert printed == first | {"trials": first["trials"] | {"reused": 3}}
+    else:
+        assert not any(printed["cost"].values())
 
 
 def test_a_longer_list_of_arms_and_seeds_trains_only_what_is_new(sweep, store):

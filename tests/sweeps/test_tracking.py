@@ -10,14 +10,14 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis.report import write_report
-from kd_core.data.splits import load
+from kd_core.data.dataset import load
 from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import trial_key
 from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import read_spec, to_yaml
-from sweeps.tracking import BackgroundSync, embedded_uri, sync
+from sweeps.tracking import BackgroundSync, embedded_uri, is_synced, sync
 
 
 @pytest.fixture
@@ -89,6 +89,26 @@ def test_syncing_again_changes_nothing_and_later_adds_only_what_is_new(trained):
     assert after["mixup seed 0"][0] == "FINISHED"
     assert before["mixup seed 0"][3] < after["mixup seed 0"][3]
     assert after["tiny"][0] == "FINISHED"
+
+
+def test_a_sweep_is_synced_until_its_records_its_report_the_place_or_the_database_change(trained, tmp_path):
+    store, dataset = trained
+    uri = embedded_uri(store)
+    assert not is_synced(store, "tiny", uri)
+    sync(store, "tiny", uri)
+    assert is_synced(store, "tiny", uri)
+    assert not is_synced(store, "tiny", f"sqlite:///{tmp_path / 'other.db'}")
+    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    record = store.trial(trial["key"])
+    list(run_trial(TrialConfig.model_validate(record.config()), dataset, record))
+    assert not is_synced(store, "tiny", uri)
+    sync(store, "tiny", uri)
+    write_report(store, "tiny")
+    assert not is_synced(store, "tiny", uri)
+    sync(store, "tiny", uri)
+    assert is_synced(store, "tiny", uri)
+    (store.local / "mlflow.db").unlink()
+    assert not is_synced(store, "tiny", uri)
 
 
 def test_a_deleted_experiment_comes_back_whole(trained):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from kd_core import images
+from kd_core.data import images
 from kd_core.data.images import FileImages, ParquetImages, Part, decode, identity_of
 from kd_core.spec.data_config import DataError
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kd_core.data.dataset import load
 from kd_core.data.sources import read_source
-from kd_core.data.splits import fingerprint_of, load
+from kd_core.data.splits import fingerprint_of
 from kd_core.spec.data_config import DataConfig
 
 OFFLINE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
 READ = """
 import sys
 from kd_core.spec.data_config import DataConfig
-from kd_core.data.splits import load
+from kd_core.data.dataset import load
 from kd_core.spec.data_config import DataError
 try:
     load(DataConfig(source=sys.argv[1], path=sys.argv[2]))

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from kd_core.data.splits import Dataset, fingerprint_of, load, summarize
+from kd_core.data.dataset import Dataset, load
+from kd_core.data.splits import fingerprint_of, summarize
 from kd_core.data.streaming import StreamedSplit
 from kd_core.data.vicinal import VicinalStream, batch_slots
 from kd_core.evaluation import predict
@@ -177,7 +178,7 @@ TRAIN_ONE_EPOCH = """
 import re, resource, sys, torch
 from pathlib import Path
 from kd_core.spec.config import TrialConfig
-from kd_core.data.splits import load
+from kd_core.data.dataset import load
 from kd_core.training import train
 torch.set_num_threads(1)
 config = TrialConfig.model_validate({

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from scipy.stats import entropy, pearsonr
 
-from kd_core import losses
 from kd_core.data.vicinal import VicinalBatch
+from kd_core.networks import losses
 from kd_core.spec.config import TEACHERLESS
 
 NUM, CLASSES = 8, 6

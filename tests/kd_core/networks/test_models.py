@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save, save_file
 from torch import nn
 from upath import UPath
 
@@ -17,6 +16,7 @@ from kd_core.networks.models import (
     forward_flops,
     load_weights,
     num_parameters,
+    weights_bytes,
 )
 from kd_core.spec.config import StudentConfig, TeacherConfig
 
@@ -99,7 +99,7 @@ def test_a_seed_decides_the_weights():
 def test_a_checkpoint_brings_back_the_network(tmp_path, where):
     network, path = tiny(), UPath(tmp_path if where == "local" else "memory://weights") / "student.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(network.state_dict()))
+    path.write_bytes(weights_bytes(network))
     torch.manual_seed(1)
     restored = build_student(StudentConfig(model="test_efficientnet", bottleneck=8, checkpoint=str(path)), 5).eval()
     assert torch.equal(restored(IMAGES), network(IMAGES))
@@ -116,9 +116,9 @@ def test_the_weights_of_a_bare_timm_model_load(tmp_path, wrap):
 
 
 def _nan(path: Path) -> None:
-    state = tiny().state_dict()
-    state["head.4.bias"][2] = float("nan")
-    save_file(state, path.with_suffix(".safetensors"))
+    network = tiny()
+    nn.init.constant_(network.head[4].bias, float("nan"))
+    path.with_suffix(".safetensors").write_bytes(weights_bytes(network))
 
 
 def _pickled(path: Path, value: object) -> None:
@@ -129,7 +129,7 @@ def _pickled(path: Path, value: object) -> None:
     ("write", "message"),
     [
         (_nan, r"NaN or infinite values in head\.4\.bias"),
-        (lambda path: save_file(tiny(num_classes=6).state_dict(), path.with_suffix(".safetensors")), r"head\.4"),
+        (lambda path: path.with_suffix(".safetensors").write_bytes(weights_bytes(tiny(num_classes=6))), r"head\.4"),
         (lambda path: path.with_suffix(".safetensors").write_bytes(b"no weights"), "does not fit"),
         (lambda path: path.with_suffix(".pth").write_bytes(b"no weights"), "save its state_dict"),
         (lambda path: path.with_suffix(".pth").write_bytes(b""), "does not fit"),

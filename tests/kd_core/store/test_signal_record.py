@@ -184,12 +184,14 @@ def test_the_identity_is_what_changes_the_logits_and_nothing_else(trial):
     def identity(**edits):
         return digest(signal_identity(trial("kd_mixup", **edits), "data", "weights"))
 
-    for same in ({"temperature": 8}, {"alpha": 0.5}, {"seed": 3}, {"train": {"epochs": 9, "batch_size": 8}}):
+    teacher = trial("kd_mixup").teacher.model_dump()
+    recipe = {"epochs": 9, "batch_size": 8, "precision": "bfloat16"}
+    for same in ({"temperature": 8}, {"alpha": 0.5}, {"seed": 3}, {"train": recipe}):
         assert identity(**same) == identity()
     assert digest(signal_identity(trial("cud"), "data", "weights")) == identity()
     for other in ({"stream_seed": 1}, {"view": {"padding": 2}}, {"mixup": {"fraction": 0.5}}):
         assert identity(**other) != identity()
-    assert identity(train={"precision": "bfloat16"}) != identity()
+    assert identity(teacher=teacher | {"precision": "bfloat16"}) != identity()
     assert digest(signal_identity(trial("kd_mixup"), "other", "weights")) != identity()
     assert digest(signal_identity(trial("kd_mixup"), "data", "other")) != identity()
     assert digest(signal_identity(trial("kd"), "data", "weights")) != identity()

@@ -1,28 +1,24 @@
-"""Ray's side of a sweep: what a trial takes."""
+"""Ray's side of a sweep: workers that are ready before their work is."""
 
-import io
+import os
+import sys
 
 import pytest
+import ray
 
-from kd_core.data.splits import load, summarize
-from kd_core.store.records import Store
-from kd_core.trial import run_trial
-from sweeps.engine.cluster import trial_resources
-from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
+from sweeps.engine.cluster import warm_up
+from sweeps.engine.worker import task_of
 from sweeps.spec.sweep_config import ResourcesConfig
-from sweeps.terminal.progress import SweepProgress
+
+
+def ready() -> tuple[int, bool]:
+    """Which process this is, and whether it has what a teacher's fine-tuning needs."""
+    return os.getpid(), "sweeps.engine.worker" in sys.modules
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_trial_that_cannot_be_measured_costs_a_line_and_not_the_sweep(tiny, tmp_path):
-    spec = read_spec(str(tiny), ["resources={auto: true, workers: 1}", "arms.0={method: kd, teacher: resnet}"])
-    store, dataset, log = Store.at(tmp_path / "runs"), load(spec.data), io.StringIO()
-    (teacher,) = plan_sweep(spec, store, summarize(spec.data)).teachers
-    list(run_trial(teacher.finetuning, dataset, teacher.record))
-    teacher.record.weights.unlink()
-    with SweepProgress(log) as progress:
-        resources = trial_resources(plan_sweep(spec, store, summarize(spec.data)), dataset, store, progress)
-    assert resources == ResourcesConfig(cpu=1, gpu=0, workers=1)
-    assert "resources: no trial could be measured: " in log.getvalue()
-    assert "holds no finished teacher; run the sweep again to make it; each has cpu 1, gpu 0" in log.getvalue()
+def test_the_tasks_that_come_find_a_worker_that_has_imported_what_they_need():
+    resources = ResourcesConfig(cpu=2)  # the whole cluster, so that there is one worker at a time
+    warm_up(1, resources)
+    task = task_of(ready, resources, max_retries=0)
+    assert ray.get(task.remote())[1]

@@ -10,7 +10,8 @@ import threading
 
 import pytest
 
-from kd_core.data.splits import load, summarize
+from kd_core.data.dataset import load
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from sweeps.engine.teacher_pass import label_signals, tasks_for
 from sweeps.plan.plan import plan_sweep
@@ -108,7 +109,7 @@ def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(
 def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(sweep, tiny, tmp_path, wait_until):
     """Two drivers, each with its own Ray and two labelling tasks; one of them is killed while it labels."""
     store, kd_mixup = Store.at(tmp_path), "method: kd_mixup, teacher: resnet"
-    sweep(store, "data.limit=1000", f"arms=[{{{kd_mixup}, train.epochs: 0}}]")  # the teacher alone
+    sweep(store, "data.limit=1000", f"arms=[{{{kd_mixup}, train.epochs: 0, train.head_epochs: 1}}]")  # the teacher
     edits = ["data.limit=1000", f"arms=[{{{kd_mixup}}}]", f"train.epochs={EPOCHS}", "signal=stored"]
     command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}", "--set=name=killed"]
     command += [f"--set={edit}" for edit in edits]

@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from kd_core.data.splits import load
+from kd_core.data.dataset import load
 from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.store.records import Store
 from kd_core.trial import run_trial
@@ -69,10 +69,10 @@ def test_a_teacher_stays_loaded_from_trial_to_trial(setting):
     store, dataset, configs = setting
     trainable = start(store, dataset, tune_config("one", configs["kd_mixup"], "teacher"))
     run_out(trainable)
-    loaded = trainable.teachers["teacher"]
+    loaded = trainable.teachers["teacher", "float32"]
     trainable.reset_config(tune_config("two", configs["kd_mixup"], "teacher"))
     run_out(trainable)
-    assert trainable.teachers == {"teacher": loaded}
+    assert trainable.teachers == {("teacher", "float32"): loaded}
 
 
 def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):

@@ -14,7 +14,7 @@ SWALLOWED = f"""try:
         {SLEEP}"""
 PROGRAM = """
 import threading, time
-from sweeps import interrupt
+from sweeps.terminal import interrupt
 interrupt._PATIENCE_S = 0.2
 with interrupt.leaving_at_interrupt("to go on: again"):
     print("ready", flush=True)

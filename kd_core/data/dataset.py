@@ -1,0 +1,86 @@
+"""Three splits of labelled images, kept in memory or decoded when they are needed."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kd_core.data.images import ParquetImages, Part, decode, require_size
+from kd_core.data.splits import fingerprint_of, parts_of
+from kd_core.data.streaming import StreamedSplit
+from kd_core.data.vicinal import ViewsInMemory, ViewSource
+from kd_core.spec.data_config import DataConfig, DataError, ViewConfig
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 [N, H, W, 3] and labels int64 [N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every image, in pixels."""
+        return self.images.shape[1], self.images.shape[2]
+
+    def batches(self, batch_size: int, num_workers: int = 0) -> Iterator[torch.Tensor]:
+        """The images in order, uint8 [B, H, W, 3]; nothing is decoded, so no worker is needed."""
+        for start in range(0, len(self), batch_size):
+            yield torch.tensor(self.images[start : start + batch_size])
+
+    def views(self, view: ViewConfig, device: torch.device | str, num_workers: int = 0) -> ViewSource:
+        """Where training gets its mixed batches: rendered on the device, so no worker is needed."""
+        return ViewsInMemory(self.images, self.labels, view, device)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits of one source; validation was held out of train, and test is read once."""
+
+    train: Split | StreamedSplit
+    validation: Split | StreamedSplit
+    test: Split | StreamedSplit
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+        return len(self.class_names)
+
+
+def load(config: DataConfig) -> Dataset:
+    """Read, limit, split and, unless it streams, decode what a DataConfig names; raises DataError with a remedy."""
+    parts = parts_of(config)
+    make = _streamed if config.streaming else _in_memory
+    train, validation, test = splits = [make(part, config.image_size) for part in parts.splits]
+    sizes = sorted({split.size for split in splits})
+    if len(sizes) > 1:
+        raise DataError(
+            f"data.image_size: missing, and the splits have images of {sizes}; set it to resize all of them"
+        )
+    return Dataset(train, validation, test, parts.class_names, fingerprint_of(config))
+
+
+def _streamed(part: Part, image_size: int | None) -> StreamedSplit:
+    if isinstance(part.images, ParquetImages):
+        part = Part(part.labels, part.images.unpacked(), part.numbers)
+    height, width, _ = part.pixels(0, image_size).shape
+    return StreamedSplit(part, (height, width), image_size)
+
+
+def _in_memory(part: Part, image_size: int | None) -> Split:
+    """Every image of a part, decoded by threads."""
+    with ThreadPoolExecutor(8) as pool:
+        contents = (part.images.content(number) for number in part.numbers.tolist())
+        names = map(part.images.name, part.numbers.tolist())
+        images = list(pool.map(lambda content, name: decode(content, name, image_size), contents, names))
+    for image, number in zip(images, part.numbers.tolist(), strict=True):
+        require_size(image, images[0].shape[:2], part.images.name(number))
+    return Split(np.stack(images), part.labels)

@@ -1,0 +1,108 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from kd_core.networks.execution import autocast, build_optimizer, for_inference, has_bfloat16_instructions
+from kd_core.networks.models import Network, build_student
+from kd_core.spec.config import StudentConfig
+from kd_core.training import initial_student
+
+IMAGES = torch.rand(4, 16, 16, 3).permute(0, 3, 1, 2)
+
+
+@pytest.fixture
+def network() -> Network:
+    """A small student with a bottleneck, in evaluation mode."""
+    torch.manual_seed(0)
+    return build_student(StudentConfig(model="test_efficientnet", bottleneck=8, image_size=16), 10).eval()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_weight_decay_spares_biases_and_norms(trial, optimizer):
+    config = trial(train={"optimizer": optimizer, "weight_decay": 0.3})
+    network = initial_student(config, 10)
+    groups = build_optimizer(network, config.train).param_groups
+    decayed = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert len(decayed) == len(list(network.parameters()))
+    for name, parameter in network.named_parameters():
+        assert decayed[id(parameter)] == (0.0 if parameter.ndim == 1 else 0.3), name
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_fused_update_is_the_plain_one_but_for_rounding(trial, optimizer):
+    config = trial(train={"optimizer": optimizer, "learning_rate": 0.01})
+    fused, plain = (build_optimizer(initial_student(config, 10).double(), config.train) for _ in range(2))
+    assert all(group["fused"] for group in fused.param_groups)
+    for group in plain.param_groups:
+        group["fused"], group["foreach"] = False, False
+    for step in range(3):
+        for each in (fused, plain):
+            torch.manual_seed(step)
+            for parameter in (parameter for group in each.param_groups for parameter in group["params"]):
+                parameter.grad = torch.randn_like(parameter)
+            each.step()
+    for ours, reference in zip(fused.param_groups, plain.param_groups, strict=True):
+        for first, second in zip(ours["params"], reference["params"], strict=True):
+            torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12)
+
+
+def test_weights_and_activations_have_their_channels_last(network):
+    seen = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0], output]))
+    network(IMAGES)
+    seen += [parameter for parameter in network.parameters() if parameter.ndim == 4]
+    assert len(seen) > 10
+    assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in seen)
+
+
+def test_bfloat16_is_autocast_on_any_device_and_float32_is_left_alone(network):
+    with autocast("bfloat16", "cpu"):
+        assert network(IMAGES).dtype == torch.bfloat16
+    with autocast("float32", "cpu"):
+        assert network(IMAGES).dtype == torch.float32
+
+
+def test_weights_cast_once_give_the_bits_of_autocast(network):
+    for_inference(network, "float32")
+    with autocast("bfloat16", "cpu"):
+        at_every_call = network(IMAGES)
+        assert torch.equal(for_inference(network, "bfloat16")(IMAGES), at_every_call)
+
+
+def test_a_network_for_inference_has_no_normalisation_left_and_learns_nothing(network):
+    before = network(IMAGES).detach()
+    folded = for_inference(network, "float32")
+    assert folded is network
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    torch.testing.assert_close(network(IMAGES), before, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
+
+
+def test_whether_the_cpu_has_bfloat16_is_what_the_kernel_says(tmp_path):
+    with open("/proc/cpuinfo") as file:  # noqa: PTH123
+        flags = file.read()
+    assert has_bfloat16_instructions() == ("avx512_bf16" in flags or "amx_bf16" in flags)
+
+
+def test_freed_memory_is_kept():
+    """Page faults of one more allocation of 64 MiB: one for every 4 KiB by default, next to none where it is kept."""
+    code = (
+        "import resource, sys, torch\n"
+        "from kd_core.networks.execution import keep_freed_memory\n"
+        "if sys.argv[1] == 'kept': keep_freed_memory()\n"
+        "for _ in range(2): torch.ones(2**24)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "torch.ones(2**24)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    faults = [
+        int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("kept", "freed")
+    ]
+    assert faults[0] < 100
+    assert faults[1] > 10_000
