@@ -93,7 +93,7 @@ def run(
 def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is up to date, what would run, and what it would cost, without running anything."""
     from kd_core.data.splits import summarize
-    from sweeps.plan.cost import cost_of
+    from sweeps.plan.cost import bfloat16_gains, cost_of
     from sweeps.plan.plan import plan_sweep
     from sweeps.spec.reader import read_spec
     from sweeps.terminal.console import print_plan
@@ -105,11 +105,11 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
             from sweeps.spec.networks import check_networks
 
             check_networks(sweep, planned.data.num_classes)
-    cost = cost_of(planned)
+    cost, gains = cost_of(planned), bfloat16_gains(planned)
     if as_json:
-        click.echo(json.dumps(planned.as_json() | {"cost": vars(cost)}))
+        click.echo(json.dumps(planned.as_json() | {"cost": vars(cost), "bfloat16_gains": gains}))
     else:
-        print_plan(planned, cost)
+        print_plan(planned, cost, gains)
 
 
 @main.command()

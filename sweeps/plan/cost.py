@@ -7,13 +7,14 @@ from kd_core.spec.keys import canonical_json
 from sweeps.plan.plan import Plan
 
 _BACKWARD = 2  # a backward pass costs about two forward passes
+_WORTH_SAYING = 1.2  # a smaller gain of bfloat16 is not worth another signal
 
 
 @dataclass(frozen=True)
 class Cost:
     """What is left to compute: floating-point operations, and how often a teacher goes over the training images.
 
-    The teachers' part is as planned; the live one is what it would be if every trial asked its teacher for itself.
+    The teachers' part is as planned; the live one is what it would be if every trial ran its teacher.
     """
 
     student_flops: int
@@ -47,6 +48,21 @@ def cost_of(plan: Plan) -> Cost:
         teacher_passes=sum(signal.passes for signal in plan.signals),
         live_teacher_passes=sum(signal.live_passes for signal in plan.signals),
     )
+
+
+def bfloat16_gains(plan: Plan) -> dict[str, float]:
+    """How many times faster each float32 teacher that has images to label would label them in bfloat16 here.
+
+    By the name of the teacher; only what was worth measuring, and paid (`kd_core.networks.execution.bfloat16_gain`).
+    """
+    labelling = {each.teacher: each.trial.teacher for each in plan.signals if each.passes}
+    slow = {name: each for name, each in labelling.items() if each is not None and each.precision == "float32"}
+    if not slow:
+        return {}
+    from kd_core.networks.execution import bfloat16_gain
+
+    gains = {name: bfloat16_gain(each, plan.data.num_classes, plan.data.image_size) for name, each in slow.items()}
+    return {name: gain for name, gain in gains.items() if gain is not None and gain >= _WORTH_SAYING}
 
 
 class _ForwardFlops:

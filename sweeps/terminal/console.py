@@ -30,8 +30,8 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
-def print_plan(plan: Plan, cost: Cost) -> None:
-    """What a sweep consists of, what of it is there, and what the rest costs."""
+def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float]) -> None:
+    """What a sweep consists of, what of it is there, what the rest costs, and where bfloat16 would make it cheaper."""
     console, data = stderr(), plan.data
     console.print(
         f"{plan.spec.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test "
@@ -47,6 +47,9 @@ def print_plan(plan: Plan, cost: Cost) -> None:
         trials.add_row(each.trial.label, each.status, str(each.trial.config.train.num_epochs))
     console.print(trials)
     console.print(_cost_sentence(cost), soft_wrap=True)
+    for teacher, gain in bfloat16_gains.items():
+        sentence = f"measured here: {teacher} would label {gain:.1f} times faster with --set"
+        console.print(f"{sentence} teachers.{teacher}.precision=bfloat16", soft_wrap=True)
 
 
 def _teachers_table(plan: Plan) -> Table:
@@ -79,12 +82,12 @@ def _cost_sentence(cost: Cost) -> str:
     if cost.live_teacher_flops > cost.teacher_flops:
         whole = cost.total_flops - cost.teacher_flops + cost.live_teacher_flops
         live = (
-            f"; were every trial to ask its teacher, {whole / 1e12:,.1f} in {cost.live_teacher_passes} passes: "
+            f"; with the teacher in every trial, {whole / 1e12:,.1f} in {cost.live_teacher_passes} passes: "
             f"{whole / cost.total_flops:.1f} times as much"
         )
     return (
         f"to compute: {cost.total_flops / 1e12:,.1f} TFLOP: fine-tuning teachers {cost.finetuning_flops / 1e12:,.1f}, "
-        f"asking them {cost.teacher_flops / 1e12:,.1f} in {cost.teacher_passes} passes over the training images, "
+        f"labelling {cost.teacher_flops / 1e12:,.1f} in {cost.teacher_passes} passes over the training images, "
         f"training students {cost.student_flops / 1e12:,.1f}{live}"
     )
 

@@ -13,7 +13,7 @@ from kd_core.training import train
 from tests.benchmarks.random_data import NUM_CLASSES, random_dataset, random_signal
 
 PAPER_IMAGES_PER_S = 342  # ConvNeXt-L to ResNet-50 on an H200, by the authors' log
-TEACHER = TeacherConfig(model="convnext_large", image_size=224)
+TEACHER = TeacherConfig(model="convnext_large", image_size=224, precision="bfloat16")
 STUDENTS = ("resnet50", "mobilenetv2_100")
 BATCH_SIZE = 200
 NUM_EPOCHS = 2  # the first warms up
@@ -28,7 +28,7 @@ def measure(num_steps: int = 30) -> dict[str, Any]:
     figures: dict[str, Any] = {"paper_images_per_s": PAPER_IMAGES_PER_S}
     with tempfile.TemporaryDirectory() as name:
         stored = random_signal(Path(name), num_train, NUM_EPOCHS)
-        live = LiveSignal(build_teacher(TEACHER, NUM_CLASSES).to("cuda"))
+        live = LiveSignal(build_teacher(TEACHER, NUM_CLASSES).to("cuda"), TEACHER.precision)
         for student in STUDENTS:
             live_images_per_s, stored_images_per_s = (images_per_s(student, num_train, each) for each in (live, stored))
             figures |= {

@@ -1,3 +1,4 @@
+import copy
 import io
 
 import numpy as np
@@ -15,6 +16,7 @@ from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalError
 from kd_core.training import train
 
+TEACHER = {"model": "test_efficientnet", "image_size": 16}
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
@@ -26,8 +28,10 @@ def teacher() -> Network:
 
 
 def test_a_live_signal_is_the_teachers_logits_rounded_to_half_precision(teacher):
+    before = teacher.eval()(IMAGES).detach()
     logits = LiveSignal(teacher).logits(1, slice(0, 4), IMAGES)
-    exact = teacher.eval()(IMAGES).detach()
+    exact = teacher(IMAGES).detach()  # with its normalisation folded
+    torch.testing.assert_close(exact, before, rtol=1e-4, atol=1e-4)
     assert logits.dtype == torch.float32
     assert torch.equal(logits, exact.half().float())
     assert not torch.equal(logits, exact)
@@ -78,6 +82,18 @@ def test_stored_and_live_logits_make_the_same_student_bit_for_bit(trial, digits,
     config = trial(method, **edits)
     from_store = stored(config, digits, signal, tmp_path)
     assert weights(config, digits, from_store) == weights(config, digits, signal)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_teacher_labels_in_its_own_precision_whatever_the_students_is(trial, digits, signal, tmp_path, precision):
+    teacher, student = {"teacher": {**TEACHER, "precision": "bfloat16"}}, {"train": {"precision": precision}}
+    config, live = trial("kd_mixup", **teacher, **student), LiveSignal(copy.deepcopy(signal.teacher), "bfloat16")
+    from_store = stored(config, digits, live, tmp_path)
+    in_float32 = stored(trial("kd_mixup"), digits, signal, tmp_path)
+    assert from_store.record.key != in_float32.record.key
+    assert weights(config, digits, from_store) == weights(config, digits, live)
+    there, exact = (each.record.logits(1).astype(np.float32) for each in (from_store, in_float32))
+    assert 0 < np.abs(there - exact).max() < 0.05 * np.abs(exact).max()
 
 
 def test_a_trial_that_is_resumed_on_stored_logits_ends_as_the_live_one_does(trial, digits, signal, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from kd_core.data import images
 from kd_core.data.images import FileImages, ParquetImages, Part, decode, identity_of
@@ -89,3 +89,24 @@ def test_of_large_sources_every_nth_file_is_hashed(tmp_path, monkeypatch):
         file.write_bytes(b"y" * 100)
         assert (identity_of(files, tmp_path) != sampled) == noticed
         file.write_bytes(b"x" * 100)
+
+
+def test_a_photograph_is_turned_upright(tmp_path):
+    picture = Image.new("RGB", (4, 2), (0, 0, 0))
+    picture.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # the camera was held upright: turn it clockwise to view it
+    picture.save(tmp_path / "photograph.png", exif=exif)
+    pixels = decode(tmp_path / "photograph.png", "photograph", None)
+    assert pixels.shape == (4, 2, 3)
+    assert np.argwhere(pixels[..., 0] == 255).tolist() == [[0, 1]]
+
+
+def test_a_decompression_bomb_is_one_sentence(tmp_path, monkeypatch):
+    Image.new("1", (3000, 3000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(
+        DataError, match="bomb.png: is no readable image.*decompression bomb.*remove or replace it"
+    ) as error:
+        decode(tmp_path / "bomb.png", "bomb.png", None)
+    assert "\n" not in str(error.value)

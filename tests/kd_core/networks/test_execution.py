@@ -5,9 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from kd_core.networks.execution import autocast, build_optimizer, for_inference, has_bfloat16_instructions
+from kd_core.networks.execution import (
+    autocast,
+    bfloat16_gain,
+    build_optimizer,
+    for_inference,
+    has_bfloat16_instructions,
+)
 from kd_core.networks.models import Network, build_student
-from kd_core.spec.config import StudentConfig
+from kd_core.spec.config import StudentConfig, TeacherConfig
 from kd_core.training import initial_student
 
 IMAGES = torch.rand(4, 16, 16, 3).permute(0, 3, 1, 2)
@@ -83,7 +89,13 @@ def test_a_network_for_inference_has_no_normalisation_left_and_learns_nothing(ne
     torch.testing.assert_close(network(IMAGES), before, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
 
 
-def test_whether_the_cpu_has_bfloat16_is_what_the_kernel_says(tmp_path):
+def test_the_gain_of_bfloat16_is_measured_or_left_out():
+    gain = bfloat16_gain(TeacherConfig(model="convnext_tiny"), 10, 32)
+    assert gain is not None and gain > 1 if has_bfloat16_instructions() else gain is None
+    assert bfloat16_gain(TeacherConfig(model="vit_base_patch16_224"), 10, 224) is None  # too large for a second
+
+
+def test_whether_the_cpu_has_bfloat16_is_what_the_kernel_says():
     with open("/proc/cpuinfo") as file:  # noqa: PTH123
         flags = file.read()
     assert has_bfloat16_instructions() == ("avx512_bf16" in flags or "amx_bf16" in flags)

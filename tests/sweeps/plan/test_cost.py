@@ -3,8 +3,9 @@
 import pytest
 
 from kd_core.data.splits import summarize
+from kd_core.networks.execution import has_bfloat16_instructions
 from kd_core.store.records import Store
-from sweeps.plan.cost import cost_of
+from sweeps.plan.cost import bfloat16_gains, cost_of
 from sweeps.plan.plan import plan_sweep
 from sweeps.spec.reader import read_spec
 
@@ -46,3 +47,10 @@ def test_what_is_finished_costs_nothing(planned):
     record.begin({})
     record.finish({}, {"weights_sha256": "0" * 64})
     assert cost_of(planned()).student_flops == whole.student_flops * 2 // 3
+
+
+def test_a_gain_of_bfloat16_is_measured_where_there_are_images_to_label(planned):
+    large = ["teachers.resnet={model: convnext_tiny, image_size: 32, finetune: {epochs: 1}}"]
+    assert set(bfloat16_gains(planned(*large))) == ({"resnet"} if has_bfloat16_instructions() else set())
+    assert bfloat16_gains(planned(*large, "teachers.resnet.precision=bfloat16")) == {}
+    assert bfloat16_gains(planned("arms=[{method: classic}]")) == {}

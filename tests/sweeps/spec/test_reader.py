@@ -58,6 +58,8 @@ MISTAKES = {
     "train.epochs.more=2": "--set train.epochs.more=2: the spec says 2 there, which has no key more",
     "epochs": "--set epochs: must be KEY=VALUE",
     "student=null": "student: None: must be a valid dictionary",
+    "train.epochs=0": "train.epochs: 0: a student would learn nothing; raise it, or give train.head_epochs",
+    "arms=[{method: classic, train.epochs: [2, 0]}]": "arms[0].train.epochs: 0: a student would learn nothing",
     "train={}": "train.epochs: missing; epochs is passes over the training images",
 }
 

@@ -15,10 +15,10 @@ def shown(tiny, tmp_path, capsys, monkeypatch):
     """Gives what `plan` prints of the tiny spec with overrides."""
     monkeypatch.setenv("COLUMNS", "160")
 
-    def show(*overrides):
+    def show(*overrides, gains=None):
         spec = read_spec(str(tiny), overrides)
         plan = plan_sweep(spec, Store.at(tmp_path), summarize(spec.data))
-        print_plan(plan, cost_of(plan))
+        print_plan(plan, cost_of(plan), gains or {})
         return capsys.readouterr().err
 
     return show
@@ -33,7 +33,7 @@ def test_a_plan_shows_for_each_signal_who_shares_it_what_is_missing_and_what_it_
 
 def test_the_cost_tells_what_it_would_be_if_every_trial_asked_its_teacher(shown):
     assert "in 2 passes over the training images" in shown()
-    assert "were every trial to ask its teacher" in shown()
+    assert "with the teacher in every trial" in shown()
     assert "times as much" not in shown("signal=live")
 
 
@@ -42,3 +42,9 @@ def test_a_sweep_without_teachers_shows_none(shown):
     assert "classic seed 0" in text
     assert "signal" not in text
     assert "teacher  " not in text
+
+
+def test_a_plan_says_where_bfloat16_would_pay(shown):
+    assert "bfloat16" not in shown()
+    sentence = "resnet would label 2.1 times faster with --set teachers.resnet.precision=bfloat16"
+    assert sentence in shown(gains={"resnet": 2.14})
