@@ -105,8 +105,6 @@ def test_a_photograph_is_turned_upright(tmp_path):
 def test_a_decompression_bomb_is_one_sentence(tmp_path, monkeypatch):
     Image.new("1", (3000, 3000)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(
-        DataError, match="bomb.png: is no readable image.*decompression bomb.*remove or replace it"
-    ) as error:
+    with pytest.raises(DataError, match=r"bomb\.png: is no readable image .*decompression bomb.*; remove") as error:
         decode(tmp_path / "bomb.png", "bomb.png", None)
     assert "\n" not in str(error.value)
