@@ -29,12 +29,12 @@ TOOLTIP = [
 
 @functools.cache
 def vega_bundle() -> str:
-    """The JavaScript of Vega, Vega-Lite and Vega-Embed, to stand inside a page; about 0.9 MB."""
+    """The JavaScript of Vega, Vega-Lite and Vega-Embed, to embed in a page; about 0.9 MB."""
     return vl_convert.javascript_bundle()  # type: ignore[call-arg]
 
 
 def chart_of(front: Front, scaled_front: Front) -> dict[str, Any]:
-    """The Vega-Lite specification, with its data inside, of both fronts over test accuracy and test ECE."""
+    """The Vega-Lite specification, including the data, of both fronts over test accuracy and test ECE."""
     fronts = {RAW: front, SCALED: scaled_front}
     points = pd.concat([_points(each, reading) for reading, each in fronts.items()], ignore_index=True)
     lines = pd.concat([_line(group) for _, group in points.groupby("reading", sort=False)], ignore_index=True)
@@ -47,7 +47,7 @@ def chart_of(front: Front, scaled_front: Front) -> dict[str, Any]:
 
 
 def _points(front: Front, reading: str) -> pd.DataFrame:
-    """One row an arm: its figures on test and its standing on this front."""
+    """One row per arm: its test figures and its standing on this front."""
     figures = {"accuracy": "test/accuracy", "ece_raw": "test/ece", "ece_scaled": "test/ece_scaled"}
     points = front.points[["arm", "method", "teacher", "temperature", "alpha", "num_seeds"]].assign(
         **{name: front.points[column] for name, column in figures.items()},

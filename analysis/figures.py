@@ -1,4 +1,4 @@
-"""The figures of a report, from values to matplotlib figures; no global state, and the same SVG for the same values."""
+"""Draws the figures of a report with matplotlib; no global state, and equal SVG for equal values."""
 
 import io
 import re
@@ -40,7 +40,7 @@ FIGURE_NAMES = {
 }
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.parse_math": False,  # a dollar in a name is literal
     "font.size": 9.5,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -58,7 +58,7 @@ STYLE: dict[Any, Any] = {
 
 
 def svg_of(figure: Figure, name: str) -> str:
-    """A figure as an <svg> element of a page, with its text as text; name tells a screen reader what it shows.
+    """A figure as an <svg> element of a page, with its text as text; name is its label for screen readers.
 
     Element ids depend on name and content only, so equal figures give equal bytes and two names never share an id.
     """
@@ -67,7 +67,7 @@ def svg_of(figure: Figure, name: str) -> str:
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = buffer.getvalue()
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg[svg.index("<svg") :])
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # the page gives the size, viewBox the proportions
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # the page sets the size, viewBox the proportions
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(name)}"', 1)
 
 
@@ -78,21 +78,21 @@ def teacher_colours(teachers: Iterable[str]) -> dict[str, str]:
 
 
 def label_of(arm: str, method: str, teacher: str) -> str:
-    """What colour and marker do not say of an arm: its label without method and teacher, such as `T=2`."""
+    """An arm's label without method and teacher, which colour and marker show, such as `T=2`."""
     rest = [word for word in arm.split() if word not in (method, teacher)]
     return " ".join(rest).replace("sigma", "σ").replace("alpha", "α") or method
 
 
 def axes_of(front: Front) -> tuple[str, str]:
-    """The two test figures that a front is drawn over: its first two objectives, or its only one and ECE."""
+    """The two test figures on a front's axes: its first two objectives, or its only one and ECE."""
     names = [name.replace("validation/", "test/") for name in front.objectives]
     return names[0], names[1] if len(names) > 1 else "test/ece"
 
 
 def draw_front(front: Front) -> Figure:
-    """Every arm at its test figures: colour tells the teacher, marker the method, the label what else sets it apart.
+    """Plot every arm at its test figures: colour shows the teacher, marker the method, label the other settings.
 
-    Arms on the front are strong, the others faint; the line is what the front attains on test.
+    Arms on the front are strong, the others faint; the line is the staircase that the front attains on test.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 6.2), dpi=72)
@@ -107,7 +107,7 @@ def draw_front(front: Front) -> Figure:
             axes.plot([x], [y], **_marker(colours, *look))
         axes.margins(0.06, 0.08)
         axes.autoscale_view()
-        axes.autoscale(False)  # labels and their lines come after and move nothing
+        axes.autoscale(False)  # labels and lines drawn later do not change the limits
         _name_axis(axes.xaxis, horizontal)
         _name_axis(axes.yaxis, vertical)
         _write_labels(axes, points, points[[horizontal, vertical]].to_numpy(dtype=float), colours, line)
@@ -132,7 +132,7 @@ def _name_axis(axis: Axis, name: str) -> None:
 def _write_labels(
     axes: Axes, points: pd.DataFrame, positions: np.ndarray, colours: dict[str, str], line: np.ndarray
 ) -> None:
-    """Write each arm's label where it covers nothing, with a thin line to its point; the first rows choose first."""
+    """Write each arm's label at a free place, with a thin line to its point; the first rows are placed first."""
     identities = points[["arm", "method", "teacher", "on_front"]].to_numpy()
     texts = [
         axes.text(
@@ -161,7 +161,7 @@ def _write_labels(
 
 
 def _draw_key(figure: Figure, points: pd.DataFrame, colours: dict[str, str]) -> None:
-    """Two short keys to the right of the axes: which colour is which teacher, which marker which method."""
+    """Draw two legends to the right of the axes: the colours of teachers and the markers of methods."""
     teachers = {teacher or "none": _marker(colours, teacher, "classic", True) for teacher in colours}
     methods = {method: _marker(colours, "", method, True) for method in sorted(points["method"].unique())}
     for title, key, top in (("Teacher", teachers, 0.98), ("Method", methods, 0.91 - 0.038 * len(teachers))):
@@ -219,7 +219,7 @@ def _draw_panel(top: Axes, bottom: Axes, panel: ReliabilityPanel) -> None:
 
 
 def draw_curves(journals: pd.DataFrame, highlighted: Sequence[str]) -> Figure:
-    """Validation accuracy and ECE by epoch, one line an arm (mean over seeds); highlighted arms in colour and named."""
+    """Validation accuracy and ECE by epoch, one line per arm (mean over seeds); highlighted arms coloured and named."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 3.9), dpi=72, layout="constrained")
         colours = dict(zip(highlighted, cycle(TEACHER_COLOURS), strict=False))

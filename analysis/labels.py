@@ -1,4 +1,4 @@
-"""Where the labels of a scatter plot go, so that none covers a point or another label."""
+"""Places the labels of a scatter plot so that none covers a point or another label."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,8 @@ ANGLES = np.deg2rad([0, 180, 90, 270, 35, 145, 325, 215, 60, 120, 300, 240])
 def place_labels(anchors: np.ndarray, sizes: np.ndarray, bounds: np.ndarray, line: np.ndarray) -> np.ndarray:
     """Centres [N, 2] of labels of the given sizes [N, 2] near their anchors [N, 2], all in pixels.
 
-    In order, each takes the nearest place within bounds (left, bottom, right, top) that is free of points, of other
-    labels and of a line through upright corners [C, 2], or else the least crowded one.
+    In order, each label gets the nearest place within bounds (left, bottom, right, top) that is free of points, of
+    other labels and of a staircase line with corners [C, 2], or else the least crowded one.
     """
     segments = zip(np.minimum(line[:-1], line[1:]) - 1, np.maximum(line[:-1], line[1:]) + 1, strict=True)
     taken = [_box(anchor, np.array([POINT_SIZE, POINT_SIZE])) for anchor in anchors]

@@ -1,4 +1,4 @@
-"""The page of a report: everything there is to see of a sweep, drawn, in one self-contained file of HTML."""
+"""The page of a report: all figures and tables of a sweep in one self-contained HTML file."""
 
 from typing import Any
 
@@ -23,17 +23,17 @@ READING_TITLES = {RAW: "as trained", SCALED: "temperature-scaled", STANDARDIZED:
 
 
 def page_of(store: Store, name: str, runs: pd.DataFrame, front: Front, scaled_front: Front) -> str:
-    """The page of a sweep as HTML, from its table of runs and both fronts; equal records, equal text."""
+    """The page of a sweep as HTML, from its table of runs and both fronts; equal records give equal text."""
     return TEMPLATES.get_template("report.html.j2").render(_content(store, name, runs, front, scaled_front))
 
 
 def front_svg(front: Front) -> str:
-    """The front as a figure to stand alone."""
+    """The front as a standalone SVG figure."""
     return svg_of(draw_front(front), "The front")
 
 
 def summary(front: Front, scaled_front: Front) -> str:
-    """What there is to see, in a few sentences."""
+    """A summary of the results in a few sentences."""
     members = front.members
     if members.empty:
         return "No trial has finished yet, so there is no front to show."

@@ -17,23 +17,23 @@ WORST = {"accuracy": 0.0, "brier": 2.0} | dict.fromkeys(("ece", "ece_debiased", 
 
 
 def dominates(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether first [D] is nowhere worse than second [D] and somewhere better, less being better."""
+    """Whether first [D] is nowhere worse than second [D] and somewhere better; smaller is better."""
     return bool(np.all(first <= second) and np.any(first < second))
 
 
 def nondominated(values: np.ndarray) -> np.ndarray:
-    """Which of the points [N, D] no other dominates, boolean [N], less being better; equal points stay together."""
+    """Which points [N, D] no other point dominates, boolean [N]; smaller is better, equal points are treated alike."""
     assert np.isfinite(values).all(), "a point with a missing value has no place in the order"
     return np.asarray(moocore.is_nondominated(values, keep_weakly=True), dtype=bool)
 
 
 @dataclass(frozen=True)
 class Front:
-    """Every finished arm and which of them no other arm dominates.
+    """All finished arms, and which of them no other arm dominates.
 
-    points: one row an arm, figures averaged over its finished replicates, with num_seeds, on_front, the list of its
-    trials, and the trial and label of its best replicate by the first objective. hypervolume: what the front covers up
-    to the reference point, in the product of the objectives' units; higher is better.
+    points: one row per arm, figures averaged over its finished replicates, with num_seeds, on_front, the list of its
+    trials, and the trial and label of its best replicate by the first objective. hypervolume: the volume between the
+    front and the reference point, in the product of the objectives' units; higher is better.
     """
 
     points: pd.DataFrame
@@ -75,9 +75,9 @@ def scaled(objectives: Mapping[str, str]) -> dict[str, str]:
 
 
 def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
-    """The corners [C, 2] of the line that bounds what points [N, 2] attain between them, from left to right.
+    """The corners [C, 2], from left to right, of the line that bounds the region attained by points [N, 2].
 
-    directions are two of max and min. Points that another one dominates do not touch the line.
+    directions are two of max and min. Dominated points do not touch the line.
     """
     signs = [-1.0 if direction == "max" else 1.0 for direction in directions]
     best = np.unique(values[nondominated(values * signs)], axis=0)
@@ -100,7 +100,7 @@ def check_objectives(objectives: Mapping[str, str], figures: Iterable[str]) -> N
 
 
 def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
-    """One row an arm: its best finished replicate by name, with every figure replaced by the mean over replicates."""
+    """One row per arm: its best finished replicate by name, with every figure replaced by the mean over replicates."""
     finished = runs.loc[runs["status"] == "finished"]
     figures = [column for column in runs.columns if column not in TRIAL_COLUMNS]
     arms = finished.groupby("arm", sort=False)
@@ -116,13 +116,13 @@ def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
 
 
 def _oriented(points: pd.DataFrame, objectives: Mapping[str, str]) -> np.ndarray:
-    """The objectives of points [N, D] turned so that less is better."""
+    """The objectives of points [N, D], with signs such that smaller is better."""
     signs = [-1.0 if direction == "max" else 1.0 for direction in objectives.values()]
     return points[list(objectives)].to_numpy(dtype=float) * signs
 
 
 def _worst(points: pd.DataFrame, name: str, direction: str) -> float:
-    """The bound of a figure that has one (accuracy 0, calibration errors 1, Brier 2), else the worst that was found."""
+    """The worst value of a bounded figure (accuracy 0, calibration errors 1, Brier 2), else the worst in points."""
     figure = name.split("/")[-1].removesuffix("_scaled")
     if figure in WORST:
         return WORST[figure]

@@ -1,4 +1,4 @@
-"""The report of a sweep: one self-contained page, with the front beside it as CSV, JSON and SVG."""
+"""The report of a sweep: one self-contained page, and the front as CSV, JSON and SVG beside it."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from kd_core.spec.keys import digest
 from kd_core.store.files import read_json, write_bytes, write_json
 from kd_core.store.records import Record, Store
 
-REPORT_VERSION = 1  # raise when equal records make another report
+REPORT_VERSION = 1  # increment when equal records give another report
 FILES = ("front.csv", "front.json", "front.svg", "report.html")
 INPUTS = "inputs.json"
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where the page is and what it shows: both fronts and the table of runs."""
+    """The path of the page and its content: both fronts and the table of runs."""
 
     path: UPath
     front: Front
@@ -28,7 +28,7 @@ class Report:
 
 
 def report_of(store: Store, name: str) -> Report:
-    """What the report of a sweep shows by its records, written or not."""
+    """The report of a sweep from its records, without writing it."""
     sweep = store.sweep(name)
     objectives, runs = sweep.members()["objectives"], runs_of(store, name)
     return Report(
@@ -40,8 +40,8 @@ def report_of(store: Store, name: str) -> Report:
 
 
 def write_report(store: Store, name: str) -> Report:
-    """Write report.html and the front as .csv, .json and .svg, each whole or not at all; equal records, equal bytes."""
-    from analysis.page import front_svg, page_of  # the figures, which a report that is up to date does not need
+    """Write report.html and the front as .csv, .json and .svg, each atomically; equal records give equal bytes."""
+    from analysis.page import front_svg, page_of  # imports matplotlib, which an up-to-date report does not need
 
     inputs, report, folder = inputs_of(store, name), report_of(store, name), store.sweep(name).report
     front, scaled_front = report.front, report.scaled_front
@@ -50,12 +50,12 @@ def write_report(store: Store, name: str) -> Report:
     (folder / INPUTS).unlink(missing_ok=True)
     for file, content in zip(FILES, contents, strict=True):
         write_bytes(folder / file, content.encode())
-    write_json(folder / INPUTS, inputs)  # last: where it is, the others are whole and made of that
+    write_json(folder / INPUTS, inputs)  # last: if it exists, the others are complete and made from it
     return report
 
 
 def update_report(store: Store, name: str) -> Report:
-    """The report of a sweep, written again only where a file is missing or something that it is made of has changed."""
+    """The report of a sweep, written again only if a file is missing or its inputs have changed."""
     folder = store.sweep(name).report
     whole = all((folder / file).exists() for file in FILES)
     up_to_date = whole and read_json(folder / INPUTS) == inputs_of(store, name)
@@ -63,7 +63,7 @@ def update_report(store: Store, name: str) -> Report:
 
 
 def inputs_of(store: Store, name: str) -> dict[str, str | int]:
-    """What a report is made of, as {"version", "records"}: the code's version and a digest of what the records say."""
+    """The inputs of a report, {"version", "records"}: the code's version and a digest of the records."""
     members = store.sweep(name).members()
     teachers = [store.teacher(each["key"]) for each in members["teachers"]]
     trials = [store.trial(each["key"]) for each in members["trials"]]

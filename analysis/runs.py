@@ -16,19 +16,19 @@ FIGURES = ["scaling_temperature", "num_parameters", "wall_s"]
 
 
 def runs_of(store: Store, name: str) -> pd.DataFrame:
-    """One row a trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures."""
+    """One row per trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures."""
     trials = store.sweep(name).members()["trials"]
     return _table([_trial_row(member, store.trial(member["key"])) for member in trials], TRIAL_COLUMNS)
 
 
 def teachers_of(store: Store, name: str) -> pd.DataFrame:
-    """One row a teacher of a sweep, with the figures of its card."""
+    """One row per teacher of a sweep, with the figures of its card."""
     teachers = store.sweep(name).members()["teachers"]
     return _table([_teacher_row(member, store.teacher(member["key"])) for member in teachers], TEACHER_COLUMNS)
 
 
 def journals_of(store: Store, name: str) -> pd.DataFrame:
-    """One row an epoch of every trial that trained: arm, seed, epoch and the figures of its journal."""
+    """One row per epoch of every trial that trained: arm, seed, epoch and the figures of its journal."""
     rows = [
         {"arm": member["arm"], "seed": member["seed"], **row}
         for member in store.sweep(name).members()["trials"]
@@ -39,16 +39,16 @@ def journals_of(store: Store, name: str) -> pd.DataFrame:
 
 
 def recycled_of(store: Store, name: str) -> list[int]:
-    """After how many epochs the vicinal stream began anew, for each such choice among the trials of a sweep."""
+    """The different numbers of epochs after which trials of a sweep repeat the vicinal stream."""
     configs = [store.trial(member["key"]).config() or {} for member in store.sweep(name).members()["trials"]]
     choices = {(config.get("recycle"), config["train"]["epochs"]) for config in configs if config}
     return sorted({recycle for recycle, epochs in choices if recycle is not None and recycle < epochs})
 
 
 def runs_of_experiment(tracking_uri: str, experiment: str) -> pd.DataFrame:
-    """The table of `runs_of` as an MLflow experiment tells it, one row a child run, oldest first.
+    """The table of `runs_of` from an MLflow experiment, one row per child run, oldest first.
 
-    Raises ValueError, naming the experiments there are, where there is none of this name.
+    Raises ValueError, naming the existing experiments, if none has this name.
     """
     from mlflow import MlflowClient
 
@@ -61,7 +61,7 @@ def runs_of_experiment(tracking_uri: str, experiment: str) -> pd.DataFrame:
 
 
 def temperature_name(temperature: float | str | None) -> str:
-    """How a distillation temperature is written: "2", "0.5", "sigma", or "" for a trial without one."""
+    """A distillation temperature as text: "2", "0.5", "sigma", or "" for a trial without one."""
     if temperature in (None, "", "None"):
         return ""
     return "sigma" if temperature == "sigma" else f"{float(temperature):g}"

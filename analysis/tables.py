@@ -1,4 +1,4 @@
-"""Fronts and runs as rows: for JSON, for CSV and for the page; every row obeys the bounds of ECE."""
+"""Fronts and runs as rows for JSON, CSV and the page; every row is checked against the bounds of ECE."""
 
 import json
 import math
@@ -23,9 +23,9 @@ ARM_COLUMNS = ["trial", "trials", "label", "arm", "method", "teacher", "temperat
 def front_rows(front: Front) -> list[dict[str, Any]]:
     """The arms on a front as JSON values, the best by the first objective first.
 
-    Figures are those of test, averaged over num_seeds replicates (trials); `trial` and `label` name the replicate that
-    did best on the first objective, and `validation` holds what the arm was selected by. Only students that have a
-    standardized reading give ece_standardized and its confidence; what an older record lacks is None.
+    Figures are those of test, averaged over num_seeds replicates (trials); `trial` and `label` name the best replicate
+    by the first objective, and `validation` holds the figures used for selection. Only students with a standardized
+    reading have ece_standardized and its confidence; a figure that an older record lacks is None.
     """
     return [_front_row(point) for point in front.members.to_dict("records")]
 
@@ -59,7 +59,7 @@ def front_csv(front: Front) -> str:
 def check_rows(rows: Iterable[Mapping[Any, Any]], prefix: str = "") -> None:
     """Assert |accuracy − confidence| ≤ ECE ≤ (1 − accuracy) + (1 − confidence) on every row, in every reading.
 
-    It holds for one model and for means over models; a reading without an ECE (an unfinished trial) is passed over.
+    It holds for one model and for means over models; a reading without an ECE (an unfinished trial) is skipped.
     """
     for row in rows:
         for suffix in SUFFIXES.values():
@@ -82,7 +82,7 @@ def _front_row(point: Mapping[Hashable, Any]) -> dict[str, Any]:
 
 
 def _json_value(value: Any) -> Any:
-    """The value with None in the place of what JSON has no word for."""
+    """The value with None in place of NaN and infinities."""
     if isinstance(value, Mapping):
         return {key: _json_value(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -92,7 +92,7 @@ def _json_value(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Table:
-    """What a page shows: headers, which columns hold numbers, and rows of cells that are text already."""
+    """A table of a page: headers, which columns are numeric, and rows of text cells."""
 
     headers: list[str]
     numeric: list[bool]
@@ -103,7 +103,7 @@ Column = tuple[str, Callable[[Any], str]]
 
 
 def percent(fraction: float) -> str:
-    """A fraction as a percentage with two decimals, without its sign."""
+    """A fraction as a percentage with two decimals, without the percent sign."""
     return "" if math.isnan(fraction) else f"{100 * fraction:.2f}"
 
 
@@ -118,7 +118,7 @@ def general(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number with its thousands apart."""
+    """An integer with thousands separators."""
     return "" if math.isnan(value) else f"{value:,.0f}"
 
 
@@ -157,7 +157,7 @@ RUNS_TABLE: dict[str, Column] = (
 
 
 def table_of(frame: pd.DataFrame, columns: Mapping[str, Column]) -> Table:
-    """A frame as the text of a table; asserts that every row obeys the bounds of ECE on test and on validation."""
+    """A frame as a table of text; asserts that every row obeys the bounds of ECE on test and on validation."""
     records = frame.to_dict("records")
     for split in ("test/", "validation/"):
         check_rows(records, split)
@@ -166,7 +166,7 @@ def table_of(frame: pd.DataFrame, columns: Mapping[str, Column]) -> Table:
 
 
 def front_table(front: Front) -> Table:
-    """The arms on a front as the text of a table; the z/σ reading has a column where an arm has that reading."""
+    """The arms on a front as a table of text; the z/σ column is included if any arm has that reading."""
     members = front.members
     standardized = bool(members["test/ece_standardized"].notna().any())
     columns = {title: column for title, column in FRONT_TABLE.items() if standardized or title != "ECE z/σ"}

@@ -1,4 +1,4 @@
-"""A network on a split: logits in batches, without gradients."""
+"""Evaluation of a network on a split: logits in batches, without gradients."""
 
 import numpy as np
 import torch
@@ -15,9 +15,9 @@ EVALUATION_BATCH = 500
 def predict(
     network: Network, split: Split | StreamedSplit, batch_size: int = EVALUATION_BATCH, num_workers: int = 0
 ) -> np.ndarray:
-    """Logits float32 [N, K] of a network in evaluation mode, on the device where it lives.
+    """Logits float32 [N, K] of a network in evaluation mode, computed on its own device.
 
-    num_workers processes decode a streamed split, one batch of images at a time in memory for each and two ahead.
+    num_workers processes decode a streamed split; each decodes one batch at a time and prefetches two.
     """
     device = next(network.parameters()).device
     network.eval()

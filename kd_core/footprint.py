@@ -1,4 +1,4 @@
-"""What the process of a training takes of the memory of its machine; torch comes when it is asked."""
+"""Measures the GPU and host memory of a training process; imports torch only when measuring."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Memory that a training takes, in bytes: on a GPU, 0 without one, of gpu_total_bytes there; and on its host."""
+    """Memory of a training in bytes: on its GPU (0 without one), that GPU's total, and on its host."""
 
     gpu_bytes: int
     gpu_total_bytes: int
@@ -26,10 +26,10 @@ class Footprint:
 
 
 def footprint(device: torch.device | str) -> Footprint:
-    """What this process has taken by now.
+    """Measure the memory that this process takes.
 
-    On a GPU that is all that is in use on the whole of it, CUDA's context and what others hold there included. On the
-    host it is the peak of what is this process's own, files and the object store aside, and what its workers hold.
+    On a GPU, that is all memory in use on it, including CUDA's context and other processes. On the host, it is the peak
+    of this process's private memory, without files and the object store, plus that of its workers.
     """
     import torch
 
@@ -39,13 +39,13 @@ def footprint(device: torch.device | str) -> Footprint:
 
 
 def forget_peak() -> None:
-    """Let the peak on the host begin anew with what this process has now (Linux)."""
+    """Reset the host memory peak to the current memory of this process (Linux)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def largest(footprints: Sequence[Footprint]) -> Footprint:
-    """The most that any of them takes, and the smallest GPU."""
+    """The largest value of each kind of memory, and the smallest GPU."""
     return Footprint(
         max(each.gpu_bytes for each in footprints),
         min(each.gpu_total_bytes for each in footprints),
@@ -54,7 +54,7 @@ def largest(footprints: Sequence[Footprint]) -> Footprint:
 
 
 def _peak_bytes() -> int:
-    """The most memory of its own that this process has had; where there is no /proc, shared memory counts too."""
+    """The peak of this process's private memory; without /proc, shared memory is included."""
     sizes = _sizes(Path("/proc/self/status"))
     if not sizes:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -62,13 +62,13 @@ def _peak_bytes() -> int:
 
 
 def _private_bytes(pid: int) -> int:
-    """What a process shares with no other, such as a worker with the process it was forked from."""
+    """The memory that a process shares with no other, such as the one it was forked from."""
     sizes = _sizes(Path(f"/proc/{pid}/smaps_rollup"))
     return sum(sizes.get(name, 0) for name in ("Private_Clean", "Private_Dirty", "Swap"))
 
 
 def _sizes(path: Path) -> dict[str, int]:
-    """The sizes in a file of /proc by name, in bytes; nothing where there is no such file."""
+    """The sizes in a file of /proc by name, in bytes; empty if the file does not exist."""
     try:
         lines = re.findall(r"^(\w+):\s+(\d+) kB$", path.read_text(), re.MULTILINE)
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The one pass of a teacher over the vicinal stream: its logits on every slot, stored epoch by epoch."""
+"""A teacher's pass over the vicinal stream: its logits on every slot, stored epoch by epoch."""
 
 import time
 from collections import deque
@@ -20,10 +20,10 @@ _GPU_SHARE = 0.6  # of the free memory of a GPU, for one batch of the teacher
 
 
 class TeacherPass:
-    """A teacher's pass over the vicinal stream of a trial, all slots of any epoch.
+    """Runs a teacher over the vicinal stream of a trial, on all slots of any epoch.
 
-    On a CPU the batches are those of the trial, so that a student learns the same, bit for bit, from the stored logits
-    as from the live teacher; on a GPU they are as large as fits its memory.
+    On a CPU, the batches are those of the trial, so that a student trained on stored logits equals one trained with the
+    live teacher, bit for bit; on a GPU, they are as large as its memory allows.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TeacherPass:
             self.batch_size = self._fitted_batch_size()
 
     def over(self, epoch: int, steps: Sequence[slice]) -> Iterator[tuple[slice, np.ndarray]]:
-        """Slots of an epoch and the teacher's logits on them, float16 [B, K]; raises SignalError unless finite."""
+        """Yield slots of an epoch and the teacher's logits, float16 [B, K]; raises SignalError if not finite."""
         batches = self.source.batches(self.stream.epoch(epoch), steps)
         for slots, batch in zip(steps, batches, strict=True):
             logits = self.signal.logits(epoch, slots, batch.images).half().cpu().numpy()
@@ -50,7 +50,7 @@ class TeacherPass:
             yield slots, logits
 
     def _fitted_batch_size(self) -> int:
-        """A multiple of the training batch that takes its share of the GPU's free memory, by the need of one."""
+        """A multiple of the training batch that takes _GPU_SHARE of the free GPU memory, measured on one."""
         size = self.batch_size
         (batch,) = self.source.batches(self.stream.epoch(1), all_slots(self.num_samples, size)[:1])
         torch.cuda.reset_peak_memory_stats(self.device)
@@ -62,10 +62,10 @@ class TeacherPass:
 
 
 def label_epochs(record: SignalRecord, epochs: Iterable[int], make: Callable[[], TeacherPass]) -> Iterator[int]:
-    """Store each of some epochs that is not stored, and yield it once it is there.
+    """Label the epochs that are not stored, and yield each epoch once it is stored.
 
-    The teacher is loaded by `make` when the first epoch needs it. An epoch that another living process is labelling is
-    left to it; if that process dies, this one takes over. Killed at any moment, an epoch is stored whole or not at all.
+    `make` loads the teacher when the first epoch has to be labelled. An epoch that another living process is labelling
+    is skipped until it is stored or that process dies. After a kill, an epoch is stored completely or not at all.
     """
     teacher_pass, open_epochs = None, deque(epochs)
     while open_epochs:
@@ -94,7 +94,7 @@ def _label(teacher_pass: TeacherPass, record: SignalRecord, epoch: int, progress
 
 @dataclass(frozen=True)
 class Replay:
-    """How far stored logits are from the teacher's answers today, on a sample of num_slots slots of some epochs."""
+    """Differences between stored logits and the teacher's logits now, on num_slots sampled slots of some epochs."""
 
     num_slots: int
     epochs: tuple[int, ...]
@@ -104,9 +104,9 @@ class Replay:
 
 
 def replay(record: SignalRecord, teacher_pass: TeacherPass, num_slots: int, seed: int = 0) -> Replay:
-    """Ask the teacher again on a random sample of the stored slots; raises SignalError at a damaged epoch.
+    """Run the teacher again on a random sample of the stored slots; raises SignalError for a damaged epoch.
 
-    The sample is whole batches of the size of the labelling, each from a random place of a random epoch.
+    The sample consists of whole batches of the labelling batch size, each from a random place in a random epoch.
     """
     generator, stored = np.random.default_rng(seed), sorted(record.epochs())
     batches = all_slots(teacher_pass.num_samples, teacher_pass.batch_size)

@@ -1,4 +1,4 @@
-"""Where a student's teacher logits come from: the teacher itself, on each mixed batch, or stored epochs."""
+"""Sources of a student's teacher logits: the teacher itself, run on each mixed batch, or stored epochs."""
 
 from typing import Any, Protocol
 
@@ -19,9 +19,9 @@ class TeacherSignal(Protocol):
 
 
 class LiveSignal:
-    """A teacher that labels every batch when it comes, rounded to float16 like a stored signal.
+    """Runs the teacher on every batch; logits are rounded to float16 as in a stored signal.
 
-    It takes the teacher over: the network is turned into its form for inference, at the teacher's own precision.
+    The network is converted in place to its inference form, in the teacher's precision.
     """
 
     def __init__(self, teacher: Network, precision: str = "float32") -> None:
@@ -35,10 +35,10 @@ class LiveSignal:
 
 
 class StoredSignal:
-    """What a teacher said in its one pass over the stream (`kd_core.labelling`); the images are not looked at.
+    """A teacher's stored logits on the stream (`kd_core.labelling`); the images are ignored.
 
-    Raises SignalError where the record is of another teacher or stream than identity says
-    (`kd_core.spec.keys.signal_identity`), or an epoch is missing or damaged.
+    Raises SignalError if the record is of another teacher or stream than identity
+    (`kd_core.spec.keys.signal_identity`), or if an epoch is missing or damaged.
     """
 
     def __init__(self, record: SignalRecord, identity: dict[str, Any]) -> None:

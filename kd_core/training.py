@@ -27,7 +27,7 @@ from kd_core.spec.recipe import TrainConfig
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One finished epoch (1, 2, …): its figures by name, and the student and optimiser as they stand."""
+    """One finished epoch (1, 2, …): its figures by name, and the current student and optimiser."""
 
     epoch: int
     figures: dict[str, float]
@@ -35,7 +35,7 @@ class EpochResult:
     optimizer: torch.optim.Optimizer
 
     def checkpoint(self) -> dict[str, Any]:
-        """All that exact resumption needs; randomness is a function of seed and epoch and needs no state."""
+        """The state for exact resumption; random numbers are a function of seed and epoch and need no state."""
         return {
             "epoch": self.epoch,
             "network": self.network.state_dict(),
@@ -56,11 +56,12 @@ def train(
     checkpoint: dict[str, Any] | None = None,
     num_workers: int = 0,
 ) -> Iterator[EpochResult]:
-    """Train the student of a config and yield after each epoch; stopping is ceasing to iterate.
+    """Train the student of a config and yield after each epoch; to stop, stop iterating.
 
-    signal is needed exactly by the methods that distil. checkpoint is what an earlier `EpochResult.checkpoint()` gave:
-    training goes on behind that epoch and ends, on a CPU, with the same weights bit for bit. Epochs are counted from 1,
-    the head epochs first. num_workers processes decode a streamed set, and change no number. Raises NonFiniteLossError.
+    Distillation methods need a signal, all others must have none. checkpoint is the value of an earlier
+    `EpochResult.checkpoint()`: training resumes after that epoch and ends, on a CPU, with the same weights bit for bit.
+    Epochs are counted from 1, head epochs first. num_workers processes decode a streamed dataset, with equal results.
+    Raises NonFiniteLossError.
     """
     step_of = _step(config, dataset.num_classes, signal, device, checkpoint)
     network, recipe = step_of.network, config.train
@@ -99,9 +100,9 @@ def first_steps(
     num_workers: int = 0,
     num_steps: int = 2,
 ) -> Iterator[None]:
-    """Begin as `train` does and yield after each of a few steps and after one batch of the validation images.
+    """Begin like `train`, and yield after each of a few steps and after one batch of validation images.
 
-    By then the training has taken about all the memory that it will, which is what this is for.
+    By then, the training has allocated nearly all of its memory, which this function serves to measure.
     """
     step_of = _step(config, dataset.num_classes, signal, device)
     source = dataset.train.views(config.view, device, num_workers)
@@ -161,7 +162,7 @@ def _step(
     device: torch.device | str,
     checkpoint: dict[str, Any] | None = None,
 ) -> Step:
-    """The step of a trial with its student and optimiser, new or as they were at a checkpoint."""
+    """The step of a trial with its student and optimiser, new or restored from a checkpoint."""
     if (signal is None) != (config.teacher is None):
         raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
     _set_up_gpu(config.train, device)
@@ -174,7 +175,7 @@ def _step(
 
 
 def _set_up_gpu(recipe: TrainConfig, device: torch.device | str) -> None:
-    """Choose between fast and repeatable kernels for this process, before it touches the GPU."""
+    """Choose between fast and deterministic kernels for this process, before it uses the GPU."""
     if torch.device(device).type == "cuda":
         if recipe.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -189,7 +190,7 @@ def initial_student(config: TrialConfig, num_classes: int) -> Network:
 
 
 def _stream(config: TrialConfig, num_samples: int, head_only: bool) -> VicinalStream:
-    """The vicinal stream of the trial; the head learns from unmixed images, as the authors' does."""
+    """The vicinal stream of the trial; the head is trained on unmixed images, as by the authors."""
     return VicinalStream(config.stream_seed, num_samples, NO_MIXUP if head_only else config.mixup, config.view)
 
 
@@ -217,7 +218,7 @@ def _validated(
 
 
 def _name(config: TrialConfig) -> str:
-    """Enough of a trial to know it in a log."""
+    """A short name of a trial for logs."""
     teacher = [config.teacher.model] if config.teacher else []
     temperature = [f"T={config.temperature}"] if config.temperature else []
     return " ".join([config.method, *teacher, *temperature, config.student.model, f"seed {config.seed}"])

@@ -1,4 +1,4 @@
-"""One trial from its config to its record: train, resume, evaluate once, write the verdict."""
+"""Runs one trial from its config to its record: train or resume, evaluate once, write the verdict."""
 
 import io
 import time
@@ -32,10 +32,10 @@ def run_trial(
     device: torch.device | str = "cpu",
     num_workers: int = 0,
 ) -> Iterator[EpochResult]:
-    """Bring one record up to date and yield every epoch trained on the way; a finished record yields nothing.
+    """Train a trial until its record is finished and yield every epoch; a finished record yields nothing.
 
-    Where another process is at work on the same record, of another sweep say, this waits, and takes over if it dies.
-    Killed at any moment and run again, it goes on from its last checkpoint to the same result. An error is written to
+    If another process works on the same record, for example in another sweep, this waits, and takes over if it dies.
+    After a kill, the next run resumes from the last checkpoint and ends with the same result. An error is written to
     the record before it is raised.
     """
     while record.verdict() is None and record.lease.in_other_hands:
@@ -63,7 +63,7 @@ def run_trial(
 
 
 def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Record, num_workers: int) -> None:
-    """Read the test split, once, and write weights, outcomes and verdict in that order."""
+    """Evaluate, reading the test split once, and write weights, outcomes and verdict in that order."""
     started = time.perf_counter()
     splits = evaluate(network, dataset, not config.has_logit_scale, num_workers)
     write_bytes(record.weights, weights_bytes(network))

@@ -1,4 +1,4 @@
-"""The command line, `kdsweep run | plan | status | sync | report | signal | ui`: prose to stderr, JSON to stdout."""
+"""The command line, `kdsweep run | plan | status | sync | report | signal | ui`: text to stderr, JSON to stdout."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from sweeps.terminal.interrupt import leaving_at_interrupt
 
 
 class _Commands(click.Group):
-    """A group in which a user's mistake is one sentence and exit code 2, never a traceback."""
+    """A group that reports a user's mistake as one sentence with exit code 2, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and say a mistake."""
+        """Run the command, and report a user's mistake."""
         try:
             return super().invoke(ctx)
         except (SpecError, FileNotFoundError, PermissionError) as error:
@@ -44,7 +44,7 @@ def _store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _set_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    text = "Override a key of the spec: dotted, list indices allowed, the value as YAML."
+    text = "Override a key of the spec (dotted, list indices allowed) by a YAML value."
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)(command)
 
 
@@ -61,13 +61,13 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("spec")
 @_store_option
 @_set_option
-@click.option("--address", help="Ray cluster to run on, such as auto; by default one is started on this machine.")
+@click.option("--address", help="Address of a Ray cluster, such as auto; by default, one is started on this machine.")
 @_tracking_option
 @_json_option
 def run(
     spec: str, storage: str, overrides: tuple[str, ...], address: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
-    """Bring the store up to date with SPEC, a file or a shipped spec's name; again, it resumes or does nothing."""
+    """Run the sweep of SPEC, a file or the name of a shipped spec; a second run resumes it or does nothing."""
     from sweeps.run import run_sweep
     from sweeps.spec.reader import read_spec
     from sweeps.terminal.console import print_outcome
@@ -76,7 +76,7 @@ def run(
 
     sweep, store = read_spec(spec, overrides), _store(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
-    farewell = f"\nstopped; nothing is lost. To go on: {_same_command(spec, storage, overrides)}"
+    farewell = f"\nstopped; nothing is lost. To resume: {_same_command(spec, storage, overrides)}"
     with found_in(spec), leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
     print_outcome(outcome.report, outcome.counts, _runs_command(storage, tracking_uri))
@@ -117,7 +117,7 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 @_store_option
 @_json_option
 def status(name: str, storage: str, as_json: bool) -> None:
-    """Show what has become of each teacher and trial of the sweep NAME, as its files say."""
+    """Show the status of each teacher, signal and trial of the sweep NAME."""
     from sweeps.terminal.console import print_status
     from sweeps.terminal.status import status_of
 
@@ -134,7 +134,7 @@ def status(name: str, storage: str, as_json: bool) -> None:
 @_store_option
 @_tracking_option
 def sync(name: str, storage: str, tracking_uri: str | None) -> None:
-    """Bring MLflow up to date with the records of the sweep NAME."""
+    """Update MLflow with the records of the sweep NAME."""
     from sweeps.tracking import embedded_uri
     from sweeps.tracking import sync as sync_sweep
 
@@ -156,7 +156,7 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
 @_store_option
 @_json_option
 def report(name: str, storage: str, as_json: bool) -> None:
-    """Write the Pareto report of the sweep NAME again from its records."""
+    """Write the Pareto report of the sweep NAME again, from its records."""
     from analysis.report import write_report
     from analysis.tables import front_rows
 
@@ -170,16 +170,16 @@ def report(name: str, storage: str, as_json: bool) -> None:
 
 @main.group("signal")
 def signal_group() -> None:
-    """Look after the stored teacher signals, the one pass of a teacher that all trials share."""
+    """Verify and prune stored teacher signals, the one pass of a teacher that all trials share."""
 
 
 @signal_group.command()
 @click.argument("name")
 @_store_option
-@click.option("--samples", default=1024, show_default=True, help="About how many slots of each signal to ask again.")
+@click.option("--samples", default=1024, show_default=True, help="About how many slots of each signal to compare.")
 @_json_option
 def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
-    """Check the stored signals of the sweep NAME and ask its teachers again on a random sample; exit 1 if not equal."""
+    """Check the stored signals of the sweep NAME, and run its teachers again on a sample; exit 1 if they differ."""
     from kd_core.data.dataset import load
     from kd_core.data.splits import summarize
     from sweeps.plan.plan import plan_sweep
@@ -208,11 +208,11 @@ def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
 
 @signal_group.command()
 @_store_option
-@click.option("--finished", is_flag=True, help="Also free what only finished sweeps need.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--finished", is_flag=True, help="Also remove signals that only finished sweeps use.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @_json_option
 def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
-    """Free the stored signals that no sweep of the store needs."""
+    """Remove the stored signals that no sweep of the store needs."""
     from sweeps.plan.upkeep import unneeded_signals
     from sweeps.terminal.progress import size_text
 
@@ -231,7 +231,7 @@ def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
 @_store_option
 @click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
 def ui(storage: str, port: int) -> None:
-    """Open the MLflow UI of a local storage, on this machine only."""
+    """Serve the MLflow UI of a local storage, on this machine only."""
     from sweeps.tracking import embedded_uri
 
     store = _store(storage)
@@ -248,7 +248,7 @@ def _store(storage: str) -> Store:
     try:
         store = Store.at(storage)
         store.root.exists()
-    except Exception as error:  # each file system has its own
+    except Exception as error:  # each file system raises its own errors
         problem = " ".join(str(error).split())[:200]
         raise SpecError(f"--storage: {storage}: cannot be reached ({problem}); name a folder or another URL") from error
     return store
@@ -262,7 +262,7 @@ def _sweep(store: Store, name: str) -> SweepRecord:
 
 
 def _kdsweep() -> str:
-    """How to call this program again: by its name, or where the shell does not know it, by its path."""
+    """The command for this program: its name, or its path if the shell does not find it."""
     called = Path(sys.argv[0])
     return "kdsweep" if called.name != "kdsweep" or shutil.which("kdsweep") else os.path.relpath(called)
 
@@ -284,7 +284,7 @@ def _outcome_json(outcome: Any) -> dict[str, Any]:
 
 
 def _runs_command(storage: str, tracking_uri: str | None) -> str | None:
-    """How to look at the runs of a sweep in MLflow."""
+    """The command or URI that shows the runs of a sweep in MLflow; None without tracking."""
     if tracking_uri and tracking_uri.startswith("sqlite:"):
         where = "" if Path(storage) == Path("./runs") else f" --storage {storage}"
         return f"{_kdsweep()} ui{where}"

@@ -1,4 +1,4 @@
-"""Bring a store up to date with a spec: data → teachers → trials → report, with MLflow following behind."""
+"""Runs a sweep: data → teachers → trials → report, while MLflow is updated in the background."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from sweeps.tracking import BackgroundSync, is_synced
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """What a run of a sweep left behind: its trials by what became of them, and its report."""
+    """The result of running a sweep: its trials counted by status, and its report."""
 
     sweep: str
     counts: dict[str, int]
@@ -37,10 +37,10 @@ def run_sweep(
     address: str | None = None,
     tracking_uri: str | None = None,
 ) -> SweepOutcome:
-    """Train what the store lacks of a sweep, on the Ray cluster at an address or on this machine, and write its report.
+    """Train what is missing of a sweep, on the Ray cluster at address or on this machine, and write its report.
 
-    Raises SpecError where timm cannot build a network or the cluster cannot hold a trial, DataError where the data
-    cannot be read.
+    Raises SpecError if timm cannot build a network or no node has room for a trial, DataError if the data cannot be
+    read.
     """
     plan = plan_sweep(spec, store, summarize(spec.data))
     num_reused = _num_done(plan)
@@ -61,9 +61,9 @@ def run_sweep(
 
 @contextmanager
 def _engine(plan: Plan, address: str | None) -> Iterator[None]:
-    """A cluster that starts while timm is loaded to check the spec's networks, and whose workers load it meanwhile.
+    """Start a cluster, and load timm meanwhile to check the spec's networks, both here and in the workers.
 
-    Networks are checked only where something is left to train: those of finished trials have been built.
+    Networks are checked only if something is left to train: those of finished trials have been built.
     """
     from sweeps.engine.cluster import cluster, warm_up, whole_resources
 
@@ -82,18 +82,18 @@ def _check_networks(plan: Plan) -> None:
 
 
 def _write_down(plan: Plan, store: Store) -> Plan:
-    """Keep which products the sweep consists of by now."""
+    """Write the spec and the current products of the sweep to the store; returns the plan."""
     store.sweep(plan.spec.name).write(to_yaml(plan.spec), plan.members())
     return plan
 
 
 def _planned_anew(plan: Plan, store: Store) -> Plan:
-    """The same spec against what the store holds by now."""
+    """Plan the same spec again, with the current store, and write the products down."""
     return _write_down(plan_sweep(plan.spec, store, plan.data), store)
 
 
 def _follower(plan: Plan, store: Store, tracking_uri: str | None, progress: SweepProgress) -> BackgroundSync | None:
-    """What keeps MLflow up to date; nothing where it shows the whole sweep already."""
+    """The background sync to MLflow; None without tracking, or if MLflow shows the whole sweep already."""
     name = plan.spec.name
     if tracking_uri is None or (plan.up_to_date and is_synced(store, name, tracking_uri)):
         return None
@@ -101,7 +101,7 @@ def _follower(plan: Plan, store: Store, tracking_uri: str | None, progress: Swee
 
 
 def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
-    """Make on the cluster what is missing; what the sweep consists of by then."""
+    """Make everything that is missing on the cluster; returns the new plan."""
     from kd_core.data.dataset import load
     from sweeps.engine.cluster import whole_resources
     from sweeps.engine.teacher_pass import label_signals
@@ -121,7 +121,7 @@ def _num_done(plan: Plan) -> int:
 
 
 def _counts(plan: Plan, num_reused: int) -> dict[str, int]:
-    """Trials by what became of them; one whose worker or teacher left no result has failed."""
+    """The trials by status; one whose worker or teacher left no result counts as failed."""
     stopped = sum(trial.status == "stopped" for trial in plan.trials)
     done = _num_done(plan)
     return {

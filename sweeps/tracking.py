@@ -1,7 +1,7 @@
-"""MLflow as a view of the records: one parent run a sweep, one child a trial; behind a sweep, never in its way.
+"""Shows the records in MLflow, one parent run per sweep and one child per trial, without affecting a sweep.
 
-Everything here reads the records and writes MLflow, and may be repeated: runs are found by their tags and metrics carry
-the timestamps of the records, so a replay changes nothing. No failure in here reaches a sweep.
+Everything here reads records and writes MLflow, and can be repeated: runs are found by their tags, and metrics have the
+timestamps of the records, so a replay changes nothing. No failure here stops a sweep.
 """
 
 import fcntl
@@ -30,27 +30,27 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 SYNC_INTERVAL_S = 5.0
 FINAL_SYNC_TIMEOUT_S = 90.0
 _RUN_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
-_METRICS_A_REQUEST = 1000  # what MLflow takes in one log_batch
+_METRICS_A_REQUEST = 1000  # MLflow's limit per log_batch
 
 
 def embedded_uri(store: Store) -> str | None:
-    """The tracking store inside a local storage, or None where the storage is remote."""
+    """The URI of the tracking store inside a local storage, or None if the storage is remote."""
     return f"sqlite:///{store.local / 'mlflow.db'}" if store.local is not None else None
 
 
 def sync(store: Store, name: str, tracking_uri: str) -> int:
-    """Bring MLflow up to date with the records of a sweep; returns how many trials it shows.
+    """Update MLflow with the records of a sweep; returns the number of its trials.
 
-    Raises what MLflow raises, and FileNotFoundError for a sweep that never ran.
+    Raises MLflow's errors, and FileNotFoundError for a sweep that never ran.
     """
-    state = _state(store, name, tracking_uri)  # before anything is read: what changes meanwhile is left for the next
+    state = _state(store, name, tracking_uri)  # taken before reading: later changes are left to the next sync
     num_trials = _show(store, name, tracking_uri)
     write_json(_marker(store, name), {"shown": state})
     return num_trials
 
 
 def is_synced(store: Store, name: str, tracking_uri: str) -> bool:
-    """Whether MLflow was brought up to date with the records of a sweep as they are now; asks no server."""
+    """Whether MLflow has the current records of a sweep, according to the last sync; contacts no server."""
     if tracking_uri == embedded_uri(store) and not (store.root / "mlflow.db").exists():
         return False
     return read_json(_marker(store, name)) == {"shown": _state(store, name, tracking_uri)}
@@ -61,7 +61,7 @@ def _marker(store: Store, name: str) -> UPath:
 
 
 def _state(store: Store, name: str, tracking_uri: str) -> str:
-    """A digest of all that MLflow shows of a sweep, and of where: a URI may hold a password, and stays out of files."""
+    """A digest of all that MLflow shows of a sweep and of its URI, which may hold a password and is not stored."""
     attached = read_json(store.sweep(name).report / INPUTS)
     return digest([tracking_uri, inputs_of(store, name), attached])
 
@@ -79,7 +79,7 @@ def _show(store: Store, name: str, tracking_uri: str) -> int:
 
 
 class BackgroundSync:
-    """Syncs a sweep every few seconds from a thread; a server that hangs or dies costs one warning and no time."""
+    """Syncs a sweep every few seconds from a thread; a failing server causes one warning and no delay."""
 
     def __init__(self, store: Store, name: str, tracking_uri: str, warn: Callable[[str], None]) -> None:
         self._sweep = store, name, tracking_uri
@@ -89,7 +89,7 @@ class BackgroundSync:
         self._thread = threading.Thread(target=self._run, name="mlflow-sync", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow the sweep."""
+        """Start the syncs."""
         self._thread.start()
 
     def finish(self) -> bool:
@@ -167,7 +167,7 @@ class _SweepView:
         return self.client.create_run(self.experiment_id, tags=tags, run_name=self.name)
 
     def sync_trial(self, trial: dict[str, Any]) -> None:
-        """Create or update the child run of one trial; a run that shows the trial's end is left alone."""
+        """Create or update the child run of one trial; a run that shows the trial's end is not changed."""
         record = self.store.trial(trial["key"])
         status, config = record.status, record.config()
         if config is None and status != "failed":
@@ -248,7 +248,7 @@ def _epoch_metrics(rows: list[dict[str, Any]]) -> list[Any]:
 
 
 def _final_metrics(record: Record) -> list[Any]:
-    """The figures of the verdict that the last epoch has not shown already."""
+    """The figures of the verdict that the last epoch has not logged."""
     from mlflow.entities import Metric
 
     verdict = record.verdict()

@@ -1,4 +1,4 @@
-"""What several rooms of tests share."""
+"""Fixtures that several test packages share."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 @pytest.fixture(scope="session")
 def cifar100() -> Path:
-    """The real CIFAR-100 as parquet, which lies beside the project."""
+    """The real CIFAR-100 as parquet, stored beside the project."""
     folder = Path(__file__).parent.parent.parent / "shared" / "data" / "cifar100"
     assert folder.is_dir(), f"{folder} is missing; the tests need CIFAR-100 in the Hugging Face parquet layout there"
     return folder
@@ -22,10 +22,10 @@ def cifar100() -> Path:
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[[Callable[[], object], subprocess.Popen[str] | BaseProcess], None]:
-    """Waits until something holds, however slow the machine, while the process that brings it about runs."""
+    """Waits until a condition holds, as long as the process that causes it is running."""
 
     def wait(holds: Callable[[], object], process: subprocess.Popen[str] | BaseProcess) -> None:
-        """Ask again and again; fails where the process ends first."""
+        """Poll the condition; fails if the process ends first."""
         while not holds():
             if isinstance(process, BaseProcess):
                 assert process.exitcode is None

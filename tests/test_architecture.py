@@ -1,4 +1,4 @@
-"""The rules of the design, held against the code: arrows, rooms, who knows Ray and MLflow, docstrings."""
+"""Checks the design rules: import directions, subpackages (rooms), users of Ray and MLflow, docstrings."""
 
 import ast
 import subprocess
@@ -15,7 +15,7 @@ FORBIDDEN = {
     "analysis": {"ray", "optuna", "sweeps", "torch", "timm"},
     "sweeps": set(),
 }
-ROOMS = {  # each imports from those before it only; what lies beside the rooms stands on top of all of them
+ROOMS = {  # each imports only from those before it; modules outside the rooms import from all of them
     "kd_core": ("spec", "measure", "store", "data", "networks"),
     "sweeps": ("spec", "plan", "terminal", "engine"),
 }
@@ -24,7 +24,7 @@ KNOWN_ONLY_TO = {
     "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "worker", "teacher_pass", "trials")},
     "mlflow": {"sweeps/tracking.py", "analysis/runs.py"},
 }
-HEAVY = "ray mlflow torch timm matplotlib altair vl_convert"  # what only work that is left to do needs
+HEAVY = "ray mlflow torch timm matplotlib altair vl_convert"  # needed only if there is work to do
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -41,7 +41,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def is_public(node: ast.stmt) -> bool:
-    """Whether a statement defines a function or class for others."""
+    """Whether a statement defines a public function or class."""
     return isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
 
 
@@ -57,7 +57,7 @@ def test_arrows_between_packages_run_one_way(path):
 
 
 def floor_of(module: str) -> int:
-    """How high in its package a module stands: 0, 1, … in a room, and above all rooms on top of them."""
+    """The level of a module in its package: the index of its room, or one above all rooms."""
     package, *rest = module.split(".")
     rooms = ROOMS.get(package, ())
     return rooms.index(rest[0]) if rest and rest[0] in rooms else len(rooms)

@@ -35,7 +35,7 @@ class Split:
             yield torch.tensor(self.images[start : start + batch_size])
 
     def views(self, view: ViewConfig, device: torch.device | str, num_workers: int = 0) -> ViewSource:
-        """Where training gets its mixed batches: rendered on the device, so no worker is needed."""
+        """The source of the mixed training batches, rendered on the device, so no worker is needed."""
         return ViewsInMemory(self.images, self.labels, view, device)
 
 
@@ -56,7 +56,7 @@ class Dataset:
 
 
 def load(config: DataConfig) -> Dataset:
-    """Read, limit, split and, unless it streams, decode what a DataConfig names; raises DataError with a remedy."""
+    """Read, limit, split and, unless streaming, decode the images of a DataConfig; raises DataError with a remedy."""
     parts = parts_of(config)
     make = _streamed if config.streaming else _in_memory
     train, validation, test = splits = [make(part, config.image_size) for part in parts.splits]

@@ -1,4 +1,4 @@
-"""Encoded images: where the bytes of each one are, and how they become pixels."""
+"""Encoded images: where their bytes are stored, and how they are decoded to pixels."""
 
 import os
 import tempfile
@@ -24,17 +24,17 @@ class Images(Protocol):
     """A numbered collection of images, none of them decoded."""
 
     def content(self, number: int) -> Content:
-        """What there is of one image."""
+        """One image as stored: its path, its encoded bytes or its pixels."""
         ...
 
     def name(self, number: int) -> str:
-        """Where one image came from, for an error."""
+        """The origin of one image, for error messages."""
         ...
 
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images that are pixels already, uint8 [N, H, W, 3]."""
+    """Images that are decoded already, uint8 [N, H, W, 3]."""
 
     pixels: np.ndarray
 
@@ -43,13 +43,13 @@ class ArrayImages:
         return self.pixels[number]
 
     def name(self, number: int) -> str:
-        """Its number."""
+        """The image's number."""
         return f"image {number}"
 
 
 @dataclass(frozen=True)
 class FileImages:
-    """One file an image; names are bytes [N] below the root, in one array that no worker process has to copy."""
+    """One file per image; names holds their paths below root as bytes [N], in an array that forked workers share."""
 
     root: Path
     names: np.ndarray
@@ -59,7 +59,7 @@ class FileImages:
         return self.root / os.fsdecode(self.names[number])
 
     def name(self, number: int) -> str:
-        """Its path."""
+        """The image's path."""
         return str(self.content(number))
 
 
@@ -78,7 +78,7 @@ class ParquetImages:
         return int(self._starts[-1])
 
     def content(self, number: int) -> BytesIO:
-        """The encoded bytes of one row's image; none where it is null."""
+        """The encoded bytes of one row's image; empty if it is null."""
         group = int(np.searchsorted(self._starts, number, side="right")) - 1
         if self._held[0] != group:
             file, inside = self._groups[group]
@@ -87,13 +87,13 @@ class ParquetImages:
         return BytesIO(self._held[1][number - self._starts[group]])
 
     def name(self, number: int) -> str:
-        """Its row, counted through the files."""
+        """The image's row, counted across all files."""
         return f"{self.root}: row {number}"
 
     def unpacked(self) -> "BlobImages":
-        """The same images in one file below the cache folder, written at first use, where any is read at once.
+        """The same images in one file in the cache folder, written at first use, for fast random access.
 
-        The file takes as much room as the column does in parquet, and is found again by the parquet files' content.
+        The file is as large as the parquet column; its folder is named by a hash of the parquet files.
         """
         identity = digest([self.column, identity_of(self.files, self.root)])
         folder = cache_folder() / "unpacked" / identity
@@ -110,7 +110,7 @@ class ParquetImages:
 
 @dataclass(frozen=True)
 class BlobImages:
-    """Encoded images end to end in one file: image n is its bytes from offsets[n] to offsets[n + 1], int64 [N + 1]."""
+    """Encoded images concatenated in one file: image n is bytes offsets[n] to offsets[n + 1], int64 [N + 1]."""
 
     path: Path
     offsets: np.ndarray
@@ -124,13 +124,13 @@ class BlobImages:
             return BytesIO(file.read(stop - start))
 
     def name(self, number: int) -> str:
-        """Its origin and row."""
+        """The image's origin and row."""
         return f"{self.origin}: row {number}"
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some labelled images of a collection: labels int64 [N], and the numbers [N] that they have in it."""
+    """Labelled images from a collection: their labels int64 [N] and their numbers [N] in the collection."""
 
     labels: np.ndarray
     images: Images
@@ -144,13 +144,13 @@ class Part:
         return replace(self, labels=self.labels[indices], numbers=self.numbers[indices])
 
     def pixels(self, index: int, image_size: int | None) -> np.ndarray:
-        """uint8 [H, W, 3] of one sample; raises DataError that names the image."""
+        """The decoded pixels of one sample, uint8 [H, W, 3]; raises DataError that names the image."""
         number = int(self.numbers[index])
         return decode(self.images.content(number), self.images.name(number), image_size)
 
 
 def require_size(image: np.ndarray, size: tuple[int, int], name: str) -> None:
-    """Raise DataError where an image [H, W, 3] is not of the size (height, width) of the first."""
+    """Raise DataError if the size of an image [H, W, 3] differs from size (height, width), that of the first."""
     height, width = image.shape[:2]
     if (height, width) != size:
         raise DataError(
@@ -160,9 +160,9 @@ def require_size(image: np.ndarray, size: tuple[int, int], name: str) -> None:
 
 
 def decode(content: Content, name: str, image_size: int | None) -> np.ndarray:
-    """Pixels uint8 [H, W, 3], upright by their EXIF orientation; raises DataError.
+    """Decode an image to pixels uint8 [H, W, 3], rotated by its EXIF orientation; raises DataError.
 
-    Resized and cropped in the middle to image_size pixels a side where that is given.
+    If image_size is given, it is resized and centre-cropped to image_size pixels a side.
     """
     try:
         if isinstance(content, np.ndarray):
@@ -171,7 +171,7 @@ def decode(content: Content, name: str, image_size: int | None) -> np.ndarray:
             with Image.open(content) as image:
                 ImageOps.exif_transpose(image, in_place=True)
                 picture = image.convert("RGB")
-    except Exception as error:  # each decoder has its own, and a decompression bomb one more
+    except Exception as error:  # each decoder raises its own errors, as do decompression bombs
         raise DataError(f"data.path: {name}: is no readable image ({error}); remove or replace it") from error
     if image_size is not None and picture.size != (image_size, image_size):
         picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BICUBIC)
@@ -179,10 +179,10 @@ def decode(content: Content, name: str, image_size: int | None) -> np.ndarray:
 
 
 def identity_of(files: Sequence[Path], root: Path) -> dict[str, tuple[int, str | None]]:
-    """Size in bytes and sha256 of each file by its name below a root.
+    """Size in bytes and sha256 of each file, by its path relative to root.
 
-    Up to 2 GiB every file is hashed. Of more, only every n-th, n = ⌈total / 2 GiB⌉, so that about 2 GiB are read; the
-    others count by name and size, and a change that keeps both goes unnoticed.
+    Up to 2 GiB in total, every file is hashed. Above that, only every n-th, n = ⌈total / 2 GiB⌉, so that about 2 GiB
+    are read; the others are identified by name and size, and a change that keeps both is not detected.
     """
     sizes = [file.stat().st_size for file in files]
     stride = max(1, -(-sum(sizes) // HASHED_BYTES))
@@ -193,7 +193,7 @@ def identity_of(files: Sequence[Path], root: Path) -> dict[str, tuple[int, str |
 
 
 def _unpack(images: ParquetImages, folder: Path) -> None:
-    """Write images.bin and offsets.npy into a folder that appears when both are whole."""
+    """Write images.bin and offsets.npy into a folder that appears only when both are complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-", ignore_cleanup_errors=True) as scratch:
         with (Path(scratch) / "images.bin").open("wb") as file:

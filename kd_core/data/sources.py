@@ -1,4 +1,4 @@
-"""What a DataConfig can name: scikit-learn's digits, torchvision's CIFAR, folders of images, parquet shards."""
+"""The sources of a DataConfig: scikit-learn's digits, torchvision's CIFAR, folders of images, parquet shards."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from kd_core.spec.data_config import DataConfig, DataError
 from kd_core.store.files import cache_folder
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-TEST_NAMES = ("test", "val", "validation")  # what sets call the part that is read once, in this order
+TEST_NAMES = ("test", "val", "validation")  # names of a source's test part, in order of preference
 
 
 @dataclass(frozen=True)
 class Source:
-    """Everything a DataConfig names, not yet split: its training part, its own test part if it has one, its classes."""
+    """A source before splitting: its training part, its own test part if it has one, and its class names."""
 
     train: Part
     test: Part | None
@@ -31,12 +31,12 @@ class Source:
 
 
 def read_source(config: DataConfig) -> Source:
-    """Labels and the places of the images; raises DataError with a remedy."""
+    """Read the labels and locate the images of a source; raises DataError with a remedy."""
     return _READERS[config.source](config)
 
 
 def source_identity(config: DataConfig) -> dict[str, Any]:
-    """What changes when an image of the source does, and not when the source moves to another place."""
+    """A JSON value that changes when an image of the source changes, but not when the source is moved."""
     if config.source == "digits":
         return {"sha256": hashlib.sha256(_bundled_digits().images.tobytes()).hexdigest()}
     if config.source in ("cifar10", "cifar100"):
@@ -78,7 +78,7 @@ def _cifar_class(config: DataConfig) -> Any:
 
 
 def _cifar(config: DataConfig) -> Source:
-    """CIFAR-10 or CIFAR-100 (Krizhevsky 2009) by torchvision, which downloads it once and checks its md5."""
+    """CIFAR-10 or CIFAR-100 (Krizhevsky 2009) from torchvision, which downloads it once and checks its md5."""
     root = Path(config.path).expanduser() if config.path else cache_folder()
     published = _cifar_class(config)
     try:

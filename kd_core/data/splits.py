@@ -1,4 +1,4 @@
-"""A DataConfig as three parts of a source, none of them decoded: which image belongs to which; loads no torch."""
+"""Splits the source of a DataConfig into train, validation and test without decoding it; loads no torch."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from kd_core.spec.keys import digest
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What a DataConfig holds, known without decoding more than one image; fingerprint as of `fingerprint_of`."""
+    """The sizes of a dataset, known after decoding one image; fingerprint as in `fingerprint_of`."""
 
     fingerprint: str
     num_train: int
@@ -24,7 +24,7 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Parts:
-    """The three splits before decoding, and the names of their classes."""
+    """The three splits before decoding, and their class names."""
 
     train: Part
     validation: Part
@@ -38,7 +38,7 @@ class Parts:
 
 
 def summarize(config: DataConfig) -> DataSummary:
-    """The sizes of what `kd_core.data.dataset.load` would give; raises DataError with a remedy."""
+    """Summarize the dataset that `kd_core.data.dataset.load` would return; raises DataError with a remedy."""
     parts = parts_of(config)
     image = parts.train.pixels(0, config.image_size)
     num_train, num_validation, num_test = (len(part) for part in parts.splits)
@@ -47,7 +47,7 @@ def summarize(config: DataConfig) -> DataSummary:
 
 
 def parts_of(config: DataConfig) -> Parts:
-    """Read, limit and split what a DataConfig names; raises DataError with a remedy."""
+    """Read, limit and split the source of a DataConfig; raises DataError with a remedy."""
     source = read_source(config)
     test, kept = source.test, np.arange(len(source.train))
     if test is None:
@@ -63,19 +63,18 @@ def parts_of(config: DataConfig) -> Parts:
 
 
 def fingerprint_of(config: DataConfig) -> str:
-    """Sixteen hexadecimal digits that change when an image, a label or the split does, and not when a path does.
+    """Sixteen hexadecimal digits that change with any image, label or split option, but not with the path.
 
-    They are the same whether the images stream or not. Of large sources, only a part is read
-    (`kd_core.data.images.identity_of`).
+    They do not depend on streaming. Of large sources, only a part is read (`kd_core.data.images.identity_of`).
     """
     options = config.model_dump(mode="json", exclude={"path", "streaming"})
     return digest(options | source_identity(config))
 
 
 def stratified_sample(labels: np.ndarray, count: int) -> np.ndarray:
-    """Sorted indices [count] of a sample that holds the same share of every class, always the same for the same labels.
+    """Sorted indices [count] of a sample with the same share of every class; deterministic for given labels.
 
-    Each sample gets a random place within its class, as a fraction of the class; the smallest places are taken.
+    Each sample gets a random rank within its class, as a fraction of the class; the smallest ranks are taken.
     """
     draws = np.random.Philox(key=[0, len(labels)]).random_raw(len(labels))
     by_class = np.lexsort((draws, labels))
@@ -86,7 +85,7 @@ def stratified_sample(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def _check(parts: Parts, config: DataConfig) -> None:
-    """Refuse data from which no classifier can be trained, selected and tested."""
+    """Raise DataError if no classifier can be trained, selected and tested on the data."""
     names = parts.class_names
     if len(names) < 2:
         raise DataError(f"data.path: {config.path}: has {len(names)} class, and a classifier needs two or more")

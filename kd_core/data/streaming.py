@@ -1,4 +1,4 @@
-"""The vicinal stream of images that do not fit in memory: decoded by worker processes, batch by batch."""
+"""The vicinal stream for images that do not fit in memory: worker processes decode them batch by batch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from kd_core.spec.data_config import DataError, ViewConfig
 
 @dataclass(frozen=True)
 class StreamedSplit:
-    """Labelled images that are decoded when they are needed, to size (height, width).
+    """Labelled images that are decoded on demand, to size (height, width).
 
-    image_size is what they are resized to, or None where all have that size anyway; else DataError names the image.
+    They are resized to image_size; if it is None, all must have this size, else DataError names the image.
     """
 
     part: Part
@@ -39,11 +39,11 @@ class StreamedSplit:
         return _in_workers(self._decoded, steps, num_workers)
 
     def views(self, view: ViewConfig, device: torch.device | str, num_workers: int = 0) -> ViewSource:
-        """Where training gets its mixed batches."""
+        """The source of the mixed training batches."""
         return StreamedViews(self, view, device, num_workers)
 
     def image(self, index: int, *, original: bool = False) -> torch.Tensor:
-        """uint8 [H, W, 3] of one image, resized to image_size or as it is."""
+        """Decode one image, uint8 [H, W, 3]; resized to image_size unless original is set."""
         pixels = self.part.pixels(index, None if original else self.image_size)
         if self.image_size is None:
             require_size(pixels, self.size, self.part.images.name(int(self.part.numbers[index])))
@@ -54,10 +54,10 @@ class StreamedSplit:
 
 
 class StreamedViews:
-    """Views of streamed images, each made by a worker from its image and its slot's draws; mixed on the device.
+    """Views of streamed images: workers render each from its image and its slot's draws; the device mixes them.
 
-    They are those of the same images in memory, bit for bit. A resized crop is taken from the original image, and in
-    memory from the resized one: the two agree where data.image_size resizes nothing.
+    They equal the views of the same images in memory, bit for bit. Only resized crops differ if data.image_size resizes
+    the images: here they are taken from the original image, in memory from the resized one.
     """
 
     def __init__(self, split: StreamedSplit, view: ViewConfig, device: torch.device | str, num_workers: int) -> None:
@@ -65,7 +65,7 @@ class StreamedViews:
         self.labels = torch.tensor(split.labels, device=device)
 
     def batches(self, epoch: VicinalEpoch, steps: Sequence[slice]) -> Iterator[VicinalBatch]:
-        """One mixed batch a step."""
+        """Yield one mixed batch per step."""
         device = self.labels.device
         order, mixup_lambda = epoch.order.to(device), epoch.mixup_lambda.to(device)
         views = _in_workers(partial(self._views, epoch), steps, self.num_workers)
@@ -83,9 +83,9 @@ class StreamedViews:
 def _in_workers(
     make: Callable[[slice], torch.Tensor], steps: Sequence[slice], num_workers: int
 ) -> Iterator[torch.Tensor]:
-    """What `make` gives for each step, in order, two steps a worker ahead; in this process where num_workers is 0.
+    """Yield make(step) for each step in order, prefetching two steps per worker; 0 workers: in this process.
 
-    Workers are forked, so what `make` holds is shared and not copied. DataError comes through as it is.
+    Workers are forked, so objects that `make` uses are shared, not copied. A DataError is re-raised unchanged.
     """
 
     def attempt(step: slice) -> torch.Tensor | DataError:
@@ -100,7 +100,7 @@ def _in_workers(
         collate_fn=cast(Any, attempt),
         num_workers=num_workers,
         multiprocessing_context="fork" if num_workers else None,
-        generator=torch.Generator(),  # else it would draw from the one that dropout draws from
+        generator=torch.Generator(),  # otherwise it would use the global one, from which dropout draws
     )
     for made in loader:
         if isinstance(made, DataError):

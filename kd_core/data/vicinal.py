@@ -1,6 +1,6 @@
-"""The vicinal stream: who is mixed with whom, how much, and from which crop, as a pure function of (seed, epoch, slot).
+"""The vicinal stream: image order, mixup partners, λ, crops and flips as a pure function of (seed, epoch, slot).
 
-Nothing here depends on a device, a batch size, a worker or what was drawn before, so a teacher's logits on the stream
+Nothing here depends on the device, the batch size, the workers or earlier draws, so a teacher's logits on the stream
 can be computed once and shared by every student that trains on it.
 """
 
@@ -20,12 +20,12 @@ from kd_core.spec.data_config import MixupConfig, ViewConfig
 
 @dataclass(frozen=True)
 class VicinalEpoch:
-    """One epoch of the stream, by slot: order int64 [N], mixup_lambda float32 [N], flip bool [N] and its two crops.
+    """One epoch of the stream, by slot: order int64 [N], mixup_lambda float32 [N], flip bool [N], crop and box.
 
-    Slot n holds image order[n] and is mixed with slot n XOR 1: x̃ = λ·view + (1 − λ)·partner's view. The last slot of an
-    odd number is its own partner. A padded crop starts at row and column crop[n], int64 [N, 2], of the padded image. A
-    resized one takes box[n], float64 [N, 4]: its height and width in units of √(H·W), and the shares of the room left
-    above it and to its left.
+    Slot n holds image order[n] and is mixed with slot n XOR 1: x̃ = λ·view + (1 − λ)·partner's view. If N is odd, the
+    last slot is its own partner. A padded crop starts at row and column crop[n], int64 [N, 2], of the padded image. A
+    resized crop is box[n], float64 [N, 4]: its height and width in units of √(H·W), and its top and left offsets as
+    fractions of the free space.
     """
 
     order: torch.Tensor
@@ -48,7 +48,7 @@ class VicinalEpoch:
 
 @dataclass(frozen=True)
 class VicinalBatch:
-    """What a step sees: images float32 [B, 3, H, W] in [0, 1], labels and their partners' [B], mixup_lambda [B]."""
+    """The input of a step: images float32 [B, 3, H, W] in [0, 1], labels, partner_labels and mixup_lambda [B]."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -66,7 +66,7 @@ class VicinalStream:
     view: ViewConfig
 
     def epoch(self, epoch: int) -> VicinalEpoch:
-        """Draw epoch 1, 2, …; each quantity has a counter of its own, so that λ does not depend on the view, say."""
+        """Draw epoch 1, 2, …; each quantity has its own counter, so λ, for example, does not depend on the view."""
         count = self.num_samples
         offsets = 2 * self.view.padding + 1
         rows, columns = (np.floor(self._uniform(epoch, draw) * offsets) for draw in (_ROW, _COLUMN))
@@ -90,7 +90,7 @@ class VicinalStream:
         return values
 
     def _box(self, epoch: int) -> np.ndarray:
-        """Area uniform in view.scale, aspect ratio log-uniform from 3/4 to 4/3, place uniform (Szegedy 2015)."""
+        """Area uniform in view.scale, aspect ratio log-uniform from 3/4 to 4/3, position uniform (Szegedy 2015)."""
         smallest, largest = self.view.scale
         area = smallest + (largest - smallest) * self._uniform(epoch, _AREA)
         aspect = np.exp((2 * self._uniform(epoch, _ASPECT) - 1) * np.log(4 / 3))
@@ -110,7 +110,7 @@ _ORDER, _LAMBDA, _FRACTION, _ROW, _COLUMN, _FLIP, _AREA, _ASPECT = range(8)
 
 
 def all_slots(num_samples: int, batch_size: int) -> list[slice]:
-    """Every slot of an epoch, batch by batch."""
+    """All slots of an epoch, in batches."""
     return [slice(start, min(start + batch_size, num_samples)) for start in range(0, num_samples, batch_size)]
 
 
@@ -120,15 +120,15 @@ def batch_slots(num_samples: int, batch_size: int) -> list[slice]:
 
 
 class ViewSource(Protocol):
-    """A training split as a network sees it: the same batches for the same epoch, wherever the images are."""
+    """A source of mixed training batches: equal epochs give equal batches, wherever the images are stored."""
 
     def batches(self, epoch: VicinalEpoch, steps: Sequence[slice]) -> Iterator[VicinalBatch]:
-        """One mixed batch a step, on the device of the training; each step starts at an even slot."""
+        """Yield one mixed batch per step, on the training device; each step starts at an even slot."""
         ...
 
 
 class ViewsInMemory:
-    """Views of images uint8 [N, H, W, 3] that live on the device, made by indexing."""
+    """Views of images uint8 [N, H, W, 3] that are stored on the device, rendered by indexing."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, view: ViewConfig, device: torch.device | str) -> None:
         self.view, self.labels = view, torch.tensor(labels, device=device)
@@ -137,7 +137,7 @@ class ViewsInMemory:
             self.images = torch.from_numpy(images).to(device)
 
     def batches(self, epoch: VicinalEpoch, steps: Sequence[slice]) -> Iterator[VicinalBatch]:
-        """One mixed batch a step."""
+        """Yield one mixed batch per step."""
         epoch = epoch.to(self.images.device)
         for slots in steps:
             yield render(self.images, self.labels, epoch, slots, self.view)
@@ -146,16 +146,16 @@ class ViewsInMemory:
 def render(
     images: torch.Tensor, labels: torch.Tensor, epoch: VicinalEpoch, slots: slice, view: ViewConfig
 ) -> VicinalBatch:
-    """The mixed batch of some slots, by indexing images uint8 [N, H, W, 3] and labels [N] on their own device."""
+    """The mixed batch of the given slots, from images uint8 [N, H, W, 3] and labels [N], on their device."""
     drawn = epoch.at(slots)
     views = views_of(images[drawn.order], drawn, view, (images.shape[1], images.shape[2]))
     return mix(views, labels[drawn.order], drawn.mixup_lambda)
 
 
 def mix(views: torch.Tensor, labels: torch.Tensor, mixup_lambda: torch.Tensor) -> VicinalBatch:
-    """Mix views uint8 [B, H, W, 3] with their partners' in pixel space; the first must be of an even slot.
+    """Mix views uint8 [B, H, W, 3] with their partners' views in pixel space; the first slot must be even.
 
-    The images stay in memory as the views are, channels last.
+    The mixed images keep the views' memory layout, channels last.
     """
     partner = (torch.arange(len(labels), device=labels.device) ^ 1).clamp(max=len(labels) - 1)
     weight, images = mixup_lambda[:, None, None, None], views.float() / 255
@@ -164,9 +164,9 @@ def mix(views: torch.Tensor, labels: torch.Tensor, mixup_lambda: torch.Tensor) -
 
 
 def views_of(images: torch.Tensor, drawn: VicinalEpoch, view: ViewConfig, size: tuple[int, int]) -> torch.Tensor:
-    """Views uint8 [B, *size, 3] of images uint8 [B, H, W, 3], as drawn for their B slots; flipped after the crop.
+    """Crop and flip images uint8 [B, H, W, 3] as drawn for their B slots; returns views uint8 [B, *size, 3].
 
-    Each view is a function of its own image and draws alone, to the bit, in any batch.
+    Each view depends only on its own image and draws, bit for bit, in any batch.
     """
     if view.crop == "padded":
         return _padded_crops(images, drawn.crop, drawn.flip, view.padding)
@@ -174,9 +174,9 @@ def views_of(images: torch.Tensor, drawn: VicinalEpoch, view: ViewConfig, size: 
 
 
 def _padded_crops(images: torch.Tensor, start: torch.Tensor, flip: torch.Tensor, padding: int) -> torch.Tensor:
-    """uint8 [B, H, W, 3]: the part of each padded image that begins at its start [B, 2], then flipped.
+    """uint8 [B, H, W, 3]: each padded image cropped from its start [B, 2], then flipped.
 
-    Rows are copied whole, as bytes of windows that overlap in memory: several times faster than pixel by pixel.
+    Whole rows are copied, from windows that overlap in memory: several times faster than pixel by pixel.
     """
     count, height, width, channels = images.shape
     padded = pad(images, (0, 0, padding, padding, padding, padding))
@@ -190,7 +190,7 @@ def _padded_crops(images: torch.Tensor, start: torch.Tensor, flip: torch.Tensor,
 def crop_boxes(box: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Top, left, height and width in pixels, int64 [B, 4], of drawn boxes [B, 4] on an image of height × width.
 
-    A side longer than the image is cut to it, where torchvision would draw anew; the area is smaller then.
+    A side longer than the image is clipped, which reduces the area; torchvision would draw again.
     """
     image = torch.tensor([height, width], device=box.device)
     sides = (box[:, :2] * math.sqrt(height * width)).round().long().clamp(min=1).minimum(image)
@@ -201,7 +201,7 @@ def _resized_crops(
     images: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor, size: tuple[int, int]
 ) -> torch.Tensor:
     """uint8 [B, *size, 3]: each image's box [B, 4] resized by a triangle filter, as Pillow's bilinear, then flipped."""
-    if len(images) == 1:  # a large image is cut first, since nothing outside its box has any weight
+    if len(images) == 1:  # a single image is cropped first, since pixels outside its box have no weight
         top, left, height, width = boxes[0].tolist()
         images = images[:, top : top + height, left : left + width]
         boxes = torch.tensor([[0, 0, height, width]], device=boxes.device)
@@ -214,11 +214,11 @@ def _resized_crops(
     return views.to(torch.uint8).permute(0, 2, 3, 1)
 
 
-_UNIT = 2.0**15  # filters are whole multiples of 1/_UNIT, so sums of bytes by them are exact in float32, in any order
+_UNIT = 2.0**15  # filter weights are multiples of 1/_UNIT, so weighted sums of bytes are exact in float32, in any order
 
 
 def _filter(start: torch.Tensor, length: torch.Tensor, num_pixels: int, size: int) -> torch.Tensor:
-    """[B, size, num_pixels], in units: how much each pixel of a line gives to each of the box resized to size."""
+    """Weights [B, size, num_pixels], in units, of the pixels of a line for each pixel of its box resized to size."""
     pixels = torch.arange(num_pixels, device=start.device) - start[:, None, None]
     ratio = (length / size)[:, None, None]
     centres = (torch.arange(size, device=start.device)[:, None] + 0.5) * ratio

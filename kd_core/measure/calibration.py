@@ -1,13 +1,13 @@
 """Calibration of a classifier from per-image values; every figure takes optional weights so that it can be resampled.
 
 Accuracy, confidence, gap and errors are fractions; negative log-likelihood is in nats. N samples, K classes, M bins.
-Weights count repetitions: integer weights [N] give every figure exactly what it gives on the samples repeated.
+Weights count repetitions: with integer weights [N], every figure equals its value on the repeated samples.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # its parts come when they are used: a look at a status needs none
+import scipy  # submodules are loaded on first use: `kdsweep status` needs none
 
 NUM_BINS = 15
 TEMPERATURE_RANGE = (0.05, 100.0)
@@ -48,7 +48,7 @@ def reliability_bins(
 def _counted(
     confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Confidence, correctness and weights of the samples that count at all, in float64."""
+    """Confidence, correctness and weights, in float64, of the samples with positive weight."""
     confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     weights = np.ones_like(confidence) if weights is None else np.asarray(weights, dtype=np.float64)
     if not confidence.shape == correct.shape == weights.shape:
@@ -100,16 +100,17 @@ def equal_mass_calibration_error(
 ) -> float:
     """The debiased ℓ2 calibration error over bins of equal mass (Kumar, Liang & Ma 2019).
 
-    √max(0, Σ_b share_b·[(accuracy_b − confidence_b)² − accuracy_b·(1 − accuracy_b)/(n_b − 1)]), where n_b is the sum
-    of a bin's weights; a bin with n_b ≤ 1 has no variance to take off and counts 0, as in their code. A sample's bin is
-    that M-th of the samples, ordered by confidence, in which the middle of its ties falls: ties share a bin, the order
-    of the samples does not matter, and without ties the bins differ by one sample at most. Its mean over resamples
-    lies towards the plug-in error of the samples, well above itself: what it takes off is the noise of resampling.
+    √max(0, Σ_b share_b·[(accuracy_b − confidence_b)² − accuracy_b·(1 − accuracy_b)/(n_b − 1)]), where n_b is the sum of
+    a bin's weights; a bin with n_b ≤ 1 has no variance estimate and counts 0, as in their code. The samples, ordered by
+    confidence, are divided into M equal parts; a sample's bin is the part with the middle of its ties. So ties share a
+    bin, the order of the samples does not matter, and without ties bin sizes differ by at most one. The mean over
+    resamples is close to the plug-in error of the samples, well above this estimate, since it is debiased only for the
+    noise of resampling.
     """
     confidence, correct, weights = _counted(confidence, correct, weights)
     _, tie = np.unique(confidence, return_inverse=True)
     tied = np.bincount(tie, weights)
-    twice_middle = 2 * np.cumsum(tied) - tied  # doubled, so that whole weights stay whole numbers
+    twice_middle = 2 * np.cumsum(tied) - tied  # doubled, so that integer weights stay integers
     index = np.floor_divide(num_bins * twice_middle, 2 * tied.sum()).astype(np.int64)[tie]
     mass, mean_confidence, accuracy = _bin_means(index, num_bins, confidence, correct, weights)
     several = mass > 1
@@ -138,13 +139,13 @@ def classwise_ece(
 def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray | None = None) -> float:
     """AURC: the error rate of the n most confident samples, averaged over n = 1 … N (Geifman 2019).
 
-    Equal confidences have no order; the result is its expectation over all orders of them.
+    Ties have no order; the result is the expectation over all orders of them.
     """
     confidence, correct, weights = _counted(confidence, correct, weights)
     _, tie = np.unique(-confidence, return_inverse=True)
     tied, wrong = np.bincount(tie, weights), np.bincount(tie, weights * (1 - correct))
     before, wrong_before = np.cumsum(tied) - tied, np.cumsum(wrong) - wrong
-    # The j-th of n ties, e of them wrong, behind a others, w of them wrong, stands at the expected risk
+    # At the j-th of n ties, e of them wrong, after a other samples, w of them wrong, the expected risk is
     # (w + j·e/n)/(a + j). Over j = 1 … n, 1/(a + j) sums to ψ(a + n + 1) − ψ(a + 1).
     harmonic = scipy.special.digamma(before + tied + 1) - scipy.special.digamma(before + 1)
     risks = wrong_before * harmonic + wrong / tied * (tied - before * harmonic)
@@ -152,7 +153,7 @@ def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray, weight
 
 
 def ece_bounds(accuracy: float, confidence: float) -> tuple[float, float]:
-    """The least and the greatest ECE that any binning can give at this accuracy and mean confidence."""
+    """The smallest and the largest ECE that any binning can give at this accuracy and mean confidence."""
     return abs(accuracy - confidence), (1 - accuracy) + (1 - confidence)
 
 
@@ -178,8 +179,8 @@ def brier_score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that minimises the negative log-likelihood of logits [N, K] / T on labels [N] (Guo 2017).
 
-    The likelihood is convex in 1/T, so this finds the root of its derivative; where there is none in TEMPERATURE_RANGE
-    (every prediction right, say) it returns the nearer end.
+    The loss is convex in 1/T, so this finds the root of its derivative; if there is none in TEMPERATURE_RANGE (for
+    example, if every prediction is right), it returns the nearer end.
     """
     logits = np.asarray(logits, dtype=np.float64)
     label_logits = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]

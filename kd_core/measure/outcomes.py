@@ -1,4 +1,4 @@
-"""What a model did on every image of a split, from which every later figure is derived without a GPU."""
+"""Per-image results of a model on a split, from which all figures are derived later, without a GPU."""
 
 from dataclasses import dataclass, fields
 from io import BytesIO
@@ -20,7 +20,7 @@ from kd_core.measure.calibration import (
 )
 
 RAW, SCALED, STANDARDIZED = "raw", "temperature_scaled", "standardized"
-SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the figures of each reading
+SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the figure names of each reading
 FIGURES = ("accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier", "aurc")
 SUMMARY_FIGURES = (*FIGURES, "classwise_ece")  # the last needs every probability and is stored, not derived
 _CHUNK = 4096  # samples whose float64 probabilities are held at once
@@ -28,7 +28,7 @@ _CHUNK = 4096  # samples whose float64 probabilities are held at once
 
 @dataclass(frozen=True)
 class Reading:
-    """One way of reading logits as probabilities: one value an image [N], and the class-wise ECE if asked for."""
+    """One conversion of logits to probabilities: values per image [N], and the class-wise ECE if requested."""
 
     confidence: np.ndarray
     label_probability: np.ndarray
@@ -39,7 +39,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One model on one split: label and prediction [N], a Reading for each way to read, the logits [N, K] if kept."""
+    """Results of a model on a split: label and prediction [N], its readings by name, the logits [N, K] if kept."""
 
     label: np.ndarray
     prediction: np.ndarray
@@ -54,9 +54,9 @@ class Outcomes:
 
 
 def read_logits(logits: np.ndarray, labels: np.ndarray, classwise: bool = False) -> Reading:
-    """The reading of logits [N, K] as they are, float64 inside, float32 outside.
+    """The reading of logits [N, K], computed in float64 and returned in float32.
 
-    classwise adds the class-wise ECE, at the price of one pass over the samples for each class.
+    classwise adds the class-wise ECE, which takes one pass over the samples per class.
     """
     parts = []
     for start in range(0, len(logits), _CHUNK):
@@ -72,10 +72,10 @@ def read_logits(logits: np.ndarray, labels: np.ndarray, classwise: bool = False)
 
 
 def standardize(logits: np.ndarray) -> np.ndarray:
-    """Logits [N, K] with mean 0 and deviation 1 over each sample's classes, a constant row as zeros.
+    """Logits [N, K] with mean 0 and standard deviation 1 over each sample's classes; constant rows become 0.
 
-    A student that was trained on logits divided by their own deviation (Choi 2023; Sun 2024) has no other scale. No
-    logit exceeds √(K − 1), so confidence has a ceiling: 0.76 for ten classes.
+    The loss of a student trained on logits divided by their own deviation (Choi 2023; Sun 2024) fixes no other scale.
+    No logit exceeds √(K − 1), which limits the confidence, to 0.76 for ten classes.
     """
     centred = logits - logits.mean(axis=1, keepdims=True)
     return centred / np.maximum(centred.std(axis=1, keepdims=True), np.finfo(centred.dtype).tiny)
@@ -91,7 +91,7 @@ def outcomes_of(
 ) -> Outcomes:
     """The outcomes of logits [N, K], raw and divided by a temperature that was fitted on validation.
 
-    standardized adds that reading, classwise the class-wise ECE of each.
+    standardized adds the standardized reading, classwise the class-wise ECE of each.
     """
     logits = np.asarray(logits, dtype=np.float32)
     read = {RAW: logits, SCALED: logits / np.float32(temperature)}
@@ -137,9 +137,9 @@ def metrics_of(outcomes: Outcomes, reading: str = RAW, weights: np.ndarray | Non
 
 
 def figure_names(split: str, standardized: bool = False) -> list[str]:
-    """The names under which `summary_of` gives the figures of a split: `test/ece`, and `test/ece_scaled` after scaling.
+    """The names of the figures of a split in `summary_of`: `test/ece`, and `test/ece_scaled` after scaling.
 
-    A standardized reading adds `test/ece_standardized`. Accuracy is the same in every reading and is given once.
+    A standardized reading adds `test/ece_standardized`. Accuracy is the same in every reading and is listed once.
     """
     readings = (RAW, SCALED, STANDARDIZED) if standardized else (RAW, SCALED)
     return [
@@ -151,7 +151,7 @@ def figure_names(split: str, standardized: bool = False) -> list[str]:
 
 
 def summary_of(splits: dict[str, Outcomes]) -> dict[str, float]:
-    """Every figure of a finished model, flat, by the names of `figure_names`; classwise_ece where it was stored."""
+    """All figures of a finished model by the names of `figure_names`; classwise_ece only if it was stored."""
     summary: dict[str, float] = {}
     for split, outcomes in splits.items():
         values: dict[str, float] = {}
@@ -165,7 +165,7 @@ def summary_of(splits: dict[str, Outcomes]) -> dict[str, float]:
 
 
 def outcomes_to_bytes(outcomes: Outcomes) -> bytes:
-    """The .npz file of outcomes: label, prediction, temperature, `<reading>/<value>`, and logits if kept."""
+    """Outcomes as an .npz file: label, prediction, temperature, `<reading>/<value>`, and logits if kept."""
     arrays = {"label": outcomes.label, "prediction": outcomes.prediction, "temperature": outcomes.temperature}
     for name, reading in outcomes.readings.items():
         arrays |= {f"{name}/{value}": array for value, array in vars(reading).items() if array is not None}
@@ -177,7 +177,7 @@ def outcomes_to_bytes(outcomes: Outcomes) -> bytes:
 
 
 def outcomes_from_bytes(content: bytes, with_logits: bool = False) -> Outcomes:
-    """Outcomes from the bytes of their .npz file; the logits only when asked for."""
+    """Outcomes from the bytes of their .npz file; the logits only if with_logits is set."""
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         names = dict.fromkeys(key.split("/")[0] for key in arrays.files if "/" in key)
         return Outcomes(

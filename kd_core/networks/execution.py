@@ -1,7 +1,7 @@
-"""How networks run as fast as a machine lets them: precision, optimiser kernels, memory; the one place that decides.
+"""How networks are executed: precision, optimiser kernels and memory are decided here only.
 
-Images and weights have their channels last everywhere (`kd_core.networks.models.build_network`): faster on CPUs and on
-GPUs, and what indexing of uint8 [N, H, W, 3] gives without a copy.
+Images and weights are in channels-last format everywhere (`kd_core.networks.models.build_network`): it is faster on
+CPUs and GPUs, and indexing uint8 [N, H, W, 3] yields it without a copy.
 """
 
 import ctypes
@@ -17,24 +17,24 @@ from kd_core.networks.models import Network, build_network, forward_flops
 from kd_core.spec.config import TeacherConfig
 from kd_core.spec.recipe import TrainConfig
 
-_CASTABLE = (nn.Conv2d, nn.Linear)  # what autocast runs in bfloat16
+_CASTABLE = (nn.Conv2d, nn.Linear)  # the layers that autocast runs in bfloat16
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 _NEVER = 2**31 - 1
-_MOST_IMAGES, _MEASURED_FLOPS = 64, 10**10  # of one forward pass of a measurement
+_MOST_IMAGES, _MEASURED_FLOPS = 64, 10**10  # per forward pass of a measurement
 
 
 def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
-    """The context in which networks run: bfloat16 autocast where it is asked for, on any device, else float32."""
+    """The context in which networks run, on any device: bfloat16 autocast, or no autocast for float32."""
     if precision == "bfloat16":
         return torch.autocast(torch.device(device).type, torch.bfloat16)
     return nullcontext()
 
 
 def for_inference(network: Network, precision: str) -> Network:
-    """Turn a network, in place, into the form in which it only predicts, and return it.
+    """Convert a network, in place, to its inference form, and return it; idempotent.
 
-    Its batch normalisation is folded into the convolutions before it, and for bfloat16 autocast, their weights are cast
-    once instead of at every call. Twice is as once.
+    Batch normalisation is folded into the preceding convolutions, and for bfloat16 autocast, weights are cast once
+    instead of at every call.
     """
     network.eval().requires_grad_(False)
     fold_batch_norm(network.backbone)
@@ -46,9 +46,9 @@ def for_inference(network: Network, precision: str) -> Network:
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum; weight decay spares what has one dimension (biases and norms).
+    """AdamW, or SGD with Nesterov momentum; no weight decay for one-dimensional parameters (biases and norms).
 
-    The update of all parameters is one fused kernel.
+    One fused kernel updates all parameters.
     """
     matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
@@ -59,9 +59,9 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees (glibc): the next step takes it again without a page fault for every 4 KiB.
+    """Make this process keep the memory it frees (glibc), so that the next step reuses it without page faults.
 
-    A step's tensors are larger than what malloc keeps by itself.
+    By default, malloc returns blocks of this size to the system, and new ones cost a page fault per 4 KiB.
     """
     with suppress(OSError, AttributeError):  # another C library
         libc = ctypes.CDLL(None)
@@ -70,14 +70,14 @@ def keep_freed_memory() -> None:
 
 
 def has_bfloat16_instructions() -> bool:
-    """Whether this machine's CPU computes in bfloat16 itself; without that, bfloat16 is emulated and slow."""
+    """Whether this machine's CPU has bfloat16 instructions; without them, bfloat16 is emulated and slow."""
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def bfloat16_gain(config: TeacherConfig, num_classes: int, image_size: int) -> float | None:
-    """How many times faster a teacher labels in bfloat16 than in float32 here, measured on random weights in a second.
+    """Speed-up of a teacher's labelling by bfloat16 over float32 here, measured on random weights in a second.
 
-    None where the CPU has no bfloat16 instructions, and for a network that is too large for so short a measurement.
+    Returns None if the CPU has no bfloat16 instructions, or the network is too large for so short a measurement.
     """
     num_images = min(_MOST_IMAGES, _MEASURED_FLOPS // forward_flops(config, num_classes, image_size))
     if num_images == 0 or not has_bfloat16_instructions():

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it, for networks that only predict."""
+"""Folds batch normalisation into the preceding convolutions, for networks that only predict."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fold_batch_norm(network: nn.Module) -> int:
-    """Fold, in place, every batch normalisation in evaluation mode that directly follows a convolution of its own.
+    """Fold, in place, every batch normalisation in evaluation mode into the convolution directly before it.
 
-    Such a pair is an affine map of the image, and so is a convolution with scaled weights and another bias: the outputs
-    are equal but for rounding. Returns the number of pairs; 0 for a network whose forward pass torch.fx cannot trace.
+    Nothing else may use the convolution's output. Such a pair equals one convolution with scaled weights and another
+    bias, except for rounding. Returns the number of pairs; 0 for a network whose forward pass torch.fx cannot trace.
     """
     try:
         nodes = _Tracer().trace(network).nodes
-    except Exception:  # data-dependent control flow, in as many ways as there are networks
+    except Exception:  # data-dependent control flow raises many kinds of errors
         return 0
     modules = dict(network.named_modules())
     calls = [str(node.target) for node in nodes if node.op == "call_module"]
@@ -31,7 +31,7 @@ def fold_batch_norm(network: nn.Module) -> int:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module but convolutions and normalisations, timm's own kinds of them included."""
+    """Traces into every module except convolutions and batch normalisations, including timm's variants."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one node of the graph."""
@@ -39,7 +39,7 @@ class _Tracer(fx.Tracer):
 
 
 def _only_convolution_before(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None:
-    """The convolution whose output a node takes, if nothing else takes it."""
+    """The convolution whose output a node takes, or None unless the node is its only user."""
     before = node.args[0] if node.args else None
     if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
         return None

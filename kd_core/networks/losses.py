@@ -1,4 +1,4 @@
-"""What a trial minimises: alpha · CE(student, mixed labels) + beta · method(student, teacher).
+"""The loss of a trial: alpha · CE(student, mixed labels) + beta · method(student, teacher).
 
 Logits are [B, K]; every loss is a mean over the batch, in nats, computed by log_softmax in float32 or wider. A method
 is a function of the student's logits, the teacher's logits, the batch and the config; METHODS maps names to them.
@@ -12,8 +12,8 @@ from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_so
 from kd_core.data.vicinal import VicinalBatch
 from kd_core.spec.config import TrialConfig
 
-SIGMA_FLOOR = 1e-8  # keeps a constant row of logits from dividing by zero
-IMPOSSIBLE = -1e9  # a logit whose probability is exactly 0, yet whose differences are finite
+SIGMA_FLOOR = 1e-8  # avoids division by zero for a constant row of logits
+IMPOSSIBLE = -1e9  # a logit with probability exactly 0 and finite differences
 DUS_GAMMA, DUS_BONUS = 2.0, 0.1
 
 
@@ -117,8 +117,8 @@ def clipped_teacher(
 ) -> torch.Tensor:
     """Teacher probabilities [B, K] with min(share·p(k*), margin·(p(k*) − p(y))) moved from a wrong top class k* to y.
 
-    For a mixed label the teacher is wrong only where k* is neither class; p(y) is λp(i) + (1−λ)p(j), and what moves is
-    split by λ.
+    For a mixed label the teacher is wrong only where k* is neither class; p(y) is λp(i) + (1−λ)p(j), and the moved
+    probability is split by λ.
     """
     probabilities = softmax(wide(teacher_logits) / temperature, dim=1)
     label = label_distribution(batch, probabilities.shape[1]).to(probabilities.dtype)
@@ -168,12 +168,12 @@ def label_distribution(batch: VicinalBatch, num_classes: int) -> torch.Tensor:
 
 
 def target_mask(batch: VicinalBatch, num_classes: int) -> torch.Tensor:
-    """Which classes have a part in each label, boolean [B, K]: one, or two where the sample is mixed."""
+    """The classes with positive weight in each label, boolean [B, K]: one, or two if the sample is mixed."""
     return label_distribution(batch, num_classes) > 0
 
 
 def wide(logits: torch.Tensor) -> torch.Tensor:
-    """Logits in float32 at least."""
+    """Logits in at least float32."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 

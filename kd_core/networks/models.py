@@ -1,4 +1,4 @@
-"""Students and teachers: timm networks with the bottleneck head, the CIFAR stem and a normalisation of their own."""
+"""Students and teachers: timm networks with an optional bottleneck head and CIFAR stem, and their normalisation."""
 
 import difflib
 from functools import cache
@@ -19,11 +19,11 @@ from upath import UPath
 from kd_core.spec.checkpoint import checkpoint_problem
 from kd_core.spec.config import NetworkConfig, StudentConfig, TeacherConfig
 
-_STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # what timm's families call the pooling behind the stem
+_STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # timm's names of the pooling after the stem
 
 
 class ModelError(ValueError):
-    """The network cannot be built as asked for; `key` names the field, the message what to do."""
+    """The network cannot be built as configured; `key` names the field, the message a remedy."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -31,9 +31,9 @@ class ModelError(ValueError):
 
 
 class Network(nn.Module):
-    """A timm network that takes images float32 [B, 3, H, W] in [0, 1] of any size and gives logits [B, K].
+    """A timm network that takes images float32 [B, 3, H, W] in [0, 1] of any size and returns logits [B, K].
 
-    Resizing and normalisation happen here: teacher and student see the same mixed image, each at its own resolution.
+    It resizes and normalises them: teacher and student get the same mixed image, each at its own resolution.
     """
 
     def __init__(self, backbone: Any, head: nn.Module, image_size: int | None) -> None:
@@ -51,15 +51,15 @@ class Network(nn.Module):
 
     @property
     def classifier(self) -> nn.Module:
-        """What turns features into logits: the bottleneck head, or the timm network's own last layer."""
+        """The layers from features to logits: the bottleneck head, or the timm network's last layer."""
         return self.backbone.get_classifier() if isinstance(self.head, nn.Identity) else self.head
 
     def train_whole(self) -> None:
-        """Training mode, everything learns."""
+        """Train all parameters."""
         self.train().requires_grad_(True)
 
     def train_only_head(self) -> None:
-        """Training mode of the classifier alone; the rest is frozen, its normalisation statistics too."""
+        """Train only the classifier; the rest is frozen, including its normalisation statistics."""
         self.eval().requires_grad_(False)
         self.classifier.train().requires_grad_(True)
 
@@ -71,12 +71,12 @@ class Network(nn.Module):
 
 
 def build_student(config: StudentConfig, num_classes: int) -> Network:
-    """The student of a trial, with fresh weights from torch's global generator unless they are given."""
+    """Build the student of a trial; new weights come from torch's global generator."""
     return build_network(config, num_classes)
 
 
 def build_teacher(config: TeacherConfig, num_classes: int) -> Network:
-    """The teacher of a recipe, before its fine-tuning."""
+    """Build the teacher of a config, before its fine-tuning."""
     return build_network(config, num_classes)
 
 
@@ -109,7 +109,7 @@ def check_network(config: NetworkConfig) -> None:
 
 @cache
 def _check_form(config: NetworkConfig) -> None:
-    """Put the network together without memory; once a process, for it takes longer than building it does."""
+    """Build the network on the meta device; once per process, since it takes longer than a real build."""
     with torch.device("meta"):
         network = _assemble(config, num_classes=2, pretrained=False)
         if network.image_size is not None:
@@ -117,7 +117,7 @@ def _check_form(config: NetworkConfig) -> None:
 
 
 def pretrained_classes(config: NetworkConfig) -> int | None:
-    """How many classes timm's weights for a model tell apart; None where it has no classifier of its own."""
+    """The number of classes of timm's weights for a model; None if they have no classifier."""
     defaults: Any = timm.get_pretrained_cfg(config.model)
     return defaults.num_classes or None
 
@@ -131,14 +131,14 @@ def _check_size(network: Network, size: int, config: NetworkConfig) -> None:
 
 
 def weights_bytes(network: nn.Module) -> bytes:
-    """The safetensors file of a network's weights, which `load_weights` reads; the same on any device."""
+    """A network's weights as a safetensors file, which `load_weights` reads; the same on any device."""
     return safetensors_bytes({name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()})
 
 
 def load_weights(network: Network, path: Path | UPath) -> None:
-    """Load a .safetensors file, or a .pth file of tensors, into a network; raises ModelError where they do not fit.
+    """Load a .safetensors file, or a .pth file of tensors, into a network; raises ModelError if they do not fit.
 
-    The file holds either this Network's own names (as this package writes them) or those of the bare timm model.
+    Tensors are named as in this Network (in files written by this package) or as in the bare timm model.
     """
     try:
         content = path.read_bytes()
@@ -160,7 +160,7 @@ def load_weights(network: Network, path: Path | UPath) -> None:
 
 
 def forward_flops(config: NetworkConfig, num_classes: int, image_size: int) -> int:
-    """Floating-point operations of one forward pass of one image, counted on a network without memory (device meta)."""
+    """Floating-point operations of one forward pass of one image, counted on the meta device."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
@@ -171,7 +171,7 @@ def forward_flops(config: NetworkConfig, num_classes: int, image_size: int) -> i
 
 
 def num_parameters(network: nn.Module) -> int:
-    """How many values of a network are trained."""
+    """The number of parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -189,7 +189,7 @@ def _assemble(config: NetworkConfig, num_classes: int, pretrained: bool) -> Netw
 
 
 def _fixed_size(config: NetworkConfig) -> int | None:
-    """The input size of a network that has only one, such as a ViT: the config's, or the model's own."""
+    """The input size of a network with a fixed one, such as a ViT: the config's, or the model's default."""
     defaults: Any = timm.get_pretrained_cfg(config.model)
     return (config.image_size or defaults.input_size[-1]) if defaults.fixed_input_size else None
 
@@ -206,7 +206,7 @@ def _bottleneck(num_features: int, width: int, dropout: float, num_classes: int)
 
 
 def _open_stem(backbone: Any, config: NetworkConfig) -> None:
-    """The CIFAR form of a network: stride 1 in its first convolution, and no pooling behind it."""
+    """Convert a network to its CIFAR form: stride 1 in its first convolution, no pooling after it."""
     first = backbone.default_cfg["first_conv"]
     stem = backbone.get_submodule(first if isinstance(first, str) else first[0])
     if not isinstance(stem, nn.Conv2d) or stem.stride == stem.kernel_size:

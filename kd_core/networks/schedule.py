@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from kd_core.spec.recipe import TrainConfig
 
-STEP_DECAY = 0.1  # what a milestone multiplies the learning rate by
+STEP_DECAY = 0.1  # factor of the learning rate at each milestone
 
 
 def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> Callable[[int], float]:
-    """The learning rate of step 0, 1, … behind the head epochs: warm-up, then the schedule of the recipe."""
+    """The learning rate of step 0, 1, … after the head epochs: warm-up, then the schedule of the recipe."""
     warmup = config.warmup_epochs * steps_per_epoch
 
     def learning_rate(step: int) -> float:
@@ -24,7 +24,7 @@ def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> Callabl
 
 
 def _decay(config: TrainConfig, epoch: float) -> float:
-    """The share of the peak that is left at a (fractional) epoch behind the warm-up."""
+    """The fraction of the peak learning rate at a (fractional) epoch after the warm-up."""
     if config.schedule == "constant":
         return 1.0
     if config.schedule == "step":

@@ -1,4 +1,4 @@
-"""A finished teacher, read back from its record."""
+"""Loads a finished teacher from its record."""
 
 from kd_core.networks.models import Network, build_teacher, load_weights
 from kd_core.spec.config import TeacherConfig
@@ -7,11 +7,11 @@ from kd_core.store.records import Record
 
 
 class TeacherError(ValueError):
-    """The stored teacher is not the one that was asked for."""
+    """The stored teacher is missing or was changed."""
 
 
 def load_teacher(config: TeacherConfig, record: Record, num_classes: int) -> Network:
-    """The teacher as its fine-tuning left it; raises TeacherError where its weights are missing or were changed."""
+    """Load a finished teacher; raises TeacherError if its weights are missing or were changed."""
     card = record.verdict()
     if card is None or not record.weights.exists():
         raise TeacherError(f"{record.path}: holds no finished teacher; run the sweep again to make it")

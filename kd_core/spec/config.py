@@ -1,4 +1,4 @@
-"""One trial as frozen values: what is trained, on what, by which recipe, and the key under which its result is kept."""
+"""The configuration of one trial, as frozen values: data, view, mixup, method, networks and recipe."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -36,7 +36,7 @@ Temperature = Annotated[float | Literal["sigma"], BeforeValidator(_temperature)]
 
 
 class NetworkConfig(Config):
-    """One timm network and the form it takes on small images."""
+    """One timm network and its adaptation to small images."""
 
     model: str
     """any timm model name, or a teacher of the paper: convnext_large, convnext_tiny, vit_base_patch16, resnet152v2"""
@@ -45,9 +45,9 @@ class NetworkConfig(Config):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """dropout of the bottleneck"""
     stem_stride: Literal[1] | None = None
-    """1 for the CIFAR form of a network: first convolution at stride 1 and no pooling behind it"""
+    """1 for the CIFAR form of a network: first convolution at stride 1 and no pooling after it"""
     image_size: PositiveInt | None = None
-    """pixels a side at which this network works; by default the size of the data"""
+    """pixels a side of this network's input; by default the size of the data"""
     pretrained: bool = False
     """whether to start from timm's weights for this model"""
     checkpoint: AbsolutePath | None = None
@@ -60,27 +60,27 @@ class NetworkConfig(Config):
 
 
 class StudentConfig(NetworkConfig):
-    """The small network that is distilled."""
+    """The small network that is trained."""
 
 
 class TeacherConfig(NetworkConfig):
-    """A large network, loaded or fine-tuned here; it sees mixup only where finetune.mixup asks for it."""
+    """A large network, loaded or fine-tuned here; its fine-tuning uses mixup only if finetune.mixup is set."""
 
     precision: Precision = "float32"
-    """the precision in which it labels images for its students; its fine-tuning has finetune.precision"""
+    """the precision in which it labels images for its students; its fine-tuning uses finetune.precision"""
     finetune: FinetuneConfig | None = None
-    """the recipe by which the teacher is fine-tuned on the data; without it, the weights are used as they are"""
+    """the recipe that fine-tunes the teacher on the data; without it, the weights are used as they are"""
     seed: Seed = 0
-    """the seed of its head, its dropout and its batches"""
+    """the seed of its head, dropout and batches"""
 
 
 class DkdConfig(Config):
     """The weights of decoupled knowledge distillation (Zhao 2022)."""
 
     target: Annotated[float, Field(ge=0)] = 1.0
-    """weight of the target classes against the rest, their α"""
+    """weight of the target classes against the rest (α of the paper)"""
     nontarget: Annotated[float, Field(ge=0)] = 8.0
-    """weight of the rest among themselves, their β"""
+    """weight of the other classes among themselves (β of the paper)"""
 
 
 class DistConfig(Config):
@@ -93,23 +93,23 @@ class DistConfig(Config):
 
 
 class CudConfig(Config):
-    """How much W-Clip moves from a wrong top class to the label (CUD-style)."""
+    """How much probability W-Clip moves from a wrong top class to the label (CUD-style)."""
 
     share: Fraction = 0.5
     """at most this share of the top class's probability, η"""
     margin: Fraction = 1.0
-    """at most this share of its lead over the label, m; 1 lets the label draw level with where the top class was"""
+    """at most this share of its lead over the label, m; 1 moves at most the whole lead"""
 
 
 class TrialConfig(Config):
-    """Everything that decides the result of one trial."""
+    """Everything that determines the result of one trial."""
 
     data: DataConfig
     """the images and their splits"""
     view: ViewConfig = ViewConfig()
     """random crop and flip"""
     mixup: MixupConfig
-    """the law of λ; by default off for classic and kd and uniform for the others"""
+    """the distribution of λ; by default off for classic and kd and uniform for the others"""
     method: Method
     """classic, mixup, kd, kd_mixup, zscore, dkd, dist, wttm or cud"""
     teacher: TeacherConfig | None = None
@@ -129,11 +129,11 @@ class TrialConfig(Config):
     student: StudentConfig
     """the network that is trained"""
     train: TrainConfig
-    """the recipe of optimisation"""
+    """the optimisation recipe"""
     stream_seed: Seed = 0
-    """seed of the vicinal stream, shared by replicates so that one teacher pass serves them all"""
+    """seed of the vicinal stream, the same for all replicates, so that they share one teacher pass"""
     recycle: PositiveInt | None = None
-    """how many epochs of the vicinal stream are used, over and over; by default every epoch is a new one"""
+    """number of epochs of the vicinal stream, which are then repeated; by default every epoch is new"""
     seed: Seed = 0
     """seed of the student's initial weights and dropout"""
 
@@ -181,12 +181,12 @@ class TrialConfig(Config):
 
     @property
     def recycles(self) -> bool:
-        """Whether some epoch of the vicinal stream is seen twice."""
+        """Whether any epoch of the vicinal stream is used twice."""
         return self.recycle is not None and self.recycle < self.train.epochs
 
     @property
     def num_stream_epochs(self) -> int:
-        """How many epochs of the vicinal stream the trial uses."""
+        """The number of different epochs of the vicinal stream that the trial uses."""
         return self.recycle if self.recycles and self.recycle else self.train.epochs
 
     @property
@@ -199,7 +199,7 @@ _WITH_OPTIONS = ("dkd", "dist", "cud")
 
 
 def finetuning_trial(teacher: TeacherConfig, data: DataConfig, view: ViewConfig) -> TrialConfig:
-    """Fine-tuning a teacher is the classic (or mixup) training of its network: the trial that makes the teacher."""
+    """The trial that fine-tunes a teacher: classic (or mixup) training with its network as the student."""
     recipe = teacher.finetune or FinetuneConfig(epochs=0)
     mixed = recipe.mixup is not None and recipe.mixup != NO_MIXUP
     return TrialConfig.model_validate(

@@ -1,4 +1,4 @@
-"""What the networks see, as frozen values: the images and their splits, the random view, and mixup."""
+"""The input of the networks, as frozen values: the images and their splits, the random view, and mixup."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -8,19 +8,19 @@ from kd_core.spec.fields import AbsolutePath, Config, Fraction, OpenFraction, Po
 
 
 class DataError(ValueError):
-    """The data cannot be read as asked for; the message says what, where and what to do."""
+    """The data cannot be read as configured; the message names the problem, its place and a remedy."""
 
 
 class DataConfig(Config):
     """Where the images come from and how they are split."""
 
     source: Literal["digits", "cifar10", "cifar100", "folder", "parquet"]
-    """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images a class) or
+    """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images per class) or
     parquet (the Hugging Face layout)"""
     path: AbsolutePath | None = None
-    """the folder of a folder or parquet source, or where to keep a download; by default, that is the user's cache"""
+    """the folder of a folder or parquet source, or of a download, by default the user's cache"""
     streaming: bool = False
-    """whether images of a folder or parquet source are decoded when they are needed instead of kept in memory"""
+    """whether images of a folder or parquet source are decoded on demand instead of kept in memory"""
     label_column: str | None = None
     """the parquet column with integer labels; by default the first integer column"""
     image_size: PositiveInt | None = None
@@ -30,7 +30,7 @@ class DataConfig(Config):
     validation: OpenFraction = 0.1
     """the share of the training images held out, stratified, for selection and temperature scaling"""
     test: OpenFraction = 0.2
-    """the share held out as test where the source has no test part of its own"""
+    """the share held out as test if the source has no test part"""
 
     @model_validator(mode="after")
     def _suits_the_source(self) -> Self:
@@ -48,7 +48,7 @@ class ViewConfig(Config):
     """The random view of an image before mixing, drawn by the vicinal stream."""
 
     crop: Literal["padded", "resized"] = "padded"
-    """padded (the image moved by up to `padding`) or resized (a random part of it, Szegedy 2015)"""
+    """padded (the image shifted by up to `padding`) or resized (a random part of it, Szegedy 2015)"""
     padding: Annotated[int, Field(ge=0)] = 4
     """pixels of zeros around the image from which a padded crop of the image's own size is taken"""
     scale: tuple[PositiveFraction, PositiveFraction] = (0.08, 1.0)
@@ -67,7 +67,7 @@ class MixupConfig(Config):
     """How slots are mixed with their partners: x̃ = λx + (1−λ)x′ (Medina 2026, eq. 5)."""
 
     distribution: Literal["off", "uniform", "beta"] = "uniform"
-    """the law of λ: uniform on (0, 1) as in the paper, Beta(concentration, concentration), or off (λ = 1)"""
+    """the distribution of λ: uniform on (0, 1) as in the paper, Beta(concentration, concentration), or off (λ = 1)"""
     concentration: Annotated[float, Field(gt=0)] | None = None
     """the parameter of Beta(a, a); only with distribution: beta"""
     fraction: Fraction = 1.0

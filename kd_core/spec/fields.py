@@ -1,4 +1,4 @@
-"""The fields that configurations are made of: frozen, strict, and read as YAML writes them."""
+"""The base class and field types of all configurations: frozen, strict, and with numbers as YAML writes them."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,20 +8,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Config(BaseModel):
-    """A frozen value that knows its keys: a misspelt one is an error, never ignored."""
+    """A frozen configuration; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def even(value: int) -> int:
-    """The value, or an error unless it is even."""
+    """The value; raises ValueError unless it is even."""
     if value % 2:
         raise ValueError("must be even, since a slot and its mixup partner share a batch")
     return value
 
 
 def number_of(value: Any) -> Any:
-    """YAML 1.1 reads 2e-1 as text; a number is meant."""
+    """A float for text such as 2e-1, which YAML 1.1 reads as text; any other value unchanged."""
     if isinstance(value, str):
         with suppress(ValueError):
             return float(value)
@@ -29,7 +29,7 @@ def number_of(value: Any) -> Any:
 
 
 def _absolute(value: str) -> str:
-    """A path as every worker can use it, whatever folder it runs in; a URL is one already."""
+    """The absolute path, which every worker can use in any working directory; a URL unchanged."""
     return value if "://" in value else str(Path(value).expanduser().absolute())
 
 

@@ -1,4 +1,4 @@
-"""The names of products in the store: hashes of everything that can change their numbers, and of nothing else."""
+"""Keys of products in the store: hashes of everything that can change their numbers, and of nothing else."""
 
 import hashlib
 import json
@@ -9,23 +9,23 @@ from upath import UPath
 
 from kd_core.spec.config import NetworkConfig, TrialConfig
 
-STREAM_VERSION = 1  # raise when the vicinal stream yields other batches for the same seed
-LOSS_VERSION = 2  # raise when a method yields another loss for the same logits
-NETWORK_VERSION = 2  # raise when a network yields other bits for the same weights and images, or a step other weights
+STREAM_VERSION = 1  # increment when the vicinal stream yields other batches for the same seed
+LOSS_VERSION = 2  # increment when a method yields another loss for the same logits
+NETWORK_VERSION = 2  # increment when a network yields other bits for equal weights and images, or a step other weights
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, so that equal values hash alike."""
+    """The canonical JSON text of a value: sorted keys, no spaces, so that equal values have equal hashes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """Sixteen hexadecimal digits of the sha256 of a JSON value: the name of a product in the store."""
+    """Sixteen hexadecimal digits of the sha256 of a JSON value: the key of a product in the store."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
 
 
 def file_sha256(path: Path | UPath) -> str:
-    """The sha256 of a file's bytes, in hexadecimal; path may be an fsspec one."""
+    """The sha256 of a file's bytes, in hexadecimal; path may be an fsspec path."""
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -34,15 +34,15 @@ def file_sha256(path: Path | UPath) -> str:
 
 
 def network_identity(network: NetworkConfig) -> dict[str, Any]:
-    """What of a network changes its outputs: its form and the bytes, not the path, of its checkpoint."""
-    form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "precision"})
+    """The settings of a network that change its outputs, with its checkpoint's hash instead of its path."""
+    form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint"})
     return form | {"checkpoint": file_sha256(UPath(network.checkpoint)) if network.checkpoint else None}
 
 
 def signal_identity(config: TrialConfig, fingerprint: str, teacher_sha256: str) -> dict[str, Any]:
     """Everything that can change a teacher's logits on the vicinal stream of a trial; T, alpha and the student cannot.
 
-    The digest of it names the stored signal, which all trials of equal identity share.
+    Its digest is the key of the stored signal, which all trials of equal identity share.
     """
     return {
         "teacher": _teacher_identity(config, teacher_sha256),
@@ -57,7 +57,7 @@ def signal_identity(config: TrialConfig, fingerprint: str, teacher_sha256: str) 
 
 
 def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None = None) -> str:
-    """The name of a trial's result: equal exactly when everything that can change its numbers is equal.
+    """The key of a trial's result: equal if and only if everything that can change its numbers is equal.
 
     fingerprint identifies the loaded data (`kd_core.data.splits.fingerprint_of`), teacher_sha256 the teacher's weights.
     """
@@ -84,6 +84,6 @@ def _teacher_identity(config: TrialConfig, sha256: str) -> dict[str, Any]:
 
 
 def _cropped_from(config: TrialConfig) -> dict[str, str]:
-    """What is cropped in memory has already been resized to image_size; only then do the two differ."""
+    """A key entry for resized crops that are taken from the original image, not the resized one."""
     streamed = config.view.crop == "resized" and config.data.streaming and config.data.image_size is not None
     return {"crop_of": "original"} if streamed else {}

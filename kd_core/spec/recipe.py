@@ -1,4 +1,4 @@
-"""How a network is optimised, as frozen values."""
+"""The optimisation recipe of a network, as frozen values."""
 
 from typing import Annotated, Literal, Self
 
@@ -20,32 +20,32 @@ class PieceConfig(Config):
     end: Annotated[float, Field(ge=0)]
     """learning rate at its end"""
     shape: Literal["linear", "cosine"] = "linear"
-    """how it goes from start to end"""
+    """interpolation from start to end"""
 
 
 class TrainConfig(Config):
-    """One recipe of optimisation."""
+    """An optimisation recipe."""
 
     epochs: Annotated[int, Field(ge=0)]
     """passes over the training images"""
     batch_size: Annotated[PositiveInt, AfterValidator(even)] = 128
-    """images a step, an even number"""
+    """images per step, an even number"""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """adamw, or sgd with Nesterov momentum 0.9"""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """the peak learning rate"""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """decoupled for adamw, L2 for sgd; weights of one dimension (biases, norms) are spared"""
+    """decoupled for adamw, L2 for sgd; not applied to one-dimensional weights (biases, norms)"""
     schedule: Literal["cosine", "constant", "step", "piecewise"] = "cosine"
-    """how the learning rate goes on: cosine (to zero), constant, step (a tenth at each milestone), or piecewise"""
+    """the learning rate after warm-up: cosine (to zero), constant, step (a tenth at each milestone), or piecewise"""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0
     """epochs of linear warm-up from zero to the peak; not with piecewise"""
     milestones: tuple[PositiveFloat, ...] = ()
     """the epochs at which schedule: step divides the learning rate by ten"""
     pieces: tuple[PieceConfig, ...] = ()
-    """the pieces of schedule: piecewise, as a list of {until, start, end, shape}; behind the last, its end"""
+    """the pieces of schedule: piecewise, as a list of {until, start, end, shape}; after the last, its end"""
     head_epochs: Annotated[int, Field(ge=0)] = 0
-    """epochs before the others in which only the classifier head learns, from unmixed hard labels, at the peak rate"""
+    """first epochs, in which only the classifier head is trained, on unmixed hard labels, at the peak rate"""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
     """the share of a hard label that is spread over all classes"""
     uncertainty: Literal["dus"] | None = None
@@ -55,13 +55,13 @@ class TrainConfig(Config):
     precision: Precision = "float32"
     """the precision of forward and backward passes, by autocast; on CPUs, bfloat16 makes small networks slower"""
     compile: bool = False
-    """whether the student goes through torch.compile on a GPU"""
+    """whether the student is compiled by torch.compile on a GPU"""
     deterministic: bool = False
-    """whether a GPU keeps to deterministic algorithms; a CPU always does"""
+    """whether a GPU uses deterministic algorithms; a CPU always does"""
 
     @property
     def num_epochs(self) -> int:
-        """All epochs of a trial, those of the head included."""
+        """The number of epochs of a trial, including the head epochs."""
         return self.head_epochs + self.epochs
 
     @model_validator(mode="after")
@@ -81,4 +81,4 @@ class FinetuneConfig(TrainConfig):
     """How a teacher is fine-tuned on the data."""
 
     mixup: MixupConfig | None = None
-    """the law of λ of a teacher that is trained with mixup itself (Medina 2026, appendix A); by default without"""
+    """the distribution of λ for a teacher trained with mixup (Medina 2026, appendix A); by default without"""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: locally by write, fsync and rename, elsewhere as whole objects."""
+"""Atomic file writes: locally by write, fsync and rename, elsewhere as whole objects."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary file beside a local path, which takes the path's place when the block ends, and goes if it fails."""
+    """Yield a temporary file beside a local path; it replaces the path when the block ends, or is removed on error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
     try:
@@ -33,22 +33,22 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: UPath | Path, content: bytes) -> None:
-    """Make a file appear whole or not at all; a second write replaces the first."""
+    """Write a file atomically, replacing an earlier one."""
     if isinstance(path, Path):
         with writing(path) as temporary:
             temporary.write_bytes(content)
-    else:  # an object store puts whole objects
+    else:  # an object store writes whole objects
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
 def write_json(path: UPath | Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically; NaN and infinities are refused."""
+    """Write a value as indented JSON, atomically; raises ValueError for NaN and infinities."""
     write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: UPath | Path) -> Any:
-    """The JSON value of a file, or None where there is no such file."""
+    """The JSON value of a file, or None if it does not exist."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -56,12 +56,12 @@ def read_json(path: UPath | Path) -> Any:
 
 
 def clear_orphans(folder: UPath | Path) -> None:
-    """Remove what killed processes left half-written in a local folder: those of this host, and any a day later."""
+    """Remove temporary files that killed processes of this host left in a local folder, and any after a day."""
     if not isinstance(folder, Path) or not folder.is_dir():
         return
     for path in folder.iterdir():
         written = _TEMPORARY.fullmatch(path.name)
-        with suppress(FileNotFoundError):  # another process clears it too
+        with suppress(FileNotFoundError):  # another process has removed it
             if written and _is_orphan(written[1], int(written[2]), path.stat().st_mtime):
                 path.unlink()
 
@@ -71,7 +71,7 @@ def _is_orphan(host: str, pid: int, written_at: float) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this host is there."""
+    """Whether a process exists on this host."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -82,7 +82,7 @@ def is_alive(pid: int) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where downloads, unpacked images and fetched signals are kept: kd-sweeps in XDG_CACHE_HOME, or in ~/.cache."""
+    """The folder of downloads, unpacked images and fetched signals: kd-sweeps in XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kd-sweeps"
 
 

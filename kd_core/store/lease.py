@@ -1,4 +1,4 @@
-"""Who is at work on a product: a small file that its worker keeps fresh for as long as it lives."""
+"""Leases on products: a small file that the process working on a product renews as long as it lives."""
 
 import os
 import socket
@@ -14,37 +14,37 @@ from upath import UPath
 
 from kd_core.store.files import is_alive, read_json, write_json
 
-LEASE_S = 60.0  # a product whose lease was not renewed for so long is nobody's
+LEASE_S = 60.0  # a lease that was not renewed for so long has expired
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The lease on one product, kept in one file."""
+    """The lease on one product, stored in one file."""
 
     path: UPath | Path
 
     @property
     def taken(self) -> bool:
-        """Whether a living process, this one or another, is at work."""
+        """Whether a living process, this one or another, holds the lease."""
         return self._holder() is not None
 
     @property
     def in_other_hands(self) -> bool:
-        """Whether another living process is at work."""
+        """Whether another living process holds the lease."""
         holder = self._holder()
         return holder is not None and holder != (socket.gethostname(), os.getpid())
 
     def details(self) -> dict[str, Any]:
-        """What its holder last said, or nothing where nobody holds it."""
+        """The details that the holder last wrote; empty if the lease is free."""
         return (read_json(self.path) or {}) if self.taken else {}
 
     def renew(self, **details: Any) -> None:
-        """Say that this process is at work, and how far it is."""
+        """Write this process, the time and details of its progress to the lease."""
         write_json(self.path, {"time": time.time(), "host": socket.gethostname(), "pid": os.getpid()} | details)
 
     @contextmanager
     def held(self) -> Iterator[dict[str, Any]]:
-        """Renew the lease from a thread while the block runs; gives the details it says, which the block may change."""
+        """Hold the lease while the block runs, renewed by a thread; yields its details, which the block may change."""
         details: dict[str, Any] = {}
         self.renew()
         done = threading.Event()
@@ -63,7 +63,7 @@ class Lease:
             self.path.unlink(missing_ok=True)
 
     def _holder(self) -> tuple[str, int] | None:
-        """Host and process whose lease is fresh; a process that died on this host is nobody."""
+        """Host and process id of the holder; None if the lease has expired or its process on this host has died."""
         lease = read_json(self.path)
         if lease is None or time.time() - lease["time"] >= LEASE_S:
             return None

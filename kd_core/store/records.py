@@ -1,12 +1,12 @@
-"""The layout of the store: every product a folder of whole files, written atomically, read back, listed.
+"""The layout of the store: one folder per product, whose files are written atomically.
 
     <storage>/teachers/<key>/  config.json journal.jsonl checkpoint.pt weights.safetensors outcomes-*.npz card.json
               signals/<key>/   manifest.json epoch-00001.npy …
               trials/<key>/    config.json journal.jsonl checkpoint.pt student.safetensors outcomes-*.npz result.json
               sweeps/<name>/   spec.yaml trials.json report/
 
-A verdict (card.json, result.json) is written last: where it is, the product is whole. A storage is a local path or any
-fsspec URL; local files appear by write, fsync and rename.
+The verdict (card.json, result.json) is written last: if it exists, the product is complete. A storage is a local path
+or any fsspec URL; local files are written by write, fsync and rename.
 """
 
 import json
@@ -30,7 +30,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Record:
-    """The folder of one trained network: a trial, or a teacher, which differ in two file names."""
+    """The folder of one trained network: a trial or a teacher, which differ in two file names."""
 
     path: UPath
     weights_name: str = "student.safetensors"
@@ -48,12 +48,12 @@ class Record:
 
     @property
     def checkpoint(self) -> UPath:
-        """What exact resumption needs; removed once the verdict is written."""
+        """The state for exact resumption; removed once the verdict is written."""
         return self.path / "checkpoint.pt"
 
     @property
     def status(self) -> Status:
-        """What the files say: finished, stopped, failed, running (a fresh heartbeat) or pending."""
+        """The status from the files: finished, stopped, failed, running (a fresh heartbeat) or pending."""
         if (verdict := self.verdict()) is not None:
             return "stopped" if verdict.get("stopped") else "finished"
         if (self.path / "failure.json").exists():
@@ -62,11 +62,11 @@ class Record:
 
     @property
     def lease(self) -> Lease:
-        """Who is at work here."""
+        """The lease of the process that works on this product."""
         return Lease(self.path / "heartbeat.json")
 
     def verdict(self) -> dict[str, Any] | None:
-        """The final figures of a whole product, or None."""
+        """The final figures of a complete product, or None."""
         return read_json(self.path / self.verdict_name)
 
     def failure(self) -> dict[str, Any] | None:
@@ -78,20 +78,20 @@ class Record:
         return read_json(self.path / "config.json")
 
     def journal(self) -> list[dict[str, Any]]:
-        """One row an epoch, in order."""
+        """The rows of the journal, one per epoch, in order."""
         try:
             return [json.loads(line) for line in (self.path / "journal.jsonl").read_text().splitlines()]
         except FileNotFoundError:
             return []
 
     def begin(self, config: dict[str, Any]) -> None:
-        """Write down what is about to be trained and forget an earlier failure and what a killed worker left half."""
+        """Write the config; remove an earlier failure and the temporary files of killed workers."""
         clear_orphans(self.path)
         write_json(self.path / "config.json", config)
         (self.path / "failure.json").unlink(missing_ok=True)
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add an epoch's row unless the journal has it: an epoch that is trained again after a kill is the same one."""
+        """Append an epoch's row unless the journal has it; an epoch repeated after a kill gives the same row."""
         rows = self.journal()
         if rows and row["epoch"] <= rows[-1]["epoch"]:
             return
@@ -99,18 +99,18 @@ class Record:
         write_bytes(self.path / "journal.jsonl", text.encode())
 
     def outcomes(self, split: str, with_logits: bool = False) -> Outcomes:
-        """What the network did on every image of `validation` or `test`."""
+        """The network's outcomes on every image of `validation` or `test`."""
         return outcomes_from_bytes((self.path / f"outcomes-{split}.npz").read_bytes(), with_logits)
 
     def finish(self, splits: dict[str, Outcomes], verdict: dict[str, Any]) -> None:
-        """Write the outcomes of each split, then the verdict, then clear the workplace."""
+        """Write the outcomes of each split, then the verdict, then remove the checkpoint."""
         for split, outcomes in splits.items():
             write_bytes(self.path / f"outcomes-{split}.npz", outcomes_to_bytes(outcomes))
         write_json(self.path / self.verdict_name, verdict)
         self.checkpoint.unlink(missing_ok=True)
 
     def fail(self, error: str, traceback: str) -> None:
-        """Write down why the trial failed; running it again starts from its last checkpoint."""
+        """Write why the trial failed; running it again resumes from its last checkpoint."""
         write_json(self.path / "failure.json", {"error": error, "traceback": traceback, "time": time.time()})
 
 
@@ -127,15 +127,15 @@ class SweepRecord:
 
     @property
     def report(self) -> UPath:
-        """The folder of report.html, of the front as .csv, .json and .svg, and of what they were made of."""
+        """The folder of report.html, of the front as .csv, .json and .svg, and of inputs.json."""
         return self.path / "report"
 
     def members(self) -> dict[str, Any]:
-        """What trials.json lists: {"sweep", "objectives", "teachers": [...], "trials": [...], "waiting": [...]}.
+        """The content of trials.json: {"sweep", "objectives", "teachers": [...], "trials": [...], "waiting": [...]}.
 
-        A teacher is {"name", "key"}; a trial {"key", "label", "arm", "teacher", "seed"}, label readable, arm the label
-        without its seed; waiting are the labels of trials that have no key yet, since their teacher is not finished.
-        Raises FileNotFoundError where no such sweep was run.
+        A teacher is {"name", "key"}; a trial {"key", "label", "arm", "teacher", "seed"}, with a readable label, and arm
+        the label without its seed; waiting are the labels of trials without a key, whose teacher is not finished.
+        Raises FileNotFoundError if no such sweep was run.
         """
         members = read_json(self.path / "trials.json")
         if members is None:
@@ -143,7 +143,7 @@ class SweepRecord:
         return members
 
     def write(self, spec_yaml: str, members: dict[str, Any]) -> None:
-        """Write the spec as it was resolved and the list of its products."""
+        """Write the resolved spec and the list of its products."""
         write_bytes(self.path / "spec.yaml", spec_yaml.encode())
         write_json(self.path / "trials.json", members)
 
@@ -162,7 +162,7 @@ class Store:
             path = UPath(path.path)
         if isinstance(path, Path):
             return cls(UPath(path.absolute()))
-        return cls(UPath(path, use_listings_cache=False))  # what other processes have written since counts too
+        return cls(UPath(path, use_listings_cache=False))  # always list what other processes have written
 
     @property
     def local(self) -> Path | None:
@@ -187,7 +187,7 @@ class Store:
         return [SignalRecord(path) for path in sorted(folder.iterdir())] if folder.exists() else []
 
     def sweep(self, name: str) -> SweepRecord:
-        """The record of one sweep; raises ValueError for a name that is no plain file name."""
+        """The record of one sweep; raises ValueError unless its name is a plain file name."""
         if not SAFE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no sweep name; use letters, digits, dots, dashes and underscores")
         return SweepRecord(self.root / "sweeps" / name)

@@ -1,8 +1,8 @@
-"""The folder of one stored teacher signal: a manifest of what was labelled, and one file of logits an epoch.
+"""The folder of one stored teacher signal: a manifest of what was labelled, and one file of logits per epoch.
 
     <storage>/signals/<key>/  manifest.json  epoch-00001.npy …
 
-An epoch is float16 [N, K] in slot order, with the sha256 of that behind it; numpy reads it as any other .npy file.
+An epoch is a .npy file, float16 [N, K] in slot order, followed by its sha256; numpy reads it like any other .npy file.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class SignalRecord:
         return self.path.exists()
 
     def begin(self, identity: dict[str, Any]) -> None:
-        """Write the manifest (`kd_core.spec.keys.signal_identity`); what lies here under any other one is removed."""
+        """Write the manifest (`kd_core.spec.keys.signal_identity`); a signal with any other one is removed."""
         with suppress(SignalError):
             self.check(identity)
             self.tidy()
@@ -56,14 +56,14 @@ class SignalRecord:
         write_json(self.path / "manifest.json", identity)
 
     def tidy(self) -> None:
-        """Remove what killed labellers left behind."""
+        """Remove the temporary files and leases of killed processes."""
         clear_orphans(self.path)
         for lease in self._leases():
             if not lease.taken:
                 lease.path.unlink(missing_ok=True)
 
     def check(self, identity: dict[str, Any]) -> None:
-        """Raise SignalError, naming what differs, unless the manifest says that this is the signal asked for."""
+        """Raise SignalError, naming the difference, unless the manifest equals identity."""
         path = self.path / "manifest.json"
         try:
             found = read_json(path)
@@ -86,7 +86,7 @@ class SignalRecord:
         return self._stored(epoch).exists()
 
     def lease(self, epoch: int) -> Lease:
-        """Who is labelling an epoch; its details say how many slots are `done`."""
+        """The lease on labelling an epoch; its details hold the number of slots `done`."""
         return Lease(self.path / f"epoch-{epoch:05d}.lease")
 
     @property
@@ -98,12 +98,12 @@ class SignalRecord:
         return [Lease(path) for path in self.path.iterdir() if path.suffix == ".lease"] if self.exists else []
 
     def size_of(self, epochs: Iterable[int]) -> int:
-        """What these stored epochs take, in bytes."""
+        """The size of these stored epochs in bytes."""
         return sum(self._stored(epoch).stat().st_size for epoch in epochs)
 
     @contextmanager
     def writing(self, epoch: int, num_samples: int, num_classes: int) -> Iterator[np.ndarray]:
-        """float16 [N, K] to be filled; the epoch appears, whole and with its checksum, when the block ends."""
+        """Yield float16 [N, K] to fill; when the block ends, the epoch is stored, complete with its checksum."""
         stored, local = self._stored(epoch), self._local(epoch)
         with writing(local) as temporary:
             yield np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(num_samples, num_classes))
@@ -114,20 +114,20 @@ class SignalRecord:
                 shutil.copyfileobj(source, target, _BLOCK)
 
     def logits(self, epoch: int) -> np.ndarray:
-        """float16 [N, K] by slot, memory-mapped; raises SignalError where the epoch is missing or damaged.
+        """float16 [N, K] by slot, memory-mapped; raises SignalError if the epoch is missing or damaged.
 
-        From a remote storage, it is fetched once a node into the cache folder.
+        From a remote storage, each node fetches it once into its cache folder.
         """
         local = self._fetched(epoch)
         expected, found = _checksums(local)
         if found != expected:
             if local != self._stored(epoch):
-                local.unlink()  # the next to come fetches it anew
+                local.unlink()  # the next call fetches it again
             raise SignalError(f"{self._stored(epoch)}: its sha256 is {found} where {expected} was written; {REMEDY}")
         return np.load(local, mmap_mode="r")
 
     def damaged(self, epochs: Iterable[int]) -> dict[int, str]:
-        """What is wrong with each of these epochs that cannot be read."""
+        """The problem of each of these epochs that cannot be read."""
 
         def attempt(epoch: int) -> tuple[int, str]:
             try:
@@ -140,13 +140,13 @@ class SignalRecord:
             return {epoch: problem for epoch, problem in pool.map(attempt, epochs) if problem}
 
     def discard(self, epochs: Iterable[int]) -> None:
-        """Remove some epochs, here and from this node's cache."""
+        """Remove some epochs from the store and from this node's cache."""
         for epoch in epochs:
             for path in {self._stored(epoch), self._local(epoch)}:
                 path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove the whole signal, here and from this node's cache."""
+        """Remove the whole signal from the store and from this node's cache."""
         for folder in (self.path, cache_folder() / "signals" / self.key):
             if isinstance(folder, Path):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -177,7 +177,7 @@ class SignalRecord:
 
 
 def _checksums(path: Path) -> tuple[str, str]:
-    """The sha256 that was written behind an epoch, and that of what stands before it."""
+    """The sha256 stored at the end of an epoch's file, and that of the bytes before it."""
     remaining, sha256 = max(0, path.stat().st_size - hashlib.sha256().digest_size), hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(min(_BLOCK, remaining)):
@@ -187,7 +187,7 @@ def _checksums(path: Path) -> tuple[str, str]:
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested keys as dotted ones."""
+    """Flatten nested keys to dotted ones."""
     if not isinstance(value, dict):
         return {name: value}
     return {inner: leaf for key in value for inner, leaf in _flat(value[key], f"{name}.{key}".strip(".")).items()}

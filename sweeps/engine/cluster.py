@@ -1,4 +1,4 @@
-"""Ray, the engine: a cluster, what its nodes have, and workers that are ready; loads neither Tune nor torch."""
+"""The Ray cluster: connection, node resources and warmed-up workers; loads neither Tune nor torch."""
 
 import logging
 import os
@@ -9,9 +9,9 @@ from importlib import import_module
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # stdout is ours
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records are the log
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the sweep at once; the records resume it
+    "RAY_AIR_NEW_OUTPUT": "0",  # stdout is for kdsweep's JSON
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records serve as the log
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the sweep at once; it resumes from the records
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 for _name, _value in _ENVIRONMENT.items():  # Ray reads some of these when it is imported
@@ -26,10 +26,10 @@ from sweeps.spec.sweep_config import ResourcesConfig  # noqa: E402
 
 @contextmanager
 def cluster(address: str | None, resources: ResourcesConfig) -> Iterator[None]:
-    """A Ray cluster for as long as the block runs: the one at an address or in RAY_ADDRESS, or our own on this machine.
+    """Connect to a Ray cluster while the block runs: at address or RAY_ADDRESS, or a new one on this machine.
 
-    A cluster that this process is already connected to is used and left running. Raises SpecError where no node can
-    hold a single trial.
+    An existing connection of this process is used and left open. Raises SpecError if no node has room for a single
+    trial.
     """
     ours = not ray.is_initialized()
     if ours:
@@ -60,21 +60,21 @@ def _check_resources(resources: ResourcesConfig) -> None:
 
 
 def nodes_of_cluster() -> list[Node]:
-    """What each living node has for tasks."""
+    """The resources of each living node."""
     amounts = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [Node(each.get("CPU", 0), each.get("GPU", 0), each.get("memory", 0)) for each in amounts]
 
 
 def whole_resources(resources: ResourcesConfig) -> ResourcesConfig:
-    """What a teacher takes: what the spec says of trials, or with auto, a whole GPU where there are GPUs."""
+    """The resources of a teacher: those of the spec, or with auto, a whole GPU if the cluster has GPUs."""
     return whole(nodes_of_cluster(), resources.workers) if resources.auto else resources
 
 
 def warm_up(num_tasks: int, resources: ResourcesConfig) -> None:
-    """Let the workers of as many tasks to come import what these need, without waiting for them.
+    """Start workers for num_tasks tasks and let them import their modules, without waiting for them.
 
-    Nothing on GPUs, where the process of a task ends with it. Trials gain nothing: Tune runs its actors in processes
-    with an environment of their own, which Ray starts anew.
+    Does nothing on GPUs, where a worker process ends with its task. Trials do not benefit: Ray starts new processes for
+    Tune's actors, which have their own environment.
     """
     if resources.gpu == 0:
         num_cpus = sum(node.cpus for node in nodes_of_cluster())

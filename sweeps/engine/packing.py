@@ -1,4 +1,4 @@
-"""How many trials share a GPU, or the cores of a node without one, by what the first steps of each kind took."""
+"""How many trials share a GPU, or the cores of a node without one, by the measured memory of their first steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from kd_core.spec.keys import canonical_json
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import size_text
 
-MARGIN = 1.25  # a trial is given so many times the memory that its first steps took
-MOST_A_GPU = 100  # Ray counts ten-thousandths of a GPU; up to here no further trial slips in by rounding
+MARGIN = 1.25  # a trial gets this many times the memory of its first steps
+MOST_A_GPU = 100  # Ray counts ten-thousandths of a GPU; up to this number, rounding adds no trial
 _UNITS = 10_000
 _NETWORK_FORM = {"model", "bottleneck", "stem_stride", "image_size"}
 _RECIPE_FORM = {"batch_size", "optimizer", "precision", "compile", "deterministic"}
@@ -18,7 +18,7 @@ _RECIPE_FORM = {"batch_size", "optimizer", "precision", "compile", "deterministi
 
 @dataclass(frozen=True)
 class Node:
-    """What one machine of a cluster has for its tasks."""
+    """The resources of one machine of a cluster."""
 
     cpus: float
     gpus: float
@@ -26,9 +26,9 @@ class Node:
 
 
 def form_of(config: TrialConfig, stored: bool) -> str:
-    """What of a trial decides how much memory it takes: its networks, batches, optimiser and kernels, as one text.
+    """The settings that determine a trial's memory, as JSON: networks, batches, optimiser and kernels.
 
-    stored says that its teacher's logits are, so that the teacher itself is not there.
+    If stored, the trial reads its teacher's logits and does not load the teacher.
     """
     student, teacher = config.student, None if stored else config.teacher
     return canonical_json(
@@ -43,18 +43,18 @@ def form_of(config: TrialConfig, stored: bool) -> str:
 
 
 def whole(nodes: Sequence[Node], workers: int = 0) -> ResourcesConfig:
-    """A GPU and its share of the cores of its node, or one core where no node has a GPU."""
+    """A GPU and its share of the cores of its node, or one core if no node has a GPU."""
     return _part_of_a_gpu(1, nodes, workers) if _gpu_nodes(nodes) else ResourcesConfig(workers=workers)
 
 
 def packed(
     footprints: Sequence[Footprint], nodes: Sequence[Node], num_trials: int, workers: int = 0
 ) -> ResourcesConfig:
-    """What each of num_trials is given so that as many as fit run at a time, with a margin of 25 % on their memory.
+    """The resources per trial such that as many as fit run at a time, with a margin of 25 % on their memory.
 
-    Trials on GPUs share them evenly: as many have one together as fit its memory, but no more than there are cores for
-    (one for a trial and one for each of its workers), at least one and at most a hundred. Without GPUs each has one
-    core. Where that many would not fit the memory of their node, each has more cores, so that fewer run.
+    As many trials share a GPU as fit its memory, its share of the host's memory and its cores (one for a trial and one
+    for each of its workers); they are spread evenly over the GPUs, at least one and at most a hundred on each. Without
+    GPUs, each trial gets one core. If this exceeds a node's memory, each gets more cores, so that fewer run.
     """
     need, resources = largest(footprints), ResourcesConfig(workers=workers)
     host_bytes = MARGIN * need.host_bytes
@@ -72,12 +72,12 @@ def packed(
 
 
 def num_at_a_time(resources: ResourcesConfig, nodes: Sequence[Node]) -> int:
-    """How many trials with these resources the whole cluster holds."""
+    """The number of trials with these resources that fit the whole cluster."""
     return sum(_num_on(node, resources) for node in nodes)
 
 
 def packing_line(footprints: Sequence[Footprint], nodes: Sequence[Node], resources: ResourcesConfig) -> str:
-    """What was measured and what was chosen, for the log."""
+    """The log line with the measured memory and the chosen resources."""
     need = largest(footprints)
     gpu = f"{size_text(need.gpu_bytes)} of a GPU of {size_text(need.gpu_total_bytes)} and " if need.gpu_bytes else ""
     return (
@@ -92,14 +92,14 @@ def resources_text(resources: ResourcesConfig) -> str:
 
 
 def _part_of_a_gpu(num_trials: int, nodes: Sequence[Node], workers: int) -> ResourcesConfig:
-    """What each of so many trials on one GPU has: whole cores, unless a GPU itself has less than one."""
+    """The resources of each of num_trials on one GPU: whole cores, unless a GPU has less than one."""
     cores = _cores_of_a_gpu(nodes)
     cpu = max(cores // num_trials, min(1, cores))
     return ResourcesConfig(cpu=_rounded_down(cpu), gpu=_UNITS // num_trials / _UNITS, workers=workers)
 
 
 def _within_memory(resources: ResourcesConfig, nodes: Sequence[Node], host_bytes: float) -> ResourcesConfig:
-    """The same with as many more cores as it takes to keep trials of host_bytes within the memory of every node."""
+    """The resources, with more cores if needed to keep trials of host_bytes within every node's memory."""
     rooms = [(node, max(1, node.memory_bytes // host_bytes)) for node in nodes]
     fewer = [_rounded_down(node.cpus / room) for node, room in rooms if room < _num_on(node, resources)]
     return resources.model_copy(update={"cpu": max([resources.cpu, *fewer])})
@@ -110,7 +110,7 @@ def _gpu_nodes(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _cores_of_a_gpu(nodes: Sequence[Node]) -> float:
-    """The cores that each GPU has to itself on the node that has least of them."""
+    """The cores per GPU of the node that has the fewest."""
     return min(node.cpus / node.gpus for node in _gpu_nodes(nodes))
 
 
@@ -120,7 +120,7 @@ def _num_on(node: Node, resources: ResourcesConfig) -> int:
 
 
 def _units(amount: float) -> int:
-    """An amount as Ray counts it."""
+    """An amount in Ray's units, ten-thousandths."""
     return round(amount * _UNITS)
 
 

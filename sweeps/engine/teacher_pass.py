@@ -1,4 +1,4 @@
-"""One pass of each teacher over the vicinal stream, before the trials: what is missing, as Ray tasks."""
+"""Labels the missing epochs of each teacher's signal, before the trials, as Ray tasks."""
 
 import math
 import time
@@ -17,15 +17,15 @@ from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress, size_text
 
 _POLL_S = 0.5
-_LIVE = "its trials ask the teacher themselves"
+_LIVE = "its trials run the teacher themselves"
 _RETRIES = 2  # how often a task is started again after its worker died
-_WORTH_A_WORKER = 2_000  # images; fewer are labelled before one more worker has started
+_WORTH_A_WORKER = 2_000  # images; fewer are labelled before another worker has started
 
 
 def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, progress: SweepProgress) -> None:
-    """Store every epoch that the plan wants stored and that is missing or damaged, all signals at once.
+    """Label all missing or damaged epochs of the plan's stored signals, all signals in parallel.
 
-    Where a teacher's pass fails, a line says so, and its trials ask the teacher themselves.
+    If a teacher's pass fails, this logs the error, and its trials run the teacher themselves.
     """
     teachers = {teacher.name: teacher.record for teacher in plan.teachers}
     wanted = [signal for signal in plan.signals if signal.stored and signal.pending_epochs and signal.record]
@@ -47,7 +47,7 @@ def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, prog
 
 
 def tasks_for(num_epochs: int, num_samples: int, room: int) -> int:
-    """How many tasks label so many epochs of so many images each, where there is room for some; at least one."""
+    """The number of tasks for labelling num_epochs epochs of num_samples images: at most room, at least one."""
     return max(1, min(room, num_epochs, num_epochs * num_samples // _WORTH_A_WORKER))
 
 
@@ -62,7 +62,7 @@ class _Pass:
         self.error, self.started = "", time.monotonic()
 
     def prepare(self) -> bool:
-        """Throw away what is damaged and find what is missing; whether there is something to label, and room for it."""
+        """Remove damaged epochs and find missing ones; False if none is missing or the store cannot be written."""
         try:
             _mend(self.signal, self.record, self.progress)
         except OSError as error:
@@ -72,7 +72,7 @@ class _Pass:
         return bool(self.missing)
 
     def start(self, dataset: Any, teacher: Record, resources: ResourcesConfig) -> list[Any]:
-        """Every task is given all missing epochs, from another place on, and leaves out what others are at."""
+        """Start the tasks: each gets all missing epochs, starts at another one, and skips those that others label."""
         gpus, total = math.ceil(resources.gpu), ray.cluster_resources()
         room = total.get("GPU", 0) // gpus if gpus else total["CPU"] // resources.cpu
         num_tasks = tasks_for(len(self.missing), self.num_samples, int(room))
@@ -93,20 +93,20 @@ class _Pass:
             self.error = (str(cause).splitlines() or [type(cause).__name__])[0]
 
     def show(self) -> None:
-        """How far the signal is, in epochs and in images a second."""
+        """Show the signal's progress, in epochs and in images per second."""
         done, num_epochs = self._num_done(), self.signal.num_epochs
         images_per_s = done * self.num_samples / (time.monotonic() - self.started)
         before = num_epochs - len(self.missing)
         self.progress.advance(self.label, before + done, num_epochs, f"{images_per_s:.0f} images/s")
 
     def end(self) -> None:
-        """Say that the signal is whole, or why it is not."""
+        """Log that the signal is complete, or why it is not."""
         failed = bool(set(self.signal.epochs) - self.record.epochs())
         detail = f"{self.error}; {_LIVE}" if failed else self._size()
         self.progress.done(self.label, "failed" if failed else "finished", detail)
 
     def _num_done(self) -> float:
-        """Epochs labelled since the start, parts of those under way included."""
+        """Epochs labelled since the start, including parts of those in progress."""
         stored = self.record.epochs()
         under_way = [self.record.lease(epoch).details() for epoch in self.missing if epoch not in stored]
         slots = sum(details.get("done", 0) for details in under_way)
@@ -117,7 +117,7 @@ class _Pass:
 
 
 def _mend(signal: SignalPlan, record: SignalRecord, progress: SweepProgress) -> None:
-    """Throw away what is not what its manifest or its checksum says, with a line about each."""
+    """Remove and log everything that does not match the manifest or its checksum."""
 
     def anew(problem: str) -> None:
         progress.note(f"{problem.removesuffix(REMEDY)}labelling it anew")

@@ -1,4 +1,4 @@
-"""Teachers as Ray tasks, trials as Tune trials, and what each takes. No state here matters."""
+"""Runs teachers as Ray tasks and trials as Tune trials, and chooses their resources; keeps no state."""
 
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,9 +22,9 @@ _RETRIES = 2  # how often a trial or teacher is started again after its worker d
 
 
 def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgress) -> ResourcesConfig:
-    """What a trial takes: what the spec says, or with auto, what lets as many run at a time as their memory allows.
+    """The resources of a trial: those of the spec, or with auto, such that as many run as fit in memory.
 
-    Where that cannot be measured, a line says so, and a trial takes as much as a teacher.
+    If memory cannot be measured, this logs the error and returns the resources of a teacher.
     """
     nodes, resources, pending = nodes_of_cluster(), whole_resources(plan.spec.resources), _pending(plan)
     if not plan.spec.resources.auto or not pending:
@@ -46,7 +46,7 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
 def _measured(
     trials: list[dict[str, Any]], resources: ResourcesConfig, dataset: Dataset, store: Store
 ) -> list[Footprint]:
-    """What each of some trials takes on each model of GPU, one after another; raises RayError."""
+    """The memory of each trial on each GPU model, measured one after another; raises RayError."""
     shared, storage, taken = ray.put(dataset), str(store.root), resources.model_dump()
     task = task_of(measure_trial, resources, max_retries=0)
     tasks = [task.options(resources=model) for model in _gpu_models()]
@@ -54,14 +54,14 @@ def _measured(
 
 
 def _gpu_models() -> list[dict[str, float]]:
-    """What asks Ray for a node with each model of GPU that the cluster has; nothing special where it has none."""
+    """Ray resources that select a node, for each GPU model of the cluster; one empty dict without GPUs."""
     having = [node["Resources"] for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} <= node["Resources"].keys()]
     models = {name for resources in having for name in resources if name.startswith("accelerator_type:")}
     return [{name: 0.001} for name in sorted(models)] or [{}]
 
 
 def finetune_teachers(plan: Plan, resources: ResourcesConfig, dataset: Dataset, progress: SweepProgress) -> None:
-    """Run the missing teachers as Ray tasks, in parallel; what becomes of them is in their records."""
+    """Fine-tune the missing teachers as parallel Ray tasks; their results and errors are in their records."""
     missing = plan.missing_teachers
     if not missing:
         return
@@ -91,7 +91,7 @@ def _show_epoch(teacher: TeacherPlan, progress: SweepProgress) -> None:
 
 
 def _settle(reference: Any, record: Record) -> None:
-    """Make sure that a task that died without a word has left one."""
+    """Write a failure to the record if a task died without writing one."""
     try:
         ray.get(reference)
     except RayError as error:
@@ -104,7 +104,7 @@ def _fail(record: Record, error: BaseException | str) -> None:
 
 
 def _reason(error: BaseException | str) -> str:
-    """The first line of an error, or of the one behind it where a task has raised it."""
+    """The first line of an error, or of its cause if a task raised it."""
     cause = getattr(error, "cause", None) or error
     return (str(cause).splitlines() or [type(cause).__name__])[0]
 
@@ -116,7 +116,7 @@ def _show_end(label: str, record: Record, progress: SweepProgress) -> None:
 
 
 def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: Store, progress: SweepProgress) -> None:
-    """Run every trial that has no verdict as a Tune trial; a worker that dies costs a retry, never the sweep."""
+    """Run every trial that has no verdict as a Tune trial; if a worker dies, its trial is retried."""
     pending = _pending(plan)
     if not pending:
         return
@@ -124,7 +124,7 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
     given = {"dataset": dataset, "storage": str(store.root), "resources": resources.model_dump()}
     trainable = tune.with_parameters(TrialTrainable, **given)
     wanted = [_trial_config(key, each, plan) for key, each in pending.items()]
-    with TemporaryDirectory(prefix="kdsweep-", ignore_cleanup_errors=True) as scratch:  # Tune keeps nothing that counts
+    with TemporaryDirectory(prefix="kdsweep-", ignore_cleanup_errors=True) as scratch:  # Tune's files are not needed
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             param_space={"trial": tune.grid_search(wanted)},
@@ -140,7 +140,7 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
 
 
 def _pending(plan: Plan) -> dict[str, TrialPlan]:
-    """The trials that have no verdict and whose teacher is there, by the key of their record."""
+    """The trials without a verdict whose teacher is finished, by the key of their record."""
     return {each.record.key: each for each in plan.trials if each.record and each.record.verdict() is None}
 
 
@@ -152,13 +152,13 @@ def _trial_config(key: str, planned: TrialPlan, plan: Plan) -> dict[str, Any]:
 
 
 class _Watch(tune.Callback):
-    """Shows what Tune's trials report, and writes down those that died without a word."""
+    """Shows the reports of Tune's trials, and records the failure of trials whose worker died."""
 
     def __init__(self, pending: dict[str, TrialPlan], progress: SweepProgress) -> None:
         self.pending, self.progress = pending, progress
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore of its own, which the records make needless."""
+        """Empty: Tune pickles its callbacks to restore a run, which the records make unnecessary."""
         return {}
 
     def _planned(self, trial: Any) -> TrialPlan:
@@ -167,19 +167,19 @@ class _Watch(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch has ended."""
+        """Show a finished epoch."""
         planned = self._planned(trial).trial
         if "epoch" in result:
             self.progress.epoch(planned.label, result["epoch"], planned.config.train.num_epochs, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has ended by itself, finished or failed."""
+        """Show the end of a trial, finished or failed."""
         planned = self._planned(trial)
         assert planned.record is not None
         _show_end(planned.trial.label, planned.record, self.progress)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's worker has died more often than it is retried."""
+        """Record and show the failure of a trial whose worker died once too often."""
         planned = self._planned(trial)
         assert planned.record is not None
         _fail(planned.record, trial.get_error() or "no reason given")

@@ -1,7 +1,7 @@
-"""Where Ray meets kd_core: a trial as a Tune trainable, a teacher's fine-tuning and its one pass as Ray tasks.
+"""Code that runs in Ray workers: trials as Tune trainables, teachers' fine-tuning and labelling as Ray tasks.
 
-None of these returns a result: what they produce is in the records, and what they report is only for watching. One more
-task, before the trials, measures what memory they take.
+None of these returns a result: results are in the records, and reports only show progress. One more task measures the
+memory of trials before they run.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-# Read when torch is first imported: threads that wait for work leave their cores to others instead of spinning.
+# Read when torch is first imported: waiting threads release their cores instead of spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import ray
@@ -33,15 +33,15 @@ from sweeps.spec.sweep_config import ResourcesConfig
 
 
 class TrialTrainable(tune.Trainable):
-    """One trial after another in one actor: the data set comes once, through the object store.
+    """Runs one trial after another in one actor, which gets the dataset once, through the object store.
 
     The config is {"trial": {"key", "config": TrialConfig as JSON, "teacher_key": key or None, "signal": the identity of
     a stored signal, or None for a live one}}. An error in a trial is written to its record and reported as an outcome,
-    so that the actor lives on and the sweep with it.
+    so that the actor and the sweep continue.
     """
 
     def setup(self, config: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float]) -> None:
-        """Take the shared data set and start the first trial."""
+        """Take the shared dataset and start the first trial."""
         self.dataset, self.store = dataset, Store.at(storage)
         self.teachers: dict[tuple[str, str], Network] = {}
         self.device, self.num_workers = device_of(resources), int(resources["workers"])
@@ -51,7 +51,7 @@ class TrialTrainable(tune.Trainable):
         """Start the next trial in the same actor."""
         trial = new_config["trial"]
         self.record = self.store.trial(trial["key"])
-        torch.cuda.empty_cache()  # what the last trial had is for all on the GPU
+        torch.cuda.empty_cache()  # release the last trial's memory to others on the GPU
         self.epochs = self._epochs(trial)
         return True
 
@@ -63,7 +63,7 @@ class TrialTrainable(tune.Trainable):
         )
 
     def _teacher(self, config: TeacherConfig, key: str) -> Network:
-        """The teacher, kept from trial to trial as long as it is the same one in the same precision."""
+        """The teacher, cached from trial to trial while its key and precision stay the same."""
         form = key, config.precision
         if form not in self.teachers:
             self.teachers.clear()
@@ -72,34 +72,34 @@ class TrialTrainable(tune.Trainable):
         return self.teachers[form]
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch, or report that the trial is done and with what status."""
+        """Train one epoch, or report that the trial is done and its status."""
         try:
             result = next(self.epochs)
         except StopIteration:
             return {"done": True, "status": self.record.status}
         except Exception as error:
-            if self.record.failure() is None:  # it failed before the record began, at its teacher say
+            if self.record.failure() is None:  # it failed before the record began, e.g. at its teacher
                 self.record.fail(f"{type(error).__name__}: {error}", "")
             return {"done": True, "status": "failed"}
         return {"done": False, "status": "running", "epoch": result.epoch, **result.figures}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing for Tune to keep: the record holds the checkpoint."""
+        """Save nothing: the record holds the checkpoint."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing to read: the record holds the checkpoint."""
+        """Load nothing: the record holds the checkpoint."""
 
 
 def task_of(function: Callable[..., Any], resources: ResourcesConfig, max_retries: int) -> Any:
-    """A function as a Ray task; on a GPU its process ends with it, and with the process what it holds there.
+    """A function as a Ray task; on a GPU, its process ends with the task and releases its GPU memory.
 
-    (Ray sees to that where the GPU is asked for here, and not where it is asked for in `options`.)
+    (Ray does so only if the GPU is requested here, not in `options`.)
     """
     return ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=max_retries)(function)
 
 
 def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, record: Record, resources: dict[str, float]) -> None:
-    """Bring one teacher's record up to date; an error is in the record, and retrying would repeat it."""
+    """Fine-tune one teacher unless it is finished; errors are in its record, and a retry would repeat them."""
     with suppress(Exception):
         workers = int(resources["workers"])
         for _ in run_trial(finetuning, dataset, record, device=device_of(resources), num_workers=workers):
@@ -114,7 +114,7 @@ def label_signal(
     epochs: Sequence[int],
     resources: dict[str, float],
 ) -> None:
-    """Store what is missing of some epochs of the signal of a trial; the teacher is loaded once, if at all."""
+    """Label the missing epochs of the signal of a trial; the teacher is loaded at most once."""
 
     def make() -> TeacherPass:
         assert trial.teacher is not None
@@ -126,7 +126,7 @@ def label_signal(
 
 
 def measure_trial(trial: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float]) -> Footprint:
-    """What a trial takes of memory, by its first steps; trial is the config of a TrialTrainable."""
+    """The memory of a trial's first steps; trial is the one in the config of a TrialTrainable."""
     config, store, device = TrialConfig.model_validate(trial["config"]), Store.at(storage), device_of(resources)
 
     def load(teacher: TeacherConfig, key: str) -> Network:
@@ -141,7 +141,7 @@ def measure_trial(trial: dict[str, Any], dataset: Dataset, storage: str, resourc
 def _signal(
     config: TrialConfig, trial: dict[str, Any], store: Store, load: Callable[[TeacherConfig, str], Network]
 ) -> TeacherSignal | None:
-    """Where a trial gets its teacher's logits from; a live one is loaded by its config and key."""
+    """The teacher signal of a trial, or None; `load` loads a live teacher by its config and key."""
     if trial["signal"] is not None:
         return StoredSignal(store.signal(digest(trial["signal"])), trial["signal"])
     if config.teacher is not None and trial["teacher_key"] is not None:
@@ -150,7 +150,7 @@ def _signal(
 
 
 def device_of(resources: dict[str, float]) -> str:
-    """The device of a worker with these resources; its threads are limited to its cores, and it keeps its memory."""
+    """The device of a worker; also limits its threads to its cores and lets it keep freed memory."""
     keep_freed_memory()
     torch.set_num_threads(max(1, int(resources["cpu"])))
     return "cuda" if resources["gpu"] > 0 and torch.cuda.is_available() else "cpu"

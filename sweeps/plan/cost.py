@@ -1,4 +1,4 @@
-"""What is left to compute of a plan, in floating-point operations and in passes of the teachers."""
+"""The remaining computation of a plan, in floating-point operations and teacher passes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +12,9 @@ _WORTH_SAYING = 1.2  # a smaller gain of bfloat16 is not worth another signal
 
 @dataclass(frozen=True)
 class Cost:
-    """What is left to compute: floating-point operations, and how often a teacher goes over the training images.
+    """The remaining computation: floating-point operations, and teacher passes over the training images.
 
-    The teachers' part is as planned; the live one is what it would be if every trial ran its teacher.
+    teacher_* are as planned; live_teacher_* are for the case that every trial runs its teacher.
     """
 
     student_flops: int
@@ -26,12 +26,12 @@ class Cost:
 
     @property
     def total_flops(self) -> int:
-        """Everything as planned."""
+        """All operations as planned."""
         return self.student_flops + self.teacher_flops + self.finetuning_flops
 
 
 def cost_of(plan: Plan) -> Cost:
-    """The cost of everything in a plan that is not finished, evaluation aside."""
+    """The cost of everything in a plan that is not finished, without evaluation."""
     num_train, forward = plan.data.num_train, _ForwardFlops(plan.data.num_classes, plan.data.image_size)
     student = sum(
         forward.of(each.trial.config.student) * (1 + _BACKWARD) * each.trial.config.train.num_epochs
@@ -51,9 +51,9 @@ def cost_of(plan: Plan) -> Cost:
 
 
 def bfloat16_gains(plan: Plan) -> dict[str, float]:
-    """How many times faster each float32 teacher that has images to label would label them in bfloat16 here.
+    """Speed-up by bfloat16, on this machine, of each float32 teacher that has images to label.
 
-    By the name of the teacher; only what was worth measuring, and paid (`kd_core.networks.execution.bfloat16_gain`).
+    By teacher name; only gains of at least _WORTH_SAYING (`kd_core.networks.execution.bfloat16_gain`).
     """
     labelling = {each.teacher: each.trial.teacher for each in plan.signals if each.passes}
     slow = {name: each for name, each in labelling.items() if each is not None and each.precision == "float32"}
@@ -66,14 +66,14 @@ def bfloat16_gains(plan: Plan) -> dict[str, float]:
 
 
 class _ForwardFlops:
-    """Operations of one forward pass of one image, counted once for each form of a network."""
+    """Operations of one forward pass of one image, counted once per form of a network."""
 
     def __init__(self, num_classes: int, image_size: int) -> None:
         self.num_classes, self.image_size = num_classes, image_size
         self.known: dict[str, int] = {}
 
     def of(self, network: Any) -> int:
-        from kd_core.networks.models import forward_flops  # torch, which a plan with nothing left does not need
+        from kd_core.networks.models import forward_flops  # imports torch, which a finished plan does not need
 
         form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "pretrained"})
         key = canonical_json(form)

@@ -1,4 +1,4 @@
-"""What a spec asks for against what the store holds: teachers, their signals and trials, and which are up to date."""
+"""Compares a spec with the store: teachers, their signals and trials, and which are up to date."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ class TeacherPlan:
 class TrialPlan:
     """One trial, its record and its teacher's signal.
 
-    There is no record before the teacher is finished, since the weights are part of the key.
+    The record is None until the teacher is finished, since its weights are part of the key.
     """
 
     trial: PlannedTrial
@@ -41,7 +41,7 @@ class TrialPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a sweep consists of, and where each part is kept."""
+    """All teachers, signals and trials of a sweep, with their records."""
 
     spec: SweepSpec
     data: DataSummary
@@ -50,12 +50,12 @@ class Plan:
 
     @property
     def signals(self) -> list[SignalPlan]:
-        """Every teacher signal that some trial learns from, once."""
+        """The different teacher signals of the trials."""
         return list({id(each.signal): each.signal for each in self.trials if each.signal is not None}.values())
 
     @property
     def missing_teachers(self) -> list[TeacherPlan]:
-        """The teachers that are still to be made."""
+        """The teachers that are not finished."""
         return [teacher for teacher in self.teachers if teacher.record.verdict() is None]
 
     @property
@@ -65,7 +65,7 @@ class Plan:
         return not self.missing_teachers and all(t.status in done for t in self.trials)
 
     def as_json(self) -> dict[str, Any]:
-        """What `kdsweep plan --json` prints: teachers, signals and trials with what there is of each."""
+        """The output of `kdsweep plan --json`: teachers, signals and trials with their status."""
         return {
             "sweep": self.spec.name,
             "teachers": [
@@ -88,7 +88,7 @@ class Plan:
         }
 
     def members(self) -> dict[str, Any]:
-        """The content of the sweep's trials.json: what has a place in the store, and what waits for its teacher."""
+        """The content of the sweep's trials.json: all products with a key, and trials that wait for their teacher."""
         return {
             "sweep": self.spec.name,
             "objectives": dict(self.spec.objectives),
@@ -114,7 +114,7 @@ class Plan:
 
 
 def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
-    """Compare a spec with a store; raises SpecError where signals that must be stored take more than they may."""
+    """Compare a spec with a store; raises SpecError if signals that must be stored exceed signal.max_gib."""
     trials = trials_of(spec)
     teachers = []
     for name, config in spec.teachers.items():

@@ -1,4 +1,4 @@
-"""Which trials share one teacher signal, what of it is stored, and whether to store the rest."""
+"""Which trials share one teacher signal, which epochs of it are stored, and whether to store the rest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _FLOAT16_BYTES = 2
 
 @dataclass(frozen=True)
 class Need:
-    """That a trial learns from a teacher; without the hash of its weights before the teacher is finished."""
+    """A trial's need of teacher logits; weights_sha256 is None until the teacher is finished."""
 
     teacher: str
     trial: TrialConfig
@@ -27,9 +27,9 @@ class Need:
 
 @dataclass(frozen=True)
 class SignalPlan:
-    """The logits of one teacher on one vicinal stream; there is no record before the teacher is finished.
+    """The logits of one teacher on one vicinal stream; the record is None until the teacher is finished.
 
-    trial is any one of those that share it; pending_epochs are the epochs of each that is still to be trained.
+    trial is any trial that shares it; pending_epochs are the numbers of epochs of the pending trials.
     """
 
     teacher: str
@@ -45,14 +45,14 @@ class SignalPlan:
 
     @property
     def label(self) -> str:
-        """The teacher, and how the images that it sees are mixed."""
+        """The teacher's name, and the mixup of its input images."""
         mixup = self.trial.mixup
         concentration = f"({mixup.concentration:g})" if mixup.concentration is not None else ""
         return f"{self.teacher} {'unmixed' if mixup.distribution == 'off' else mixup.distribution}{concentration}"
 
     @property
     def ready(self) -> bool:
-        """Whether the trials are to learn from stored logits, and all of them are there by now."""
+        """Whether the trials use stored logits, and all of them are stored."""
         return self.stored and self.record is not None and self.record.epochs().issuperset(self.epochs)
 
     @property
@@ -62,17 +62,17 @@ class SignalPlan:
 
     @property
     def size_bytes(self) -> int:
-        """What all its epochs take."""
+        """The size of all its epochs."""
         return self.num_epochs * self.epoch_bytes
 
     @property
     def live_passes(self) -> int:
-        """Passes of the teacher over the training images if every pending trial asks for itself."""
+        """Passes of the teacher over the training images if every pending trial runs the teacher itself."""
         return sum(self.pending_epochs)
 
     @property
     def passes(self) -> int:
-        """Passes of the teacher over the training images as planned; none where no trial is left to train."""
+        """Passes of the teacher over the training images as planned; 0 if no trial is pending."""
         return len(self.missing) if self.stored and self.pending_epochs else self.live_passes
 
 
@@ -81,7 +81,7 @@ def share_signals(
 ) -> list[SignalPlan | None]:
     """The signal of each trial, the same one for all that can share it; None for a trial that needs no teacher.
 
-    Raises SpecError where signals that must be stored take more than config.max_gib.
+    Raises SpecError if signals that must be stored exceed config.max_gib.
     """
     identities = [signal_identity(n.trial, data.fingerprint, n.weights_sha256 or "") if n else {} for n in needs]
     keys = [digest(identity) for identity in identities]
@@ -115,7 +115,7 @@ def _signal(group: list[Need], identity: dict[str, Any], store: Store, data: Dat
 
 
 def _stored(signals: dict[str, SignalPlan], config: SignalConfig) -> set[str]:
-    """The keys of the signals to store: those that save most come first, as long as they fit."""
+    """The keys of the signals to store: those that save the most passes first, as long as they fit."""
     if config.mode == "live":
         return set()
     room, chosen = config.max_gib * 2**30, set()
@@ -126,6 +126,6 @@ def _stored(signals: dict[str, SignalPlan], config: SignalConfig) -> set[str]:
             room -= signal.size_bytes
     if config.mode == "stored" and room < 0:
         needed = config.max_gib - room / 2**30
-        remedy = "raise it, let signal.recycle use some epochs over and over, or set signal.mode=auto"
+        remedy = "raise it, set signal.recycle to repeat fewer epochs, or set signal.mode=auto"
         raise SpecError(f"signal.max_gib: {config.max_gib:g}: the stored signals would take {needed:.3g}; {remedy}")
     return chosen

@@ -1,4 +1,4 @@
-"""The upkeep of stored signals: whether they are still what the teacher says, and which of them nobody needs."""
+"""Maintenance of stored signals: verify them against their teachers, and find those that no sweep needs."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,30 +14,30 @@ from kd_core.store.signal_record import SignalError, SignalRecord
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharing import SignalPlan
 
-FLIPS = 0.01  # a stored signal of which more than this share of arg-maxes differ is not the teacher's
+FLIPS = 0.01  # with a larger share of arg-max flips, a stored signal does not match its teacher
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of asking a teacher again: figures, or the problem that made it impossible."""
+    """The comparison of a stored signal with its teacher: figures, or None if impossible, and the problem."""
 
     label: str
     replay: Replay | None
     problem: str
 
     def as_json(self) -> dict[str, Any]:
-        """The label, the figures where there are some, and the problem or null."""
+        """The label, the figures if there are any, and the problem or null."""
         figures = asdict(self.replay) if self.replay is not None else {}
         return {"label": self.label, **figures, "problem": self.problem or None}
 
     @property
     def ok(self) -> bool:
-        """Whether every epoch is whole and the teacher says the same today."""
+        """Whether every epoch is undamaged and matches the teacher."""
         return not self.problem
 
 
 def verify_signals(plan: Plan, dataset: Dataset, num_slots: int) -> Iterator[Verification]:
-    """Read every stored epoch of a sweep's signals against its checksum, and replay a sample through the teacher."""
+    """Verify the checksum of every stored epoch of a sweep's signals, and run the teachers again on a sample."""
     teachers = {teacher.name: teacher for teacher in plan.teachers}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for signal in plan.signals:
@@ -63,7 +63,7 @@ def _verified(signal: SignalPlan, record: SignalRecord, teacher_pass: TeacherPas
 
 @dataclass(frozen=True)
 class Unneeded:
-    """Stored epochs that can go; whole where that is all there is of the signal."""
+    """Stored epochs that can be removed; whole if the whole signal can."""
 
     record: SignalRecord
     epochs: tuple[int, ...]
@@ -71,14 +71,14 @@ class Unneeded:
     size_bytes: int
 
     def remove(self) -> None:
-        """Free the room."""
+        """Remove the epochs, or the whole signal."""
         self.record.clear() if self.whole else self.record.discard(self.epochs)
 
 
 def unneeded_signals(store: Store, finished: bool) -> list[Unneeded]:
-    """What no sweep of the store needs; with finished, also what only sweeps without a trial left to train need.
+    """The epochs that no sweep of the store needs; with finished, also those that only finished sweeps need.
 
-    A signal that somebody is labelling at this moment stays.
+    Signals that are being labelled are left out.
     """
     needed: dict[str, int] = {}
     for sweep in store.sweeps():

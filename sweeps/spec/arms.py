@@ -1,4 +1,4 @@
-"""The arms of a sweep as its trials: every combination of their lists, for every seed."""
+"""Expands the arms of a sweep to its trials: every combination of their lists, for every seed."""
 
 import difflib
 import itertools
@@ -37,7 +37,7 @@ def trials_of(spec: SweepSpec, source: str = "spec") -> list[PlannedTrial]:
 
 
 def students_of(spec: SweepSpec, source: str = "spec") -> dict[str, StudentConfig]:
-    """Every student of a spec, once, by where the spec has it: student, or arm LABEL: student; raises SpecError."""
+    """The different students of a spec by their place: `student`, or `arm LABEL: student`; raises SpecError."""
     trials = {canonical_json(t.config.student.model_dump(mode="json")): t for t in trials_of(spec, source)}
     return {
         "student" if t.config.student == spec.student else f"arm {t.arm}: student": t.config.student

@@ -1,4 +1,4 @@
-"""A user's mistake as one sentence: where it is, what came, what was expected, and what to do."""
+"""A user's mistake as one sentence: its place, the value, what was expected, and a remedy."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ class SpecError(ValueError):
 
 @contextmanager
 def found_in(source: str) -> Iterator[None]:
-    """Name the spec of a mistake that only the data, the store or the cluster brings to light."""
+    """Add the name of the spec to a SpecError or DataError of the block; raises SpecError."""
     try:
         yield
     except (SpecError, DataError) as error:
@@ -33,7 +33,7 @@ def sentence_of(error: ValidationError, model: type[BaseModel], prefix: str = ""
         nearest = difflib.get_close_matches(str(location[-1]), _walk(model, location[:-1])[0].model_fields, n=1)
         return f"{path}: unknown key; " + (f"did you mean {nearest[0]}?" if nearest else "remove it")
     field = _walk(model, location)[1]
-    told = first["type"] == "value_error"  # our own words, which say what to do
+    told = first["type"] == "value_error"  # our own messages include a remedy
     remedy = f"; {location[-1]} is {_one_line(field.description)}" if field is not None and not told else ""
     if first["type"] == "missing":
         return f"{path}: missing{remedy}"
@@ -51,14 +51,14 @@ def _dotted(location: Sequence[str | int]) -> str:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The pydantic models an annotation mentions, such as TeacherConfig in dict[str, TeacherConfig]."""
+    """The pydantic models in an annotation, such as TeacherConfig in dict[str, TeacherConfig]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
 
 def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel], FieldInfo | None]:
-    """Follow an error's location: the model in which it ends, and the field it ends in, if it ends in one."""
+    """Follow an error's location; returns the model in which it ends, and the field if it ends in one."""
     field: FieldInfo | None = None
     for part in location:
         field = model.model_fields.get(str(part))

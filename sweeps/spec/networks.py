@@ -1,4 +1,4 @@
-"""Whether timm can build the networks of a spec for its data: what reading a spec leaves out, since it takes torch."""
+"""Checks that timm can build the networks of a spec for its data; apart from the reader, since it loads torch."""
 
 from kd_core.networks.models import ModelError, check_network, pretrained_classes
 from kd_core.spec.config import NetworkConfig, TeacherConfig
@@ -8,7 +8,7 @@ from sweeps.spec.sweep_config import SweepSpec
 
 
 def check_networks(spec: SweepSpec, num_classes: int) -> None:
-    """Refuse a network that timm cannot build as asked for, or whose head is for other classes; raises SpecError."""
+    """Raise SpecError for a network that timm cannot build as configured, or whose head has other classes."""
     for name, teacher in spec.teachers.items():
         _check(teacher, f"teachers.{name}")
         _check_head(teacher, f"teachers.{name}", num_classes)
@@ -24,9 +24,9 @@ def _check(network: NetworkConfig, where: str) -> None:
 
 
 def _check_head(teacher: TeacherConfig, where: str, num_classes: int) -> None:
-    """A teacher that is used as timm has it must know the classes of the data."""
+    """Raise SpecError unless a teacher with timm's weights and no fine-tuning has the classes of the data."""
     known = pretrained_classes(teacher)
     as_it_is = teacher.pretrained and not teacher.finetune and not teacher.checkpoint
     if as_it_is and known != num_classes:
-        problem = f"timm's {teacher.model} tells {known} classes apart and the data has {num_classes}"
+        problem = f"timm's {teacher.model} has {known} classes and the data has {num_classes}"
         raise SpecError(f"{where}.finetune: missing, and {problem}; add a recipe such as {{epochs: 10}}")

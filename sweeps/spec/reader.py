@@ -1,4 +1,4 @@
-"""A sweep's spec: YAML read once into frozen values; every error a sentence that names file, key, value and remedy."""
+"""Reads a sweep's spec from YAML into frozen values; every error is a sentence with file, key, value and remedy."""
 
 import difflib
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def read_spec(source: str, overrides: Sequence[str] = ()) -> SweepSpec:
 
 
 def parse_spec(text: str, source: str, overrides: Sequence[str] = ()) -> SweepSpec:
-    """A spec from its YAML text; source is what messages call it. Raises SpecError."""
+    """A spec from its YAML text; source is its name in error messages. Raises SpecError."""
     content = _parse_yaml(text, source)
     for override in overrides:
         _apply(content, override)
@@ -43,12 +43,12 @@ def parse_spec(text: str, source: str, overrides: Sequence[str] = ()) -> SweepSp
 
 
 def to_yaml(spec: SweepSpec) -> str:
-    """The resolved spec as YAML, defaults spelled out."""
+    """The resolved spec as YAML, including defaults."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A loader that refuses a key given twice, which YAML would silently let win."""
+    """A loader that rejects duplicate keys, of which YAML would silently use the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The keys and values of one mapping."""
@@ -102,7 +102,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 def _check_references(spec: SweepSpec, source: str) -> None:
-    """What is wrong with a spec comes out before anything runs; whether timm knows its networks, in check_networks."""
+    """Raise SpecError for missing files or weights and unknown objectives; timm's part is in check_networks."""
     if spec.data.path is not None and not Path(spec.data.path).is_dir():
         raise SpecError(f"{source}: data.path: {spec.data.path}: no such folder; give the folder that holds the data")
     for name, teacher in spec.teachers.items():

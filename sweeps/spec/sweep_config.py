@@ -1,4 +1,4 @@
-"""A whole sweep as frozen values: what a spec may say, and what holds where it says nothing."""
+"""The configuration of a whole sweep, as frozen values: the keys of a spec and their defaults."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -25,16 +25,16 @@ _CHOSEN = {"cpu", "gpu"}  # by resources: auto
 
 
 class ResourcesConfig(Config):
-    """What one trial, or one teacher, takes of the cluster while it runs."""
+    """The cluster resources of one trial, or one teacher, while it runs."""
 
     cpu: Annotated[float, Field(gt=0)] = 1
     """CPU cores of a trial"""
     gpu: Annotated[float, Field(ge=0)] = 0
     """GPUs of a trial; a fraction lets several trials share one"""
     workers: Annotated[int, Field(ge=0)] = 0
-    """processes that decode the images of a trial on a streamed set; 0: the trial decodes them itself"""
+    """processes that decode the images of a trial on a streamed dataset; 0: the trial decodes them itself"""
     auto: bool = False
-    """whether cpu and gpu are chosen by what the first steps of the trials take, once their teachers are there"""
+    """whether cpu and gpu are chosen by measuring the first steps of the trials, once their teachers are finished"""
 
     @model_validator(mode="before")
     @classmethod
@@ -56,15 +56,15 @@ class ResourcesConfig(Config):
 
 
 class SignalConfig(Config):
-    """Where trials get their teacher's logits from."""
+    """The source of the trials' teacher logits."""
 
     mode: Literal["auto", "stored", "live"] = "auto"
-    """stored (one teacher pass, shared by all trials), live (each trial asks the teacher) or auto (stored where two or
-    more pending trials share it and it fits)"""
+    """stored (one teacher pass, shared by all trials), live (each trial runs the teacher itself) or auto (stored where
+    two or more pending trials share it and it fits)"""
     max_gib: PositiveFloat = 20
-    """how much the stored signals of the sweep may take, in GiB"""
+    """the most that the stored signals of the sweep may take, in GiB"""
     recycle: PositiveInt | None = None
-    """how many epochs of the vicinal stream distilled students see over and over; by default every epoch is new"""
+    """number of epochs of the vicinal stream that distilled students repeat; by default every epoch is new"""
 
     @model_validator(mode="before")
     @classmethod
@@ -73,7 +73,7 @@ class SignalConfig(Config):
 
 
 class SweepSpec(Config):
-    """A whole sweep: what is shared by its trials, and the arms in which they differ."""
+    """A whole sweep: the settings that its trials share, and the arms in which they differ."""
 
     name: SafeName
     """the sweep's name, under which its records and its MLflow experiment are found"""
@@ -84,13 +84,13 @@ class SweepSpec(Config):
     teachers: dict[SafeName, TeacherConfig] = Field(default_factory=dict)
     """the teachers by name"""
     student: StudentConfig
-    """the network that is distilled"""
+    """the network that is trained"""
     train: TrainConfig
-    """the student's recipe of optimisation"""
+    """the student's optimisation recipe"""
     arms: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
     """a list of settings, each a method with any trial keys; a list of values makes a grid"""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
-    """one replicate of every arm a seed"""
+    """one replicate of every arm per seed"""
     stream_seed: Seed = 0
     """seed of the vicinal stream that all trials share"""
     search: Literal["grid"] = "grid"
@@ -100,6 +100,6 @@ class SweepSpec(Config):
     signal: SignalConfig = SignalConfig()
     """auto, stored or live: whether trials share one pass of their teacher; or {mode, max_gib, recycle}"""
     resources: ResourcesConfig = ResourcesConfig()
-    """what one trial takes of the cluster: {cpu, gpu, workers}, or auto, which chooses by measuring"""
+    """cluster resources of one trial: {cpu, gpu, workers}, or auto, which chooses by measuring"""
     objectives: Annotated[Objectives, Field(min_length=1)] = DEFAULT_OBJECTIVES
-    """validation figures and whether each is to be max or min"""
+    """validation figures, each to be max or min"""

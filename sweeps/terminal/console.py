@@ -1,4 +1,4 @@
-"""How plans, statuses and outcomes look on a terminal: tables and sentences on stderr."""
+"""Prints plans, statuses and outcomes as tables and sentences on stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sweeps.terminal.progress import size_text
 
-if TYPE_CHECKING:  # a look at a status loads neither torch nor pandas
+if TYPE_CHECKING:  # printing a status loads neither torch nor pandas
     from analysis.report import Report
     from sweeps.plan.cost import Cost
     from sweeps.plan.plan import Plan
@@ -18,12 +18,12 @@ if TYPE_CHECKING:  # a look at a status loads neither torch nor pandas
 
 
 def stderr() -> Console:
-    """The terminal, or a log."""
+    """A console on stderr, a terminal or a log."""
     return Console(stderr=True, highlight=False)
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """A table without lines whose first column is never broken."""
+    """A table without lines whose first column never wraps."""
     made = Table(title=title, title_style="dim", title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold", no_wrap=column == columns[0])
@@ -31,7 +31,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float]) -> None:
-    """What a sweep consists of, what of it is there, what the rest costs, and where bfloat16 would make it cheaper."""
+    """Print the parts of a sweep, their status, the cost of the rest, and where bfloat16 would make it cheaper."""
     console, data = stderr(), plan.data
     console.print(
         f"{plan.spec.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test "
@@ -93,7 +93,7 @@ def _cost_sentence(cost: Cost) -> str:
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:
-    """What has become of each product of a sweep."""
+    """Print the status of each product of a sweep."""
     shown = table("", "status", "epoch", "key", "error")
     for row in rows:
         epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
@@ -102,7 +102,7 @@ def print_status(rows: list[dict[str, Any]]) -> None:
 
 
 def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> None:
-    """The front as a table, the trials by status, where the report is, and how to look at the runs."""
+    """Print the front, the trials by status, the report's path, and the command that shows the runs."""
     from analysis.tables import front_rows
 
     console = stderr()
@@ -120,11 +120,11 @@ def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> N
 
 
 def print_verification(verification: Verification) -> None:
-    """How far a stored signal is from its teacher, and what is wrong with it."""
+    """Print the differences between a stored signal and its teacher, and the problem."""
     found, text = verification.replay, f"signal {verification.label}"
     if found is not None:
         text += (
-            f": {found.num_slots} slots of {len(found.epochs)} epochs asked again: largest error "
+            f": {found.num_slots} slots of {len(found.epochs)} epochs compared: largest error "
             f"{found.max_error:.3g}, mean {found.mean_error:.3g}, arg-max flips {found.argmax_flips}"
         )
     problem = f": {verification.problem}" if verification.problem else ""

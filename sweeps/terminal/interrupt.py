@@ -1,4 +1,4 @@
-"""Ctrl-C: the process ends soon, with the sentence that says how to go on."""
+"""Handles Ctrl-C: the process ends soon and prints how to resume."""
 
 import os
 import signal
@@ -14,15 +14,15 @@ _PATIENCE_S = 10.0  # how long an interrupted sweep may clean up
 
 @contextmanager
 def leaving_at_interrupt(farewell: str) -> Iterator[None]:
-    """End the process soon after Ctrl-C, whatever a library does with it and whatever its threads wait for."""
+    """End the process soon after Ctrl-C, even if a library catches it or threads are waiting."""
 
     def leave() -> NoReturn:
-        """Say the farewell and end, without waiting for any thread."""
+        """Print the farewell and end, without waiting for any thread."""
         click.echo(farewell, err=True)
         os._exit(130)
 
     def interrupted(*_: Any) -> NoReturn:
-        """Interrupt the work, and leave in any case when the patience is over."""
+        """Interrupt the work, and end the process after _PATIENCE_S in any case."""
         late = threading.Timer(_PATIENCE_S, leave)
         late.daemon = True
         late.start()

@@ -1,4 +1,4 @@
-"""How a sweep looks while it runs: live bars on a terminal, one plain line an event in a log."""
+"""Shows a running sweep: live bars on a terminal, one plain line per event in a log."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ _LINE_S = 30.0  # between two lines of a log about the same trial
 
 
 class SweepProgress:
-    """Prints what happens to a stream; nothing it does changes what is computed."""
+    """Prints the events of a sweep to a stream; it has no effect on results."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
@@ -50,22 +50,22 @@ class SweepProgress:
             self._bars.stop()
 
     def note(self, text: str) -> None:
-        """One line about the sweep as a whole."""
+        """Print one line about the whole sweep."""
         self.console.print(f"{'' if self.live else time.strftime('%H:%M:%S ')}{text}", markup=False)
 
     def expect(self, num_trials: int) -> None:
-        """How many trials are going to run."""
+        """Set the number of trials to run."""
         self._num_total = num_trials
         self._overall = self._bars.add_task("trials", total=num_trials, note="")
 
     def epoch(self, label: str, epoch: int, num_epochs: int, figures: dict[str, float]) -> None:
-        """One more epoch of a running trial or teacher."""
+        """Show one more epoch of a running trial or teacher."""
         accuracy, ece = figures.get("validation/accuracy"), figures.get("validation/ece")
         note = f"accuracy {accuracy:.3f}  ECE {ece:.3f}" if accuracy is not None and ece is not None else ""
         self.advance(label, epoch, num_epochs, note)
 
     def advance(self, label: str, completed: float, num_epochs: int, note: str = "") -> None:
-        """How many epochs of something are done by now; drawn on a terminal, a line now and then in a log."""
+        """Show the completed epochs under a label: as a bar on a terminal, or now and then as a line in a log."""
         if label not in self._tasks:
             self._tasks[label] = self._bars.add_task(f"  {label}", total=num_epochs, note="")
             self._logged[label] = time.monotonic()
@@ -75,7 +75,7 @@ class SweepProgress:
             self.note(f"epoch {completed:.4g}/{num_epochs}  {label}  {note}".rstrip())
 
     def done(self, label: str, status: str, detail: str = "") -> None:
-        """A trial, teacher or signal has ended, one way or another."""
+        """Show the end and status of a trial, teacher or signal."""
         if label in self._tasks:
             self._bars.remove_task(self._tasks.pop(label))
         count = ""
@@ -92,6 +92,6 @@ def figures_line(metrics: dict[str, float]) -> str:
 
 
 def size_text(num_bytes: int) -> str:
-    """Bytes in the largest unit of which there is one."""
+    """A size in the largest unit of which it has at least one."""
     unit = next(unit for unit in (2**30, 2**20, 2**10, 1) if num_bytes >= unit or unit == 1)
     return f"{num_bytes / unit:.3g} { {2**30: 'GiB', 2**20: 'MiB', 2**10: 'KiB', 1: 'B'}[unit] }"

@@ -1,4 +1,4 @@
-"""What has become of each product of a sweep, as its files say; loads no torch."""
+"""The status of each product of a sweep, read from its files; loads no torch."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Rows = list[dict[str, Any]]
 def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
     """The teachers, signals and trials of a sweep: label, key, status, epoch, epochs and error of each.
 
-    Raises FileNotFoundError where the store has no such sweep.
+    Raises FileNotFoundError if the store has no such sweep.
     """
     members = sweep.members()
     teachers = [_product(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]

@@ -1,4 +1,4 @@
-"""A small store of records as a sweep leaves it, from seeded random logits."""
+"""A small store with the records of a sweep, from seeded random logits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ ARMS = [
 def random_outcomes(
     generator: np.random.Generator, margin: float, sharpness: float, size: int, standardized: bool = False
 ) -> dict[str, Outcomes]:
-    """Outcomes of a model that is right more often with margin and surer of itself with sharpness."""
+    """Outcomes of a random model; margin raises its accuracy, sharpness its confidence."""
 
     def split() -> tuple[np.ndarray, np.ndarray]:
         labels = generator.integers(NUM_CLASSES, size=size)

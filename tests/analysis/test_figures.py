@@ -1,4 +1,4 @@
-"""Figures: what they state, without looking at pixels."""
+"""Figures: their content, without comparing pixels."""
 
 import xml.etree.ElementTree as ElementTree
 

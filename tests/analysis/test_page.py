@@ -13,7 +13,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 class Page(HTMLParser):
-    """What a browser would load, run and show."""
+    """The addresses, scripts and words of a page that a browser would load, run and show."""
 
     def __init__(self, text):
         super().__init__()

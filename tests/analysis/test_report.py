@@ -11,7 +11,7 @@ def report(store):
 
 
 def written(store):
-    """When each file of the report was written."""
+    """The time at which each file of the report was written."""
     return {path.name: path.stat().st_mtime_ns for path in store.sweep("demo").report.iterdir()}
 
 
@@ -38,26 +38,26 @@ def test_a_report_of_equal_records_is_not_written_again_and_shows_the_same(make_
 
 
 def fail_a_trial(store):
-    """A trial that had finished has failed."""
+    """Make a finished trial fail."""
     record = store.trial("trial-0-0")
     (record.path / "result.json").unlink()
     record.fail("FloatingPointError: the loss is nan", "")
 
 
 def forget_an_objective(store):
-    """Another front is asked for."""
+    """Remove an objective."""
     members = store.sweep("demo").members()
     store.sweep("demo").write("", members | {"objectives": {"validation/accuracy": "max"}})
 
 
 def make_it_older(store):
-    """The report is one of an older version."""
+    """Give the report an older version."""
     path = store.sweep("demo").report / INPUTS
     write_json(path, read_json(path) | {"version": 0})
 
 
 def lose_a_figure(store):
-    """A file of the report is gone."""
+    """Remove a file of the report."""
     (store.sweep("demo").report / "front.svg").unlink()
 
 

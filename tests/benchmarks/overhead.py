@@ -14,14 +14,14 @@ from sweeps.spec.sweep_config import SweepSpec
 from tests.benchmarks.harness import ray_cluster, timed_sweep
 
 
-def measure(num_trials: int = 100) -> dict[str, Any]:
+def measure(num_trials: int = 100, num_functions: int = 25) -> dict[str, Any]:
     """Seconds a trial beyond its training, where that is next to nothing, against Ray Tune function trainables that
     import torch and report once; one core, Ray is up before, and all else counts: data, actor, records and report."""
     with tempfile.TemporaryDirectory() as name, ray_cluster(num_cpus=1):
         storage = Path(name)
         wall_s = timed_sweep(_spec(num_trials), storage / "store")
         records = _records(Store.at(storage / "store"))
-        function_s = _function_trainables_s(num_trials, storage / "tune") / num_trials
+        function_s = _function_trainables_s(num_functions, storage / "tune") / num_functions
     gaps = [_gap_s(*pair) for pair in itertools.pairwise(records)]
     own_s = (wall_s - sum(verdict["wall_s"] for _, verdict in records)) / num_trials
     return {

@@ -1,4 +1,4 @@
-"""What a process takes of memory, by the kernel's count."""
+"""The memory of a process, as counted by the kernel."""
 
 import gc
 import multiprocessing
@@ -14,13 +14,13 @@ linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="t
 
 
 def host_mib():
-    """What this process has taken of its host by now, in MiB."""
+    """The host memory of this process in MiB."""
     return footprint("cpu").host_bytes / MIB
 
 
 @pytest.fixture
 def start_mib():
-    """The footprint of this process, its peak forgotten."""
+    """The host memory of this process in MiB, after resetting its peak."""
     gc.collect()
     forget_peak()
     return host_mib()

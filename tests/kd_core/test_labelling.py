@@ -20,22 +20,22 @@ from kd_core.store.signal_record import SignalError, SignalRecord
 
 
 class SlowPass(TeacherPass):
-    """A teacher that takes its time."""
+    """A teacher pass that is slowed down."""
 
     pause_s = 0.01
 
     def over(self, epoch, steps):
-        """The answers of the pass, one after another."""
+        """Yield the results of the pass, with a pause before each."""
         for answer in super().over(epoch, steps):
             time.sleep(self.pause_s)
             yield answer
 
 
 def label(config: TrialConfig, root: Path, key: str, pause_s: float, labelled: Queue) -> None:
-    """What each of the racing processes does; says at last which epochs are there."""
+    """Run by each of the competing processes; reports which epochs are stored at the end."""
 
     def make() -> TeacherPass:
-        """The slow pass of a teacher of random weights, the same in every process."""
+        """A slow pass of a teacher of random weights, the same in every process."""
         torch.manual_seed(7)
         slow = SlowPass(config, load(config.data), build_teacher(config.teacher, num_classes=10), "cpu")
         slow.pause_s = pause_s
@@ -109,7 +109,7 @@ def test_logits_beyond_half_precision_are_refused_and_not_stored(record, config,
 def test_racing_labellers_and_a_killed_one_leave_one_whole_signal(
     tmp_path, config, digits, teacher_pass, processes, wait_until
 ):
-    """Three processes at the same epochs; the one that is killed in the middle of an epoch leaves it to the others."""
+    """Three processes label the same epochs; one is killed in the middle of an epoch, and the others take it over."""
     record, labelled = Store.at(tmp_path).signal("raced"), processes.Queue()
     record.begin(signal_identity(config, digits.fingerprint, "0" * 64))
     victim, *others = (

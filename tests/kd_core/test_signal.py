@@ -49,7 +49,7 @@ def test_a_teacher_gives_the_same_answer_twice_and_learns_nothing(teacher):
 
 
 def stored(config: TrialConfig, dataset: Dataset, live: LiveSignal, root) -> StoredSignal:
-    """The same teacher's answers from a store, labelled for the epochs that the trial needs."""
+    """The stored logits of the same teacher, for the epochs that the trial needs."""
     identity = signal_identity(config, dataset.fingerprint, "0" * 64)
     record = Store.at(root).signal(digest(identity))
     record.begin(identity)
@@ -59,7 +59,7 @@ def stored(config: TrialConfig, dataset: Dataset, live: LiveSignal, root) -> Sto
 
 
 def weights(config: TrialConfig, dataset: Dataset, signal, checkpoint=None) -> bytes:
-    """The student that a training ends with, as bytes."""
+    """The trained student, as bytes."""
     *_, last = train(config, dataset, signal, checkpoint=checkpoint)
     return save({name: tensor.contiguous() for name, tensor in last.network.state_dict().items()})
 

@@ -239,7 +239,7 @@ def test_the_first_steps_are_those_of_the_training(trial, digits, signal):
 
 def test_recycled_epochs_are_those_of_the_stream_over_and_over(trial, digits, signal):
     class Recorder:
-        """The teacher, and which images of which epochs it was asked about."""
+        """The teacher; records the epochs and images of which logits are requested."""
 
         def __init__(self) -> None:
             self.asked: list[tuple[int, torch.Tensor]] = []

@@ -22,7 +22,7 @@ from kd_core.trial import run_trial
 
 
 def train_slowly(config: TrialConfig, root: Path, key: str) -> None:
-    """What a process that is going to be killed does: train, with a checkpoint and a pause at every epoch."""
+    """Run by a process that will be killed: train, with a checkpoint and a pause at every epoch."""
     torch.set_num_threads(1)
     trial_module.CHECKPOINT_INTERVAL_S = 0
     signal = None

@@ -43,7 +43,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def overrides_of(cifar100: Path, tmp_path: Path) -> Callable[[str], list[str]]:
-    """What points a shipped spec to data that is here, by the spec's name."""
+    """The overrides that point each shipped spec to local data, by the spec's name."""
 
     def point(name: str) -> list[str]:
         if name == "quickstart":
@@ -85,10 +85,10 @@ def kdsweep() -> Callable[..., Result]:
 
 @pytest.fixture(scope="session")
 def sweep(tiny: Path, ray_cluster: None) -> Callable[..., tuple[SweepOutcome, str]]:
-    """Runs the tiny sweep with overrides in a store, on the Ray of this process; gives the outcome and the log."""
+    """Runs the tiny sweep with overrides in a store, on the Ray of this process; returns the outcome and the log."""
 
     def run(store: Store, *overrides: str) -> tuple[SweepOutcome, str]:
-        """One sweep, from its spec to its report."""
+        """Run one sweep, from its spec to its report."""
         log = io.StringIO()
         with SweepProgress(log) as progress:
             outcome = run_sweep(read_spec(str(tiny), overrides), store, progress)
@@ -99,7 +99,7 @@ def sweep(tiny: Path, ray_cluster: None) -> Callable[..., tuple[SweepOutcome, st
 
 @dataclass(frozen=True)
 class Swept:
-    """What a shell sees of a sweep, and the store it leaves."""
+    """The output of a sweep's command line, and its store."""
 
     store: Store
     stdout: str
@@ -108,7 +108,7 @@ class Swept:
 
 @pytest.fixture(scope="session")
 def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """The tiny sweep as a shell runs it, its signal stored, two workers; only to be read."""
+    """The tiny sweep run from a shell, its signal stored, two workers; only to be read."""
     store = Store.at(tmp_path_factory.mktemp("finished"))
     command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -129,7 +129,7 @@ def students_of() -> Callable[[Store], dict[str, str]]:
     """The hash of every student of a store's tiny sweep by its trial's key."""
 
     def students(store: Store) -> dict[str, str]:
-        """Key by key, as the verdicts have them."""
+        """The weights' hashes from the verdicts."""
         records = [store.trial(trial["key"]) for trial in store.sweep("tiny").members()["trials"]]
         return {record.key: (record.verdict() or {})["weights_sha256"] for record in records}
 

@@ -19,7 +19,7 @@ URL = "s3://runs/team"
 
 @pytest.fixture
 def bucket(monkeypatch, tmp_path) -> Iterator[Store]:
-    """An empty bucket; every process that is started from here finds it by its environment."""
+    """An empty bucket; every process started from here finds it through its environment."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()

@@ -1,4 +1,4 @@
-"""Whole sweeps on a real local Ray: they end, extend, do nothing twice, and outlive what fails in them."""
+"""Whole sweeps on a real local Ray: they finish, extend, repeat no work, and survive failures."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from sweeps.spec.mistakes import SpecError
 
 
 def contents(store):
-    """Every file of the store's products and when it was written."""
+    """Every file of the store's products and the time at which it was written."""
     files = [path for kind in ("teachers", "trials") for path in (store.local / kind).rglob("*") if path.is_file()]
     return {path: path.stat().st_mtime_ns for path in files}
 
@@ -58,7 +58,7 @@ main(sys.argv[1:-1])
 
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_what_is_up_to_date_says_the_same_again_and_loads_nothing_heavy(finished, tiny, command):
-    """A real process, as a shell starts it: what the first run has printed, without what trained and drew it."""
+    """In a real process: the output equals that of the first run, without loading what trains and draws."""
     arguments = [command, str(tiny), f"--storage={finished.store.root}", "--json", " ".join(HEAVY)]
     done = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"

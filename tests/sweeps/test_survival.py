@@ -1,4 +1,4 @@
-"""One sweep that is killed, interrupted and robbed of a worker, and ends as if nothing had happened."""
+"""A sweep that is killed, interrupted and loses a worker still ends with the same results."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ EPOCHS = 100  # some seconds: a kill comes in between
 
 
 def training_workers(driver):
-    """The processes in which the Ray of one driver, a process id, trains trials, whatever else runs here."""
+    """The ids of the processes that train trials for one driver, a process id, and no other one."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     processes = [line.split(None, 2) for line in listed.splitlines() if len(line.split(None, 2)) == 3]
     family = {str(driver)}
@@ -43,7 +43,7 @@ def test_a_sweep_outlives_a_kill_an_interrupt_and_a_dead_worker_and_nothing_is_l
     command += [f"--set={edit}" for edit in edits]
 
     def start():
-        """The sweep as a shell runs it, in a session of its own."""
+        """Start the sweep from a shell, in its own session."""
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     with start() as driver:

@@ -22,7 +22,7 @@ from sweeps.tracking import BackgroundSync, embedded_uri, is_synced, sync
 
 @pytest.fixture
 def trained(tiny, tmp_path):
-    """A store with a sweep of two classic trials, the second of which stands after its first epoch."""
+    """A store with a sweep of two classic trials, the second of which has trained one epoch."""
     store = Store.at(tmp_path / "runs")
     spec = read_spec(str(tiny), ["arms=[{method: [classic, mixup]}]"])
     dataset, members = load(spec.data), []

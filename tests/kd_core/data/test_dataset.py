@@ -18,7 +18,7 @@ CIFAR100 = Path(__file__).parents[3].parent / "shared" / "data" / "cifar100"
 
 
 def picture(value: int, size: tuple[int, int] = (6, 6)) -> Image.Image:
-    """An image of one colour that tells which one it is, so that an image and its label can be matched later."""
+    """An image of one colour, which identifies it, so that an image and its label can be matched later."""
     return Image.new("RGB", size, (value, 255 - value, 7))
 
 

@@ -29,7 +29,7 @@ def shards(tmp_path, monkeypatch) -> ParquetImages:
 
 
 def expected_bytes(number: int) -> bytes:
-    """What stands for image `number`; one of them is empty."""
+    """The bytes of image `number`; one of the images is empty."""
     return b"" if number == 7 else bytes([number]) * number
 
 

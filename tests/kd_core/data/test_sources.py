@@ -1,4 +1,4 @@
-"""The sources that a DataConfig can name; what is read of folders and parquet files is in test_data.py."""
+"""The sources of a DataConfig; reading folders and parquet files is tested in test_dataset.py."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def test_cifar_without_a_network_says_where_to_put_the_archive(tmp_path, source)
 
 
 def test_a_damaged_archive_is_refused_by_its_checksum(tmp_path, monkeypatch):
-    """What lies there is not the published archive, and none can be had."""
+    """The file there is not the published archive, which cannot be downloaded."""
     for name, value in OFFLINE.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(urllib.request, "_opener", None)  # urllib keeps the first opener, proxies and all

@@ -1,4 +1,4 @@
-"""Streamed images give the batches that images in memory give, however many processes decode them."""
+"""Streamed images give the same batches as images in memory, with any number of workers."""
 
 import pickle
 import subprocess

@@ -28,7 +28,7 @@ def parts(epoch: VicinalEpoch) -> dict[str, torch.Tensor]:
 
 
 def test_the_stream_is_pinned():
-    """Whoever changes these numbers must raise STREAM_VERSION in kd_core.spec.keys: results carry it in their keys."""
+    """If these numbers change, increment STREAM_VERSION in kd_core.spec.keys, which is part of the results' keys."""
     epoch = stream(8).epoch(1)
     assert epoch.order.tolist() == [5, 3, 7, 2, 4, 1, 0, 6]
     assert epoch.crop[:4].tolist() == [[7, 7], [0, 2], [3, 8], [6, 1]]
@@ -140,6 +140,13 @@ def test_a_batch_mixes_each_view_and_label_with_those_of_slot_xor_one(num_sample
         np.testing.assert_allclose(batch.images[slot].numpy(), expected, atol=1e-6)
         assert batch.labels[slot] == labels[epoch.order[slot]]
         assert batch.partner_labels[slot] == labels[epoch.order[partner]]
+
+
+def test_a_batch_has_its_channels_last_without_a_copy():
+    images, labels = images_and_labels(16)
+    batch = render(images, labels, stream(16).epoch(1), slice(0, 8), ViewConfig(padding=2))
+    assert batch.images.shape == (8, 3, 6, 5)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_lambda_one_leaves_the_view_exact():

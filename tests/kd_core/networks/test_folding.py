@@ -9,7 +9,7 @@ ALL_FOLD = {"resnet10t": 14, "test_resnet": 15, "mobilenetv2_050": 52, "test_eff
 
 
 def trained(model: str) -> nn.Module:
-    """A network whose normalisations have seen something, in evaluation mode."""
+    """A network in evaluation mode whose batch normalisations have random statistics and weights."""
     torch.manual_seed(0)
     network = timm.create_model(model, num_classes=10).eval()
     for module in network.modules():
@@ -22,7 +22,7 @@ def trained(model: str) -> nn.Module:
 
 
 def norms(network: nn.Module) -> int:
-    """How many batch normalisations a network has."""
+    """The number of batch normalisations of a network."""
     return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
@@ -48,7 +48,7 @@ class Used(nn.Module):
         nn.init.uniform_(self.norm.running_var, 0.5, 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images [B, 3, H, W] again."""
+        """Returns [B, 3, H, W]."""
         if self.how == "twice":
             return self.norm(self.convolution(self.norm(self.convolution(images))))
         if self.how == "beside":

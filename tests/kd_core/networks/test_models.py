@@ -61,7 +61,7 @@ def test_a_network_that_cuts_patches_has_no_stem_to_open(model):
 
 @pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "resnet18"])
 def test_a_check_draws_no_random_numbers(model):
-    """A process checks a network once: the second student of a seed must begin as the first one did."""
+    """A process checks a network once: two students with one seed must still have equal initial weights."""
     before = torch.get_rng_state()
     check_network(StudentConfig(model=model, bottleneck=16, image_size=48))
     assert torch.equal(torch.get_rng_state(), before)

@@ -22,7 +22,7 @@ with writing(Path(sys.argv[1])) as temporary:
 
 
 def names(folder: Path) -> set[str]:
-    """What lies in a folder, temporary files included."""
+    """The files in a folder, including temporary ones."""
     return {path.name for path in folder.iterdir()}
 
 

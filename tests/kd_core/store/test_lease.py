@@ -13,13 +13,13 @@ from kd_core.store.lease import LEASE_S, Lease
 
 @pytest.fixture(params=["local", "memory"])
 def lease(request, tmp_path) -> Lease:
-    """A lease that nobody has taken, in a local folder and elsewhere."""
+    """A lease without a holder, in a local folder and in memory."""
     folder = UPath(tmp_path) if request.param == "local" else UPath(f"memory://{tmp_path.name}")
     return Lease(folder / "heartbeat.json")
 
 
 def say(lease: Lease, host: str, pid: int, age_s: float = 0.0) -> None:
-    """Write a lease as a process of some host would have done some time ago."""
+    """Write a lease with a given holder, renewed age_s seconds ago."""
     write_json(lease.path, {"time": time.time() - age_s, "host": host, "pid": pid})
 
 

@@ -1,4 +1,4 @@
-"""Ray's side of a sweep: workers that are ready before their work is."""
+"""The Ray cluster of a sweep: workers are warmed up before their tasks start."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from sweeps.spec.sweep_config import ResourcesConfig
 
 
 def ready() -> tuple[int, bool]:
-    """Which process this is, and whether it has what a teacher's fine-tuning needs."""
+    """The id of this process, and whether it has imported what a teacher's fine-tuning needs."""
     return os.getpid(), "sweeps.engine.worker" in sys.modules
 
 

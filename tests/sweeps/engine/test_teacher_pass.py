@@ -1,4 +1,4 @@
-"""One teacher pass for a whole sweep, on a real local Ray: shared, resumed, mended, and never in the way."""
+"""One teacher pass for a whole sweep, on a real local Ray: shared, resumed, repaired, and never blocking it."""
 
 import io
 import os
@@ -23,7 +23,7 @@ EPOCHS = 12  # of 450 images, which are worth two labelling tasks
 
 @pytest.fixture
 def label(tiny, ray_cluster):
-    """Stores what a store lacks of the signals of the tiny sweep with overrides; gives the log."""
+    """Labels the missing epochs of the signals of the tiny sweep with overrides; returns the log."""
 
     def run(store, *overrides):
         """Plan and label, and nothing else."""
@@ -44,7 +44,7 @@ def test_there_are_no_more_labelling_tasks_than_room_epochs_and_work(num_epochs,
 
 
 def forget_results(store):
-    """Let a finished sweep need its signal once more."""
+    """Make a finished sweep need its signal again."""
     for path in store.local.glob("trials/*/result.json"):
         path.unlink()
 
@@ -103,7 +103,7 @@ def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(
     forget_results(store)
     outcome, log = sweep(store)
     assert outcome.ok
-    assert "its trials ask the teacher themselves" in log
+    assert "its trials run the teacher themselves" in log
 
 
 def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(sweep, tiny, tmp_path, wait_until):

@@ -1,4 +1,4 @@
-"""Teachers and trials on Ray: what each takes."""
+"""Teachers and trials on Ray: the resources of each."""
 
 import io
 

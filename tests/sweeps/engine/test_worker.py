@@ -1,4 +1,8 @@
-"""The Tune trainable: one actor, one trial after another, whatever happens to each."""
+"""The Tune trainable: one actor runs one trial after another, even if some fail."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 import ray
@@ -26,7 +30,7 @@ def setting(tiny, tmp_path):
 
 
 def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
-    """What Tune gives a trainable of a live signal."""
+    """The config that Tune passes to a trainable with a live signal."""
     return {"trial": {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}}
 
 
@@ -38,7 +42,7 @@ def start(store, dataset, config):
 
 
 def run_out(trainable):
-    """Every report of a trainable until it says that it is done."""
+    """All reports of a trainable until it is done."""
     reports = []
     while not (reports and reports[-1]["done"]):
         reports.append(trainable.step())
@@ -97,3 +101,12 @@ def test_what_a_trial_takes_is_measured_before_it_begins(setting):
 
 def test_a_worker_without_a_gpu_trains_on_the_cpu():
     assert device_of({"cpu": 1, "gpu": 0}) == "cpu"
+
+
+def test_the_threads_of_a_worker_wait_for_work_without_spinning():
+    """Beside another busy process, threads that spin make every step many times slower."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", "import sweeps.engine.worker"]
+    environment |= {"OMP_DISPLAY_ENV": "true"}  # OpenMP prints what it goes by when torch loads it
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr

@@ -1,4 +1,4 @@
-"""What is left to compute: linear in epochs, less by what is finished, and by what trials share."""
+"""The remaining computation: linear in epochs, reduced by finished trials and by shared signals."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from sweeps.spec.reader import read_spec
 
 @pytest.fixture
 def planned(tiny, tmp_path):
-    """Gives the plan of the tiny spec with overrides, in a new store."""
+    """Returns the plan of the tiny spec with overrides, in a new store."""
 
     def plan(*overrides):
         spec = read_spec(str(tiny), overrides)

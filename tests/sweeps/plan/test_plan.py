@@ -12,7 +12,7 @@ from sweeps.spec.reader import read_spec, shipped_specs
 
 @pytest.fixture
 def planned(tiny, tmp_path):
-    """Gives the plan of the tiny spec with overrides, in a new store or a given one."""
+    """Returns the plan of the tiny spec with overrides, in a new store or a given one."""
 
     def plan(*overrides, store=None):
         spec = read_spec(str(tiny), overrides)

@@ -1,4 +1,4 @@
-"""Which trials share a signal, what of it is there, and when it is stored."""
+"""Which trials share a signal, which of its epochs are stored, and when to store the rest."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def config(method="kd_mixup", epochs=4, **edits):
 
 
 def need(*, teacher="resnet", weights="a" * 64, pending=True, **edits):
-    """What a trial asks of the signals: its config is edited by the rest."""
+    """A trial's need of a signal; edits change its config."""
     return Need(teacher, config(**edits), weights, pending)
 
 
 @pytest.fixture
 def share(tmp_path):
-    """Gives the signals that serve some needs, in a new store."""
+    """Returns the signals for some needs, in a new store."""
 
     def share(*needs, **signal):
         return share_signals(needs, Store.at(tmp_path), DATA, SignalConfig(**signal))

@@ -1,4 +1,4 @@
-"""Stored signals in later days: asked again, and freed where nobody needs them."""
+"""Maintenance of stored signals: verified against their teacher, and removed if no sweep needs them."""
 
 import json
 

@@ -18,7 +18,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("override", MISTAKES)
 def test_a_mistake_is_one_sentence_that_names_key_value_and_remedy(kdsweep, tiny, tmp_path, override):
-    """Through the command line: nothing else is said, nothing is written, and the exit code is 2."""
+    """On the command line: no other output, no files, and exit code 2."""
     done = kdsweep("plan", tiny, "--storage", tmp_path / "runs", "--set", override)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"kdsweep: {tiny}: ")

@@ -1,4 +1,4 @@
-"""The values of a whole sweep, and the words that stand for some of them."""
+"""The configuration of a whole sweep, and the short forms of some values."""
 
 import pytest
 

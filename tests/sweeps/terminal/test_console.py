@@ -12,7 +12,7 @@ from sweeps.terminal.console import print_plan
 
 @pytest.fixture
 def shown(tiny, tmp_path, capsys, monkeypatch):
-    """Gives what `plan` prints of the tiny spec with overrides."""
+    """Returns what `plan` prints for the tiny spec with overrides."""
     monkeypatch.setenv("COLUMNS", "160")
 
     def show(*overrides, gains=None):

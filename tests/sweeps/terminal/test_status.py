@@ -1,4 +1,4 @@
-"""What has become of each product: a teacher, a signal and a trial, at every stage."""
+"""The status of each product: a teacher, a signal and a trial, at every stage."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_a_trial_is_pending_then_running_then_finished(planned):
     record, config = plan.trials[0].record, plan.trials[0].trial.config.model_dump(mode="json")
 
     def row():
-        """How the first trial looks at this moment."""
+        """The current status of the first trial."""
         return {key: status_of(store, store.sweep("tiny"))["trials"][0][key] for key in ("status", "epoch", "epochs")}
 
     assert row() == {"status": "pending", "epoch": 0, "epochs": None}
@@ -58,7 +58,7 @@ def test_a_signal_is_pending_while_nobody_labels_it_and_finished_when_it_is_whol
     signal.begin({"key": "key"})
 
     def row():
-        """How the signal looks at this moment."""
+        """The current status of the signal."""
         (only,) = status_of(store, sweep)["signals"]
         return only["label"], only["status"], only["epoch"], only["epochs"]
 
