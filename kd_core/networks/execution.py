@@ -69,6 +69,12 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
+def return_freed_memory() -> None:
+    """Return what this process has freed and kept to the system (glibc), so that its memory can be measured."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def has_bfloat16_instructions() -> bool:
     """Whether this machine's CPU has bfloat16 instructions; without them, bfloat16 is emulated and slow."""
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -19,7 +19,7 @@ from ray import tune
 from kd_core.data.dataset import Dataset
 from kd_core.footprint import Footprint, footprint, forget_peak, largest
 from kd_core.labelling import TeacherPass, label_epochs
-from kd_core.networks.execution import keep_freed_memory
+from kd_core.networks.execution import keep_freed_memory, return_freed_memory
 from kd_core.networks.models import Network
 from kd_core.networks.teacher import load_teacher
 from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
@@ -132,6 +132,7 @@ def measure_trial(trial: dict[str, Any], dataset: Dataset, storage: str, resourc
     def load(teacher: TeacherConfig, key: str) -> Network:
         return load_teacher(teacher, store.teacher(key), dataset.num_classes).to(device)
 
+    return_freed_memory()
     forget_peak()
     signal = _signal(config, trial, store, load)
     steps = first_steps(config, dataset, signal, device=device, num_workers=int(resources["workers"]))

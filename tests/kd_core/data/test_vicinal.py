@@ -144,7 +144,7 @@ def test_a_batch_mixes_each_view_and_label_with_those_of_slot_xor_one(num_sample
 
 def test_a_batch_has_its_channels_last_without_a_copy():
     images, labels = images_and_labels(16)
-    batch = render(images, labels, stream(16).epoch(1), slice(0, 8), ViewConfig(padding=2))
+    batch = render(images, labels, stream(16, padding=2).epoch(1), slice(0, 8), ViewConfig(padding=2))
     assert batch.images.shape == (8, 3, 6, 5)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
 

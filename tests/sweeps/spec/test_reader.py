@@ -52,7 +52,7 @@ MISTAKES = {
     "resources={auto: true, gpu: 0, cpu: 1}": "resources: auto chooses cpu and gpu; remove cpu and gpu, or remove auto",
     "resources={auto: maybe}": "resources.auto: maybe: must be a valid boolean",
     "signal=sometimes": "signal.mode: sometimes: must be 'auto', 'stored' or 'live'",
-    "signal={mode: stored, recycle: 0}": "signal.recycle: 0: must be greater than 0; recycle is how many epochs",
+    "signal={mode: stored, recycle: 0}": "signal.recycle: 0: must be greater than 0; recycle is number of epochs",
     "resources.cpus=2": "resources.cpus: unknown key; did you mean cpu?",
     "arms.9.method=kd": "--set arms.9.method=kd: the spec has no such place",
     "train.epochs.more=2": "--set train.epochs.more=2: the spec says 2 there, which has no key more",
