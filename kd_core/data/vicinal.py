@@ -176,15 +176,16 @@ def views_of(images: torch.Tensor, drawn: VicinalEpoch, view: ViewConfig, size: 
 def _padded_crops(images: torch.Tensor, start: torch.Tensor, flip: torch.Tensor, padding: int) -> torch.Tensor:
     """uint8 [B, H, W, 3]: each padded image cropped from its start [B, 2], then flipped.
 
-    Whole rows are copied, from windows that overlap in memory: several times faster than pixel by pixel.
+    Whole rows are copied, from windows that overlap in memory: several times faster than pixel by pixel. A flipped view
+    is the mirrored crop of the flipped image.
     """
     count, height, width, channels = images.shape
-    padded = pad(images, (0, 0, padding, padding, padding, padding))
-    windows = padded.flatten(2).unfold(2, width * channels, channels)  # [B, padded H, start, bytes of a row]
+    padded = pad(torch.cat([images, images.flip(2)]), (0, 0, padding, padding, padding, padding))
+    windows = padded.flatten(2).unfold(2, width * channels, channels)  # [2B, padded H, start, bytes of a row]
+    number = torch.arange(count, device=images.device) + count * flip
     rows = torch.arange(height, device=images.device) + start[:, :1]
-    views = windows[torch.arange(count, device=images.device)[:, None], rows, start[:, 1:]]
-    views = views.view(count, height, width, channels)
-    return torch.where(flip[:, None, None, None], views.flip(2), views)
+    columns = torch.where(flip, 2 * padding - start[:, 1], start[:, 1])
+    return windows[number[:, None], rows, columns[:, None]].view(count, height, width, channels)
 
 
 def crop_boxes(box: torch.Tensor, height: int, width: int) -> torch.Tensor:

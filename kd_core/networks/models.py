@@ -67,7 +67,13 @@ class Network(nn.Module):
         size = self.image_size
         if size is not None and images.shape[-2:] != (size, size):
             images = interpolate(images, (size, size), mode="bilinear", antialias=images.shape[-1] > size)
-        return (images - self.mean) / self.std
+        return self._normalised(images)
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """Images minus mean over std; along whole rows of pixels, several times faster than over three channels."""
+        rows = images.permute(0, 2, 3, 1).flatten(2)
+        mean, std = (each.flatten().repeat(images.shape[3]) for each in (self.mean, self.std))
+        return ((rows - mean) / std).unflatten(2, (-1, images.shape[1])).permute(0, 3, 1, 2)
 
 
 def build_student(config: StudentConfig, num_classes: int) -> Network:

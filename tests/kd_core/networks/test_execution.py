@@ -101,18 +101,22 @@ def test_whether_the_cpu_has_bfloat16_is_what_the_kernel_says():
     assert has_bfloat16_instructions() == ("avx512_bf16" in flags or "amx_bf16" in flags)
 
 
-@pytest.mark.parametrize(("how", "faults"), [("kept", 0), ("freed", 2**14), ("kept and returned", 2**14)])
-def test_freed_memory_is_kept_until_it_is_returned(how, faults):
-    """Page faults of one more allocation of 64 MiB: one for every 4 KiB by default, next to none where it is kept."""
+@pytest.mark.parametrize(
+    ("how", "least", "most"), [("kept", 0, 0.4), ("freed", 0.9, 1.1), ("kept and returned", 0.9, 1.1)]
+)
+def test_freed_memory_is_kept_until_it_is_returned(how, least, most):
+    """Page faults of 64 MiB that are allocated over and over: one for every 4 KiB by default, few where it is kept."""
     code = (
         "import resource, sys, torch\n"
         "from kd_core.networks.execution import keep_freed_memory, return_freed_memory\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "if 'kept' in sys.argv[1]: keep_freed_memory()\n"
-        "for _ in range(2): torch.ones(2**24)\n"
-        "if 'returned' in sys.argv[1]: return_freed_memory()\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "torch.ones(2**24)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+        "before = faults()\n"
+        "for _ in range(10):\n"
+        "    torch.ones(2**24)\n"
+        "    if 'returned' in sys.argv[1]: return_freed_memory()\n"
+        "print((faults() - before) / (10 * 2**14))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True)
-    assert abs(int(done.stdout) - faults) < 1000
+    assert least <= float(done.stdout) <= most
