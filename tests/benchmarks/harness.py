@@ -20,6 +20,7 @@ from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
 
 Turn = Callable[[], None]
+_PAUSE_S = 0.3
 
 
 @contextmanager
@@ -56,7 +57,8 @@ def threads(count: int) -> Iterator[None]:
 def medians_by_turns(contenders: Mapping[str, Callable[[], Turn]], num_repetitions: int) -> dict[str, float]:
     """Median seconds of a turn of each contender, which `prepare()` gives in a process and on a thread of its own.
 
-    They take turns, so that a machine whose speed drifts treats all alike. The first two turns of each warm up.
+    They take turns, so that a machine whose speed drifts treats all alike, with a pause before each turn, in which the
+    prefetching workers of the one before come to rest. The first two turns of each warm up.
     """
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
@@ -70,6 +72,7 @@ def medians_by_turns(contenders: Mapping[str, Callable[[], Turn]], num_repetitio
 
 
 def _seconds_of_a_turn(pipe: Connection) -> float:
+    time.sleep(_PAUSE_S)
     pipe.send(True)
     return pipe.recv()
 
