@@ -158,8 +158,9 @@ def mix(views: torch.Tensor, labels: torch.Tensor, mixup_lambda: torch.Tensor) -
     The mixed images keep the views' memory layout, channels last.
     """
     partner = (torch.arange(len(labels), device=labels.device) ^ 1).clamp(max=len(labels) - 1)
-    weight, images = mixup_lambda[:, None, None, None], views.float() / 255
-    images = weight * images + (1 - weight) * images[partner]
+    weight, images = mixup_lambda[:, None, None, None], views.float().div_(255)
+    partner_images = images[partner].mul_(1 - weight)
+    images = images.mul_(weight).add_(partner_images)  # in place: the same bits, with less memory traffic
     return VicinalBatch(images.permute(0, 3, 1, 2), labels, labels[partner], mixup_lambda)
 
 

@@ -5,7 +5,7 @@ import logging
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +20,7 @@ from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
 
 Turn = Callable[[], None]
-_PAUSE_S = 0.3
+_PAUSE_S = 1.0
 
 
 @contextmanager
@@ -54,21 +54,30 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def medians_by_turns(contenders: Mapping[str, Callable[[], Turn]], num_repetitions: int) -> dict[str, float]:
-    """Median seconds of a turn of each contender, which `prepare()` gives in a process and on a thread of its own.
+def seconds_by_turns(contenders: Mapping[str, Callable[[], Turn]], num_repetitions: int) -> dict[str, list[float]]:
+    """Seconds of every turn of each contender, which `prepare()` gives in a process and on a thread of its own.
 
-    They take turns, so that a machine whose speed drifts treats all alike, with a pause before each turn, in which the
-    prefetching workers of the one before come to rest. The first two turns of each warm up.
+    They take turns, in another order each round, so that a machine whose speed drifts treats all alike, with a pause
+    before each turn, in which the prefetching workers of the one before come to rest. The first two turns of each warm
+    up and are left out.
     """
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     for name, prepare in contenders.items():
         pipes[name], theirs = context.Pipe()
         context.Process(target=_take_turns, args=(prepare, theirs), daemon=False).start()
-    rounds = [{name: _seconds_of_a_turn(pipe) for name, pipe in pipes.items()} for _ in range(num_repetitions + 2)]
+    rounds = []
+    for number in range(num_repetitions + 2):
+        order = [*pipes, *pipes][number % len(pipes) :][: len(pipes)]
+        rounds.append({name: _seconds_of_a_turn(pipes[name]) for name in order})
     for pipe in pipes.values():
         pipe.send(False)
-    return {name: statistics.median(each[name] for each in rounds[2:]) for name in contenders}
+    return {name: [each[name] for each in rounds[2:]] for name in contenders}
+
+
+def median_ratio(seconds: Sequence[float], reference: Sequence[float]) -> float:
+    """The median, over rounds of turns, of one contender's seconds over another's in the same round."""
+    return statistics.median(each / other for each, other in zip(seconds, reference, strict=True))
 
 
 def _seconds_of_a_turn(pipe: Connection) -> float:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from kd_core.networks.execution import (
+    SignBitReLU,
     autocast,
     bfloat16_gain,
     build_optimizer,
@@ -78,6 +79,27 @@ def test_weights_cast_once_give_the_bits_of_autocast(network):
     with autocast("bfloat16", "cpu"):
         at_every_call = network(IMAGES)
         assert torch.equal(for_inference(network, "bfloat16")(IMAGES), at_every_call)
+
+
+def test_relu_by_sign_bits_is_relu():
+    every_bfloat16 = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16)
+    numbers = every_bfloat16[~every_bfloat16.isnan()].clone()
+    expected = torch.relu(numbers)
+    assert torch.equal(SignBitReLU()(numbers), expected)
+    assert SignBitReLU()(torch.tensor([-1.0, 2.0])).tolist() == [0, 2]
+
+
+def test_a_resnet_predicts_the_same_bits_with_either_relu():
+    config = StudentConfig(model="resnet10t", image_size=32)
+    network = for_inference(build_student(config, 10), "bfloat16")
+    own = [name for name, module in network.named_modules() if type(module) is SignBitReLU]
+    images = torch.rand(4, 32, 32, 3).permute(0, 3, 1, 2)
+    with torch.inference_mode(), autocast("bfloat16", "cpu"):
+        logits = network(images)
+        for name in own:
+            network.set_submodule(name, nn.ReLU(inplace=True))
+        assert own
+        assert torch.equal(logits, network(images))
 
 
 def test_a_network_for_inference_has_no_normalisation_left_and_learns_nothing(network):
