@@ -9,11 +9,17 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs import TRIAL_COLUMNS
-from kd_core.measure.outcomes import SUMMARY_FIGURES
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
-SCALABLE = tuple(name for name in SUMMARY_FIGURES if name != "accuracy")  # what temperature scaling changes
-WORST = {"accuracy": 0.0, "brier": 2.0} | dict.fromkeys(("ece", "ece_debiased", "mce", "classwise_ece", "aurc"), 1.0)
+SCALABLE = ("ece", "ece_debiased", "nll", "brier", "abs_gap", "aurc")  # figures that temperature scaling changes
+SIZES = ("num_parameters", "latency_ms_1", "latency_ms_64")  # figures of a student, whatever its weights
+OBJECTIVE_FIGURES = (
+    "validation/accuracy",
+    *(f"validation/{name}{suffix}" for name in SCALABLE for suffix in ("", "_scaled")),
+    *SIZES,
+)
+MOST_OBJECTIVES = 3
+WORST = {"accuracy": 0.0, "brier": 2.0} | dict.fromkeys(("ece", "ece_debiased", "abs_gap", "aurc"), 1.0)
 
 
 def dominates(first: np.ndarray, second: np.ndarray) -> bool:
@@ -42,6 +48,11 @@ class Front:
     hypervolume: float
 
     @property
+    def values(self) -> np.ndarray:
+        """The objectives of every arm, [A, D], with signs such that smaller is better."""
+        return _oriented(self.points, self.objectives)
+
+    @property
     def members(self) -> pd.DataFrame:
         """The arms on the front, the best by the first objective first."""
         name, direction = next(iter(self.objectives.items()))
@@ -54,7 +65,7 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
     An arm that lacks an objective is never on it. Raises ValueError for an objective that is not a validation figure.
     """
     objectives = dict(OBJECTIVES if objectives is None else objectives)
-    check_objectives(objectives, runs.columns)
+    check_objectives(objectives)
     points = _arms_of(runs, *next(iter(objectives.items())))
     values = _oriented(points, objectives)
     comparable = np.isfinite(values).all(axis=1)
@@ -71,7 +82,7 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
 
 def scaled(objectives: Mapping[str, str]) -> dict[str, str]:
     """The same objectives after temperature scaling: ece becomes ece_scaled, accuracy stays."""
-    return {name + "_scaled" * (name.split("/")[-1] in SCALABLE): direction for name, direction in objectives.items()}
+    return {name + "_scaled" * (figure_of(name) in SCALABLE): direction for name, direction in objectives.items()}
 
 
 def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
@@ -86,15 +97,27 @@ def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
     return np.stack(pair, axis=1)
 
 
-def check_objectives(objectives: Mapping[str, str], figures: Iterable[str]) -> None:
-    """Raise ValueError unless every objective is a validation figure, or num_parameters, with max or min."""
-    if not objectives:
-        raise ValueError("objectives: name at least one, such as validation/accuracy: max")
-    valid = [name for name in figures if name.startswith("validation/") or name == "num_parameters"]
+def figure_of(objective: str) -> str:
+    """The name of an objective's figure on any split: `ece_scaled` for `validation/ece_scaled`."""
+    return objective.split("/")[-1]
+
+
+def objectives_named(names: Iterable[str]) -> dict[str, str]:
+    """Objectives from their names, with or without `validation/`, each with its direction; raises ValueError."""
+    full = [name if "/" in name or name in SIZES else f"validation/{name}" for name in names]
+    objectives = {name: "max" if figure_of(name) == "accuracy" else "min" for name in full}
+    check_objectives(objectives)
+    return objectives
+
+
+def check_objectives(objectives: Mapping[str, str]) -> None:
+    """Raise ValueError unless there are one to three of OBJECTIVE_FIGURES, each with max or min."""
+    if not 1 <= len(objectives) <= MOST_OBJECTIVES:
+        raise ValueError("objectives: name one to three, such as validation/accuracy: max")
     for name, direction in objectives.items():
-        if name not in valid:
-            (nearest,) = get_close_matches(name, valid, n=1, cutoff=0)
-            raise ValueError(f"objectives: {name} is no figure that selection may see; did you mean {nearest}?")
+        if name not in OBJECTIVE_FIGURES:
+            (nearest,) = get_close_matches(name, OBJECTIVE_FIGURES, n=1, cutoff=0)
+            raise ValueError(f"objectives: {name[:80]} is no figure that selection may see; did you mean {nearest}?")
         if direction not in ("max", "min"):
             raise ValueError(f"objectives: {name}: {direction!r} is no direction; use max or min")
 
@@ -123,7 +146,7 @@ def _oriented(points: pd.DataFrame, objectives: Mapping[str, str]) -> np.ndarray
 
 def _worst(points: pd.DataFrame, name: str, direction: str) -> float:
     """The worst value of a bounded figure (accuracy 0, calibration errors 1, Brier 2), else the worst in points."""
-    figure = name.split("/")[-1].removesuffix("_scaled")
+    figure = figure_of(name).removesuffix("_scaled")
     if figure in WORST:
         return WORST[figure]
     return float(points[name].agg("min" if direction == "max" else "max"))  # type: ignore[arg-type]

@@ -1,75 +1,135 @@
-"""The report of a sweep: one self-contained page, and the front as CSV, JSON and SVG beside it."""
+"""The report of a sweep: one self-contained page, and beside it the front and the paper's tables as files."""
 
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
 from upath import UPath
 
-from analysis.pareto import Front, front_of, scaled
-from analysis.runs import runs_of
-from analysis.tables import front_csv, front_json
-from kd_core.spec.keys import digest
-from kd_core.store.files import read_json, write_bytes, write_json
+from analysis.runs import latencies_of
+from kd_core.measure.outcomes import RAW
+from kd_core.spec.keys import digest, file_sha256
+from kd_core.store.files import damage_in, json_text, read_json, write_bytes, write_json
 from kd_core.store.records import Record, Store
 
-REPORT_VERSION = 1  # increment when equal records give another report
-FILES = ("front.csv", "front.json", "front.svg", "report.html")
-INPUTS = "inputs.json"
+REPORT_VERSION = 2  # increment when equal records give another report
+PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """The path of the page and its content: both fronts and the table of runs."""
+    """The path of the page, and the content of front.json."""
 
     path: UPath
-    front: Front
-    scaled_front: Front
-    runs: pd.DataFrame
+    content: dict[str, Any]
+
+    @property
+    def front(self) -> Rows:
+        """The arms on the front of the validation sample, by the first objective."""
+        return self.content[RAW]["front"]
+
+    @property
+    def arms(self) -> Rows:
+        """Every finished arm, with intervals, front_probability and plausible."""
+        return self.content["arms"]
+
+    @property
+    def claims(self) -> Rows:
+        """The verdict on each statement of the paper."""
+        return self.content["claims"]
+
+    @property
+    def advice(self) -> list[str]:
+        """What would decide between arms that cannot be told apart."""
+        return self.content["advice"]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints of a report."""
+        return {"front": self.front, "arms": self.arms, "claims": self.claims, "report": str(self.path)}
 
 
-def report_of(store: Store, name: str) -> Report:
-    """The report of a sweep from its records, without writing it."""
-    sweep = store.sweep(name)
-    objectives, runs = sweep.members()["objectives"], runs_of(store, name)
-    return Report(
-        path=sweep.report / "report.html",
-        front=front_of(runs, objectives),
-        scaled_front=front_of(runs, scaled(objectives)),
-        runs=runs,
-    )
+def write_report(
+    store: Store, name: str, objectives: Mapping[str, str] | None = None, against: str | None = None
+) -> Report:
+    """Write the page, front.json, .csv and .svg, and the tables, each atomically; equal records give equal bytes.
 
+    objectives replace the sweep's own; against names another sweep to compare with. Raises as `findings_of`.
+    """
+    from analysis.drawing.page import front_svg, page_of  # matplotlib and scipy, which an up-to-date report needs not
+    from analysis.findings import findings_of
+    from analysis.writing.exports import tables_of
+    from analysis.writing.tables import content_of, front_csv
 
-def write_report(store: Store, name: str) -> Report:
-    """Write report.html and the front as .csv, .json and .svg, each atomically; equal records give equal bytes."""
-    from analysis.page import front_svg, page_of  # imports matplotlib, which an up-to-date report does not need
-
-    inputs, report, folder = inputs_of(store, name), report_of(store, name), store.sweep(name).report
-    front, scaled_front = report.front, report.scaled_front
-    page = page_of(store, name, report.runs, front, scaled_front)
-    contents = front_csv(front), front_json(front, scaled_front), front_svg(front), page
+    inputs, folder = inputs_of(store, name, objectives, against), store.sweep(name).report
+    findings = findings_of(store, name, objectives, against)
+    content = content_of(findings)
+    files = {
+        **tables_of(findings),
+        "front.csv": front_csv(content[RAW]["front"]),
+        "front.svg": front_svg(findings.fronts[RAW], findings.test),
+        CONTENT: json_text(content),
+        PAGE: page_of(
+            findings,
+            lambda key: store.trial(key).outcomes("test"),
+            lambda key: store.teacher(key).outcomes("test"),
+        ),
+    }
     (folder / INPUTS).unlink(missing_ok=True)
-    for file, content in zip(FILES, contents, strict=True):
-        write_bytes(folder / file, content.encode())
-    write_json(folder / INPUTS, inputs)  # last: if it exists, the others are complete and made from it
-    return report
+    for file, text in files.items():
+        write_bytes(folder / file, text.encode())
+    sha256s = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in sorted(files.items())}
+    write_json(folder / INPUTS, inputs | {"files": sha256s})  # last: the others are complete and made from it
+    return Report(folder / PAGE, content)
 
 
 def update_report(store: Store, name: str) -> Report:
-    """The report of a sweep, written again only if a file is missing or its inputs have changed."""
+    """The report of a sweep by its own objectives, written again only if a file is not whole or its inputs changed."""
     folder = store.sweep(name).report
-    whole = all((folder / file).exists() for file in FILES)
-    up_to_date = whole and read_json(folder / INPUTS) == inputs_of(store, name)
-    return report_of(store, name) if up_to_date else write_report(store, name)
+    made_from, content = read_json(folder / INPUTS) or {}, read_json(folder / CONTENT)
+    files = made_from.pop("files", None)
+    if content and files and made_from == inputs_of(store, name) and not report_problems(store, name):
+        return Report(folder / PAGE, content)
+    return write_report(store, name)
 
 
-def inputs_of(store: Store, name: str) -> dict[str, str | int]:
-    """The inputs of a report, {"version", "records"}: the code's version and a digest of the records."""
+def report_problems(store: Store, name: str) -> list[str]:
+    """What is wrong with the files of a sweep's report, one line each; nothing if it has none."""
+    folder = store.sweep(name).report
+    if not folder.exists():
+        return []
+    files = (read_json(folder / INPUTS) or {}).get("files", {})
+    if not isinstance(files, dict):  # of an older version, which listed their names
+        files = {}
+    elif not files:
+        return [damage_in(folder / INPUTS) or f"{folder / INPUTS}: is missing"]
+    return [f"{folder / file}: is missing or damaged" for file in files if _sha256(folder / file) != files[file]]
+
+
+def _sha256(path: UPath) -> str | None:
+    """The sha256 of a file; None if there is none."""
+    with suppress(FileNotFoundError):
+        return file_sha256(path)
+    return None
+
+
+def inputs_of(
+    store: Store, name: str, objectives: Mapping[str, str] | None = None, against: str | None = None
+) -> dict[str, Any]:
+    """The inputs of a report: the code's version, a digest of the records, and what was asked for."""
+    asked = {"objectives": dict(objectives) if objectives else None, "against": against}
+    records = {each: _said(store, each) for each in (name, against) if each}
+    return {"version": REPORT_VERSION, "records": digest(records)} | asked
+
+
+def _said(store: Store, name: str) -> list[object]:
     members = store.sweep(name).members()
-    teachers = [store.teacher(each["key"]) for each in members["teachers"]]
-    trials = [store.trial(each["key"]) for each in members["trials"]]
-    said = [_said(record) for record in (*teachers, *trials)]
-    return {"version": REPORT_VERSION, "records": digest([members, said])}
+    records = [store.teacher(each["key"]) for each in members["teachers"]]
+    records += [store.trial(each["key"]) for each in members["trials"]]
+    return [members, latencies_of(store, members), [_content(record) for record in records]]
 
 
-def _said(record: Record) -> list[object]:
+def _content(record: Record) -> list[object]:
     return [record.status, record.config(), record.verdict(), record.failure(), record.journal()]

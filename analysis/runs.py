@@ -1,24 +1,51 @@
 """The trials and teachers of a sweep as tables, read from the store or from an MLflow experiment."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from kd_core.measure.outcomes import figure_names
-from kd_core.store.records import Record, Store
+from kd_core.latency import Latency, comparable, form_of
+from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
+from kd_core.spec.keys import digest
+from kd_core.store.records import SPLITS, Record, Store, outcomes_name
 
 METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]
-TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, "seed", "status", "error"]
+TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, "seed", "status", "error", "latency_device"]
 TEACHER_COLUMNS = ["teacher", "key", "model", "status", "error"]
-FIGURES = ["scaling_temperature", "num_parameters", "wall_s"]
+LATENCIES = ["latency_ms_1", "latency_ms_64"]
+FIGURES = ["scaling_temperature", "num_parameters", "wall_s", *LATENCIES]
 
 
 def runs_of(store: Store, name: str) -> pd.DataFrame:
-    """One row per trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures."""
-    trials = store.sweep(name).members()["trials"]
-    return _table([_trial_row(member, store.trial(member["key"])) for member in trials], TRIAL_COLUMNS)
+    """One row per trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures.
+
+    A trial whose verdict or outcomes are damaged is not finished but `damaged`, and its error says which file is.
+    Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one device, latency_device.
+    """
+    members = store.sweep(name).members()
+    latencies = latencies_of(store, members)
+    rows = [
+        _trial_row(member, store.trial(member["key"]), latencies.get(member["key"])) for member in members["trials"]
+    ]
+    return _table(rows, TRIAL_COLUMNS)
+
+
+def latencies_of(store: Store, members: Mapping[str, Any]) -> dict[str, Latency]:
+    """The latency of each student of a sweep by its trial's key, all from one device; empty if none was measured."""
+    measured, data = store.latencies(), members.get("data")
+    if not measured or data is None:
+        return {}
+    configs = {member["key"]: store.trial(member["key"]).config() or {} for member in members["trials"]}
+    forms = {
+        key: form_of(config["student"], data["num_classes"], data["image_size"])
+        for key, config in configs.items()
+        if "student" in config
+    }
+    by_form = comparable(measured, forms.values())
+    return {key: by_form[digest(form)] for key, form in forms.items() if digest(form) in by_form}
 
 
 def teachers_of(store: Store, name: str) -> pd.DataFrame:
@@ -46,18 +73,29 @@ def recycled_of(store: Store, name: str) -> list[int]:
 
 
 def runs_of_experiment(tracking_uri: str, experiment: str) -> pd.DataFrame:
-    """The table of `runs_of` from an MLflow experiment, one row per child run, oldest first.
+    """The table of `runs_of` from an MLflow experiment, one row per child run, in the order of the sweep's spec.
 
+    Runs that the sweep has dropped since are left out. Once the sweep's report was shown in MLflow, there are also
+    columns front_probability, plausible (true or false), and the intervals and estimates of the report, `test/ece_low`,
+    `test/ece_high` and `test/ece_estimate`.
     Raises ValueError, naming the existing experiments, if none has this name.
     """
-    from mlflow import MlflowClient
+    client, experiment_id = _experiment(tracking_uri, experiment)
+    runs = sorted(_runs_with(client, experiment_id, "kdsweep.trial"), key=_place)
+    table = _table([_child_row(run) for run in runs if _place(run) >= 0], TRIAL_COLUMNS)
+    return table.assign(plausible=table["plausible"] == 1) if "plausible" in table else table
 
-    client = MlflowClient(tracking_uri)
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        known = ", ".join(sorted(each.name for each in client.search_experiments()))
-        raise ValueError(f"{tracking_uri}: no experiment named {experiment}; there are {known}")
-    return _table([_child_row(run) for run in _child_runs(client, found.experiment_id)], TRIAL_COLUMNS)
+
+def objectives_of_experiment(tracking_uri: str, experiment: str) -> dict[str, str] | None:
+    """The objectives of the report that an MLflow experiment shows; None if it shows none. Raises as above."""
+    client, experiment_id = _experiment(tracking_uri, experiment)
+    tags = next((run.data.tags for run in _runs_with(client, experiment_id, "kdsweep.objectives")), {})
+    return json.loads(tags["kdsweep.objectives"]) if tags else None
+
+
+def latency_figures(latency: Latency) -> dict[str, float]:
+    """The LATENCIES of a measurement: milliseconds an image."""
+    return {name: latency[name.removeprefix("latency_")] for name in LATENCIES}
 
 
 def temperature_name(temperature: float | str | None) -> str:
@@ -67,8 +105,8 @@ def temperature_name(temperature: float | str | None) -> str:
     return "sigma" if temperature == "sigma" else f"{float(temperature):g}"
 
 
-def _trial_row(member: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    config = record.config() or {}
+def _trial_row(member: Mapping[str, Any], record: Record, latency: Latency | None) -> dict[str, Any]:
+    config, findings = record.config() or {}, _findings(record)
     identity = {
         "trial": member["key"],
         "label": member["label"],
@@ -79,8 +117,11 @@ def _trial_row(member: Mapping[str, Any], record: Record) -> dict[str, Any]:
         "alpha": config.get("alpha"),
         "student": config.get("student", {}).get("model", ""),
         "seed": member["seed"],
+        "latency_device": "",
     }
-    return identity | _findings(record)
+    if latency is not None and findings["status"] == "finished":
+        findings |= latency_figures(latency) | {"latency_device": latency["device"]}
+    return identity | findings
 
 
 def _teacher_row(member: Mapping[str, Any], record: Record) -> dict[str, Any]:
@@ -89,9 +130,10 @@ def _teacher_row(member: Mapping[str, Any], record: Record) -> dict[str, Any]:
 
 
 def _findings(record: Record) -> dict[str, Any]:
-    status, failure = record.status, record.failure()
-    findings = {"status": status, "error": failure["error"].splitlines()[0] if failure else ""}
-    verdict = record.verdict()
+    verdict, failure = record.verdict(), record.failure()
+    problem = next(record.check(*map(outcomes_name, SPLITS)), "") if verdict is not None else record.damage()
+    status = "damaged" if verdict is not None and problem else record.status
+    findings = {"status": status, "error": failure["error"].splitlines()[0] if failure else problem}
     if status != "finished" or verdict is None:
         return findings
     figures = {"scaling_temperature": verdict.get("temperature")}
@@ -99,16 +141,34 @@ def _findings(record: Record) -> dict[str, Any]:
     return findings | figures | verdict["metrics"]
 
 
-def _child_runs(client: Any, experiment_id: str) -> Iterator[Any]:
+def _experiment(tracking_uri: str, name: str) -> tuple[Any, str]:
+    """A client of an MLflow server, and the identifier of an experiment there."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        known = ", ".join(sorted(each.name for each in client.search_experiments()))
+        raise ValueError(f"{tracking_uri}: no experiment named {name}; there are {known}")
+    return client, found.experiment_id
+
+
+def _runs_with(client: Any, experiment_id: str, tag: str) -> Iterator[Any]:
+    """The runs of an experiment that have a tag, the oldest first."""
     token = None
     while True:
         page = client.search_runs(
-            [experiment_id], "tags.`kdsweep.trial` LIKE '%'", order_by=["attributes.start_time"], page_token=token
+            [experiment_id], f"tags.`{tag}` LIKE '%'", order_by=["attributes.start_time"], page_token=token
         )
         yield from page
         token = page.token
         if not token:
             return
+
+
+def _place(run: Any) -> float:
+    """The place of a child run's trial in the sweep; −1 if the sweep dropped it, infinity if the run tells none."""
+    return float(run.data.tags.get("kdsweep.place", "inf"))
 
 
 def _child_row(run: Any) -> dict[str, Any]:
@@ -125,18 +185,24 @@ def _child_row(run: Any) -> dict[str, Any]:
         "seed": int(tags["kdsweep.seed"]),
         "status": tags["kdsweep.status"],
         "error": tags.get("kdsweep.error", ""),
+        "latency_device": "",
     }
-    finished = identity["status"] == "finished"
-    figures = {name: value for name, value in run.data.metrics.items() if name in FIGURES or _is_final(name)}
-    return identity | (figures if finished else {})
+    if identity["status"] != "finished":
+        return identity
+    figures: dict[str, Any] = {name: value for name, value in run.data.metrics.items() if _is_final(name)}
+    if "plausible" in tags:
+        figures["plausible"] = tags["plausible"] == "true"
+    return identity | figures | {"latency_device": tags.get("kdsweep.latency_device", "")}
 
 
 def _is_final(metric: str) -> bool:
-    return metric.startswith(("validation/", "test/"))
+    return metric in (*FIGURES, "front_probability") or metric.startswith(("validation/", "test/"))
 
 
 def _table(rows: list[dict[str, Any]], identity: list[str]) -> pd.DataFrame:
     """Rows under the identity columns, then every figure as a float, NaN where there is none."""
     columns = list(dict.fromkeys([*identity, *FIGURES, *METRICS, *(name for row in rows for name in row)]))
     numbers = ["alpha", *columns[len(identity) :]] if "alpha" in identity else columns[len(identity) :]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
+    gaps = [f"{split}/{{}}gap{SUFFIXES[reading]}" for split in ("validation", "test") for reading in (RAW, SCALED)]
+    return table.assign(**{gap.format("abs_"): table[gap.format("")].abs() for gap in gaps})

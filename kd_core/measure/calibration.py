@@ -39,10 +39,18 @@ def reliability_bins(
     correct [N] is boolean. Raises ValueError on a confidence outside [0, 1] or without samples.
     """
     confidence, correct, weights = _counted(confidence, correct, weights)
-    edges = np.linspace(0.0, 1.0, num_bins + 1)
-    index = np.searchsorted(edges[1:-1], confidence, side="right")
+    index = bin_index(confidence, num_bins)
     mass, mean_confidence, accuracy = _bin_means(index, num_bins, confidence, correct, weights)
-    return ReliabilityBins(edges=edges, share=mass / mass.sum(), confidence=mean_confidence, accuracy=accuracy)
+    return ReliabilityBins(_edges(num_bins), mass / mass.sum(), mean_confidence, accuracy)
+
+
+def bin_index(confidence: np.ndarray, num_bins: int = NUM_BINS) -> np.ndarray:
+    """The bin of equal width, int64 [N] from 0 to num_bins − 1, of each confidence [N]."""
+    return np.searchsorted(_edges(num_bins)[1:-1], confidence, side="right")
+
+
+def _edges(num_bins: int) -> np.ndarray:
+    return np.linspace(0.0, 1.0, num_bins + 1)
 
 
 def _counted(
@@ -108,15 +116,22 @@ def equal_mass_calibration_error(
     noise of resampling.
     """
     confidence, correct, weights = _counted(confidence, correct, weights)
-    _, tie = np.unique(confidence, return_inverse=True)
-    tied = np.bincount(tie, weights)
-    twice_middle = 2 * np.cumsum(tied) - tied  # doubled, so that integer weights stay integers
-    index = np.floor_divide(num_bins * twice_middle, 2 * tied.sum()).astype(np.int64)[tie]
+    index = equal_mass_bin_index(confidence, num_bins, weights)
     mass, mean_confidence, accuracy = _bin_means(index, num_bins, confidence, correct, weights)
     several = mass > 1
     variance = accuracy[several] * (1 - accuracy[several]) / (mass[several] - 1)
     squares = (accuracy[several] - mean_confidence[several]) ** 2 - variance
     return float(np.sqrt(max(0.0, np.sum(mass[several] * squares) / mass.sum())))
+
+
+def equal_mass_bin_index(
+    confidence: np.ndarray, num_bins: int = NUM_BINS, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """The bin of equal mass, int64 [N] from 0 to num_bins − 1, of each confidence [N]; ties share a bin."""
+    _, tie = np.unique(confidence, return_inverse=True)
+    tied = np.bincount(tie, weights)
+    twice_middle = 2 * np.cumsum(tied) - tied  # doubled, so that integer weights stay integers
+    return np.floor_divide(num_bins * twice_middle, 2 * tied.sum()).astype(np.int64)[tie]
 
 
 def classwise_ece(

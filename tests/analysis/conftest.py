@@ -26,14 +26,14 @@ ARMS = [
 def random_outcomes(
     generator: np.random.Generator, margin: float, sharpness: float, size: int, standardized: bool = False
 ) -> dict[str, Outcomes]:
-    """Outcomes of a random model; margin raises its accuracy, sharpness its confidence."""
+    """Outcomes of a random model, on the same labels for all; margin raises its accuracy, sharpness its confidence."""
 
-    def split() -> tuple[np.ndarray, np.ndarray]:
-        labels = generator.integers(NUM_CLASSES, size=size)
+    def split(seed: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.random.default_rng(seed).integers(NUM_CLASSES, size=size)
         logits = generator.normal(size=(size, NUM_CLASSES)) + margin * np.eye(NUM_CLASSES)[labels]
         return (sharpness * logits).astype(np.float32), labels
 
-    return validation_and_test_outcomes(split(), split(), standardized)
+    return validation_and_test_outcomes(split(1), split(2), standardized)
 
 
 def finish(record: Record, config: TrialConfig, splits: dict[str, Outcomes]) -> None:

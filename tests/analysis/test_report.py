@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
-from analysis.report import FILES, INPUTS, report_of, update_report, write_report
-from analysis.tables import front_rows
+from analysis.pareto import objectives_named
+from analysis.report import INPUTS, update_report, write_report
 from kd_core.store.files import read_json, write_json
 
 
@@ -15,10 +17,30 @@ def written(store):
     return {path.name: path.stat().st_mtime_ns for path in store.sweep("demo").report.iterdir()}
 
 
-def test_the_report_lies_beside_its_front_as_table_data_and_figure(report):
-    assert {path.name for path in report.path.parent.iterdir()} == {*FILES, INPUTS}
-    assert read_json(report.path.parent / "front.json")["raw"]["front"] == front_rows(report.front)
-    assert len(report.runs) == 8
+def test_the_report_lies_beside_its_front_as_table_data_and_figure_and_the_tables_of_the_paper(report):
+    names = {path.name for path in report.path.parent.iterdir()}
+    tables = {f"table{number}.{kind}" for number in (1, 2, 3, 4) for kind in ("csv", "md", "tex")}
+    assert names == {"report.html", "front.json", "front.csv", "front.svg", INPUTS, *tables}
+    content = json.loads((report.path.parent / "front.json").read_text(), parse_constant=pytest.fail)
+    assert content.pop("sha256")
+    assert content == json.loads(json.dumps(report.content))
+
+
+def test_every_finished_arm_has_intervals_and_a_probability(report):
+    assert [row["arm"] for row in report.arms] == [
+        "classic",
+        "mixup",
+        "kd resnet T=2",
+        "kd_mixup resnet T=sigma alpha=0.2",
+    ]
+    for row in report.arms:
+        low, high = row["accuracy_interval"]
+        assert low < row["accuracy"] < high
+        assert 0 <= row["ece_interval"][0] <= row["ece_estimate"] <= row["ece_interval"][1]
+        assert row["ece_scaled_interval"][0] <= row["ece_scaled_interval"][1]
+        assert 0 <= row["front_probability"] <= 1
+        assert row["plausible"] or not row["on_front"]
+    assert {row["arm"] for row in report.front} == {row["arm"] for row in report.arms if row["on_front"]}
 
 
 def test_equal_records_give_equal_bytes(report, store):
@@ -33,8 +55,55 @@ def test_a_report_of_equal_records_is_not_written_again_and_shows_the_same(make_
     before = written(store)
     again = update_report(store, "demo")
     assert written(store) == before
-    assert (again.path, front_rows(again.front)) == (first.path, front_rows(first.front))
-    assert front_rows(again.scaled_front) == front_rows(report_of(store, "demo").scaled_front)
+    assert (again.path, again.content) == (first.path, first.content)
+
+
+def test_other_objectives_give_another_front_until_the_sweep_is_run_again(make_sweep):
+    store = make_sweep()
+    first = update_report(store, "demo")
+    other = write_report(store, "demo", objectives_named(["nll_scaled", "num_parameters"]))
+    assert list(other.content["raw"]["objectives"]) == ["validation/nll_scaled", "num_parameters"]
+    assert read_json(other.path.parent / "front.json") == other.content
+    assert update_report(store, "demo").content == first.content
+
+
+def test_a_sweep_is_compared_with_another_one_of_the_store(make_sweep):
+    store = make_sweep()
+    store.sweep("twin").write("name: twin\n", store.sweep("demo").members() | {"sweep": "twin"})
+    page = write_report(store, "demo", against="twin").path.read_text()
+    assert "twin: kd resnet T=2" in page
+    with pytest.raises(FileNotFoundError, match="no sweep named nowhere"):
+        write_report(store, "demo", against="nowhere")
+
+
+@pytest.mark.parametrize("choices", [{"arms": [{"method": "classic"}], "teachers": ()}, {"seeds": (0,)}])
+def test_one_arm_and_arms_without_replicates_have_a_report(make_sweep, choices):
+    assert update_report(make_sweep(**choices), "demo").arms[0]["front_probability"] > 0
+
+
+def test_without_a_finished_trial_the_report_says_so(make_sweep):
+    store = make_sweep(arms=[{"method": "classic"}], seeds=(0,), teachers=(), unfinished=("classic seed 0",))
+    report = update_report(store, "demo")
+    assert (report.front, report.arms, report.claims) == ([], [], [])
+    assert "No trial has finished" in report.path.read_text()
+
+
+def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
+    arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": 2}]
+    store = make_sweep(arms=arms)
+    before = update_report(store, "demo").front
+    members, worst = store.sweep("demo").members(), store.trial("worst")
+    verdict, splits = store.trial("trial-0-0").verdict(), {}
+    for split in ("validation", "test"):
+        splits[split] = store.trial("trial-0-0").outcomes(split)
+    worst_of = {"accuracy": 0.01, "confidence": 1.0, "ece": 0.99}
+    metrics = {f"validation/{name}{suffix}": value for name, value in worst_of.items() for suffix in ("", "_scaled")}
+    worst.begin(store.trial("trial-0-0").config())
+    worst.finish(splits, verdict | {"metrics": verdict["metrics"] | metrics})
+    trial = {"key": "worst", "label": "worst seed 0", "arm": "worst", "teacher": None, "seed": 0}
+    store.sweep("demo").write("name: demo\n", members | {"trials": [*members["trials"], trial]})
+    after = update_report(store, "demo").front
+    assert [row["arm"] for row in after] == [row["arm"] for row in before]
 
 
 def fail_a_trial(store):
@@ -58,7 +127,7 @@ def make_it_older(store):
 
 def lose_a_figure(store):
     """Remove a file of the report."""
-    (store.sweep("demo").report / "front.svg").unlink()
+    (store.sweep("demo").report / "table1.tex").unlink()
 
 
 @pytest.mark.parametrize("change", [fail_a_trial, forget_an_objective, make_it_older, lose_a_figure])

@@ -7,15 +7,17 @@ import pytest
 from analysis.pareto import front_of
 from analysis.report import write_report
 from analysis.runs import (
+    FIGURES,
     METRICS,
     journals_of,
+    objectives_of_experiment,
     recycled_of,
     runs_of,
     runs_of_experiment,
     teachers_of,
     temperature_name,
 )
-from analysis.tables import front_rows
+from kd_core.latency import form_of
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 
@@ -49,9 +51,40 @@ def test_a_record_of_before_a_figure_was_known_lacks_that_figure_only(make_sweep
     write_json(path, verdict | {"metrics": known})
     row = runs_of(store, "demo").iloc[0]
     assert row[METRICS].dropna().to_dict() == known
-    (point,) = front_rows(front_of(runs_of(store, "demo")))
-    assert (point["aurc"], point["ece"]) == (None, known["test/ece"])
+    point = front_of(runs_of(store, "demo")).members.iloc[0]
+    assert np.isnan(point["test/aurc"])
+    assert point["test/ece"] == known["test/ece"]
     assert "trial-0-0" in write_report(store, "demo").path.read_text(encoding="utf-8")
+
+
+def test_the_size_of_a_gap_is_a_figure_of_each_trial(store):
+    runs = runs_of(store, "demo")
+    for gap in ("validation/gap", "validation/gap_scaled", "test/gap", "test/gap_scaled"):
+        assert runs[gap].min() < 0
+        pd.testing.assert_series_equal(runs[gap.replace("gap", "abs_gap")], runs[gap].abs(), check_names=False)
+
+
+def measure(store, **choices):
+    """Keep a latency of the sweep's student, on data whose size the sweep tells."""
+    sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
+    sweep.write("", sweep.members() | {"data": data})
+    form = form_of(store.trial("trial-0-0").config()["student"], **data)
+    store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0} | choices)
+
+
+def test_the_latency_of_a_student_is_that_of_its_form_and_only_finished_trials_have_it(make_sweep):
+    store = make_sweep(unfinished=("mixup seed 1",))
+    figures = ["latency_ms_1", "latency_ms_64"]
+    assert runs_of(store, "demo")[figures].isna().all(axis=None)
+    measure(store)
+    runs = runs_of(store, "demo").set_index("label")
+    finished = runs.drop(index="mixup seed 1")
+    assert (finished[figures] == [3.0, 0.25]).all(axis=None)
+    assert (finished["latency_device"] == "abacus").all()
+    assert runs.loc["mixup seed 1", figures].isna().all()
+    assert runs.loc["mixup seed 1", "latency_device"] == ""
+    measure(store, form={"student": "another"}, ms_1=9.0)
+    assert (runs_of(store, "demo").set_index("label").loc[finished.index, figures] == [3.0, 0.25]).all(axis=None)
 
 
 def test_an_unfinished_trial_keeps_its_status_and_error_and_has_no_figures(store):
@@ -111,32 +144,64 @@ def flattened(value, prefix=""):
     }
 
 
-def test_an_mlflow_experiment_tells_the_same_table_as_the_store(store, tmp_path):
+@pytest.fixture
+def experiment(make_sweep, tmp_path):
+    """A sweep with latencies and a failed trial, and an experiment that shows it: its client and identifier.
+
+    Child runs began in the opposite order of the spec; the last one is of a trial that the sweep has dropped.
+    """
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, RunTag
 
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    client = MlflowClient(uri)
-    experiment = client.create_experiment("demo", artifact_location=str(tmp_path))
-    client.create_run(experiment, run_name="demo", start_time=0)  # the parent run, which is no trial
-    expected = runs_of(store, "demo")
-    for number, row in enumerate(expected.to_dict("records"), start=1):
-        record, now = store.trial(row["trial"]), int(time.time() * 1000)
-        tags = {
-            f"kdsweep.{name}": str(row[name])
-            for name in ("trial", "label", "arm", "teacher", "seed", "status", "error")
-        }
-        figures = {name: row[name] for name in ("scaling_temperature", "num_parameters", "wall_s", *METRICS)}
-        figures = {"train/loss": 1.0} | {name: value for name, value in figures.items() if not np.isnan(value)}
+    store = make_sweep(unfinished=("mixup seed 1",))
+    measure(store)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    identifier = client.create_experiment("demo", artifact_location=str(tmp_path))
+    client.create_run(
+        identifier, run_name="demo", start_time=0, tags={"kdsweep.objectives": '{"validation/ece": "min"}'}
+    )
+    rows = list(enumerate(runs_of(store, "demo").to_dict("records")))
+    for place, row in [(-1, {**rows[0][1], "trial": "dropped"}), *reversed(rows)]:
+        now = int(time.time() * 1000)
+        names = ("trial", "label", "arm", "teacher", "seed", "status", "error", "latency_device")
+        tags = {f"kdsweep.{name}": str(row[name]) for name in names} | {"kdsweep.place": str(place)}
+        figures = {"train/loss": 1.0} | {name: row[name] for name in (*FIGURES, *METRICS) if not np.isnan(row[name])}
+        config = store.trial(rows[0][1]["trial"] if place < 0 else row["trial"]).config()
         client.log_batch(
-            client.create_run(experiment, start_time=number).info.run_id,
+            client.create_run(identifier, start_time=100 - place).info.run_id,
             metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
-            params=[Param(name, str(value)) for name, value in flattened(record.config()).items()],
+            params=[Param(name, str(value)) for name, value in flattened(config).items()],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
-    pd.testing.assert_frame_equal(runs_of_experiment(uri, "demo"), expected)
-    with pytest.raises(ValueError, match="no experiment named absent; there are Default, demo"):
-        runs_of_experiment(uri, "absent")
+    return store, client, identifier
+
+
+def test_an_mlflow_experiment_tells_the_same_table_as_the_store(experiment):
+    store, client, _ = experiment
+    pd.testing.assert_frame_equal(runs_of_experiment(client.tracking_uri, "demo"), runs_of(store, "demo"))
+    assert objectives_of_experiment(client.tracking_uri, "demo") == {"validation/ece": "min"}
+    for read in (runs_of_experiment, objectives_of_experiment):
+        with pytest.raises(ValueError, match="no experiment named absent; there are Default, demo"):
+            read(client.tracking_uri, "absent")
+
+
+def test_an_mlflow_experiment_tells_what_the_report_said_of_its_runs(experiment):
+    _, client, identifier = experiment
+    run = client.search_runs([identifier], "tags.`kdsweep.label` = 'classic seed 1'")[0].info.run_id
+    client.set_tag(run, "plausible", "true")
+    client.log_metric(run, "front_probability", 0.75)
+    client.log_metric(run, "test/ece_low", 0.01)
+    runs = runs_of_experiment(client.tracking_uri, "demo").set_index("label")
+    assert runs.loc["classic seed 1", ["front_probability", "plausible", "test/ece_low"]].tolist() == [0.75, True, 0.01]
+    assert runs["plausible"].sum() == 1
+    assert runs["front_probability"].count() == 1
+
+
+def test_an_experiment_without_a_report_has_no_objectives_of_its_own(experiment):
+    _, client, identifier = experiment
+    parent = client.search_runs([identifier], "tags.`kdsweep.objectives` != ''")[0].info.run_id
+    client.delete_tag(parent, "kdsweep.objectives")
+    assert objectives_of_experiment(client.tracking_uri, "demo") is None
 
 
 def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
@@ -146,4 +211,4 @@ def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
     for recycle, told in ((config["train"]["epochs"], []), (1, [1])):
         write_json(store.trial("trial-0-0").path / "config.json", config | {"recycle": recycle})
         assert recycled_of(store, "demo") == told
-    assert "used over and over" in write_report(store, "demo").path.read_text(encoding="utf-8")
+    assert "Recycled epochs" in write_report(store, "demo").path.read_text(encoding="utf-8")

@@ -11,15 +11,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from analysis.figures import svg_of
-from tests.benchmarks import gpu, memory, overhead, shared_teacher, step
+from analysis.drawing.style import svg_of
+from tests.benchmarks import coverage, gpu, labelling, large_report, memory, overhead, shared_teacher, step
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "step": step.measure,
     "overhead": overhead.measure,
     "memory": memory.measure,
     "gpu": gpu.measure,
+    "labelling": labelling.measure,
     "shared_teacher": shared_teacher.measure,
+    "coverage": coverage.measure,
+    "large_report": large_report.measure,
 }
 RESULTS = Path(__file__).parent / "results.json"
 FIGURE = RESULTS.with_name("shared_teacher.svg")
@@ -84,8 +87,8 @@ def draw() -> None:
     """Draw the results of shared_teacher, if there are any; equal results give equal bytes."""
     figures = read_results().get("shared_teacher", {}).get("figures", {})
     if figures and "skipped" not in figures:
-        svg = svg_of(shared_teacher.draw(figures), "What a sweep costs")
-        FIGURE.write_text(svg.replace("<svg", f'<svg width="{FIGURE_WIDTH}"', 1) + "\n")
+        svg = svg_of(shared_teacher.draw(figures), "What a sweep costs", standalone=True)
+        FIGURE.write_text(svg.replace("<svg", f'<svg width="{FIGURE_WIDTH}"', 1))
 
 
 if __name__ == "__main__":

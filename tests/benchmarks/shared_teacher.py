@@ -3,8 +3,6 @@
 import os
 import tempfile
 import time
-from collections import deque
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import BAR, FAINT, MUTED, STYLE
+from analysis.drawing.style import FAINT, MUTED, STYLE, TEACHER_COLOURS
 from kd_core.data.dataset import load
 from kd_core.data.vicinal import VicinalStream, batch_slots
-from kd_core.labelling import TeacherPass
 from kd_core.networks.execution import for_inference, keep_freed_memory
 from kd_core.networks.teacher import load_teacher
 from kd_core.store.records import Store
@@ -32,7 +29,7 @@ from tests.benchmarks.distillation import (
     teacher_record,
     write_part,
 )
-from tests.benchmarks.harness import Turn, medians_by_turns, ray_cluster, threads, timed_sweep
+from tests.benchmarks.harness import ray_cluster, threads, timed_sweep
 
 DISTILLED = {"method": "kd_mixup", "teacher": TEACHER, "temperature": [2, 4, 8], "alpha": [0, 0.2]}
 TEACHERLESS = {"method": "mixup"}
@@ -42,12 +39,11 @@ TRIALS_PER_SEED = 6  # of DISTILLED, where TEACHERLESS has one
 
 
 def measure(
-    num_seeds: tuple[int, ...] = (2, 5), num_train: int = 1660, num_test: int = 200, num_epochs: int = 2
+    num_seeds: tuple[int, ...] = (2, 5), num_train: int = 3320, num_test: int = 200, num_epochs: int = 2
 ) -> dict[str, Any]:
     """Wall time of kd_mixup sweeps on real CIFAR-100, signal live against stored (in float32 and in bfloat16), and
-    the limit: as many trials without a teacher plus one bare teacher pass; and how fast one thread labels in either
-    precision. Both splits are cut, for trials this short would drown in 10,000 test images, less than 0.1 % of a real
-    trial's work."""
+    the limit: as many trials without a teacher plus one bare teacher pass. Both splits are cut, for trials this short
+    would drown in 10,000 test images, less than 0.1 % of a real trial's work."""
     if not CIFAR100.is_dir():
         return MISSING
     figures: dict[str, Any] = {}
@@ -55,30 +51,9 @@ def measure(
         folder = Path(name)
         write_part(folder / "data", num_train, num_test)
         finetune_teacher(folder / "data", folder / "teacher")
-        figures |= _labelling(folder)
         for seeds in num_seeds:
             figures |= _measured(folder, seeds, num_epochs)
     return figures
-
-
-def _labelling(folder: Path, num_repetitions: int = 10) -> dict[str, Any]:
-    """Images a second of one labelling thread in each precision, by turns, rendering included."""
-    turns = {each: partial(labelling_turns, folder, each) for each in ("float32", "bfloat16")}
-    seconds = medians_by_turns(turns, num_repetitions)
-    return {"bfloat16_over_float32": seconds["float32"] / seconds["bfloat16"]} | {
-        f"{precision}_images_per_s": NUM_LABELLED / each for precision, each in seconds.items()
-    }
-
-
-def labelling_turns(folder: Path, precision: str) -> Turn:
-    """Each turn labels the same few batches, as a labelling task of a sweep does."""
-    keep_freed_memory()
-    spec = sweep_spec(folder / "data", DISTILLED, 1, 1, precision=precision)
-    dataset, trial = load(spec.data), trials_of(spec)[0].config
-    network = load_teacher(spec.teachers[TEACHER], teacher_record(folder / "teacher"), dataset.num_classes)
-    teacher_pass = TeacherPass(trial, dataset, network, "cpu")
-    steps = batch_slots(NUM_LABELLED, trial.train.batch_size)
-    return lambda: deque(teacher_pass.over(1, steps), maxlen=0)
 
 
 def _measured(folder: Path, num_seeds: int, num_epochs: int) -> dict[str, Any]:
@@ -159,7 +134,7 @@ def _costs(figures: dict[str, Any], num_trials: int) -> dict[str, float]:
 
 def _draw_sweep(axes: Axes, num_trials: int, costs: dict[str, float]) -> None:
     """A bar for each way of one size of sweep, and the limit, of which the darker part is the trials."""
-    axes.barh(list(costs), list(costs.values()), color=[MUTED, BAR, BAR, FAINT], height=0.72)
+    axes.barh(list(costs), list(costs.values()), color=[MUTED, *TEACHER_COLOURS[:1] * 2, FAINT], height=0.72)
     axes.barh(["limit"], [num_trials], color=MUTED, height=0.72)
     notes = {
         "live": f"{costs['live'] / costs['stored']:.1f} × stored",

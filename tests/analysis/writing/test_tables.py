@@ -1,36 +1,41 @@
 import csv
 import io
-import json
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.pareto import front_of, scaled
+from analysis.findings import findings_of
 from analysis.runs import runs_of, teachers_of
-from analysis.tables import (
+from analysis.writing.tables import (
     RUNS_TABLE,
     TEACHER_TABLE,
+    arm_rows,
     check_rows,
+    content_of,
     front_csv,
-    front_json,
-    front_rows,
     front_table,
     table_of,
 )
 from kd_core.measure.calibration import expected_calibration_error
+from kd_core.measure.outcomes import RAW, SCALED
 
 
 @pytest.fixture(scope="module")
-def front(store):
-    return front_of(runs_of(store, "demo"))
+def findings(store):
+    return findings_of(store, "demo")
 
 
-def test_front_rows_report_test_and_name_what_selected_them(front, store):
-    rows = front_rows(front)
-    assert [row["arm"] for row in rows] == front.members["arm"].tolist()
-    for row, (_, point) in zip(rows, front.members.iterrows(), strict=True):
+@pytest.fixture(scope="module")
+def rows(findings):
+    return arm_rows(findings.fronts[RAW].members, findings.test)
+
+
+def test_rows_report_test_and_name_what_selected_them(findings, rows, store):
+    members = findings.fronts[RAW].members
+    assert [row["arm"] for row in rows] == members["arm"].tolist()
+    for row, (_, point) in zip(rows, members.iterrows(), strict=True):
         assert row["accuracy"] == point["test/accuracy"]
         assert row["validation"] == {"accuracy": point["validation/accuracy"], "ece": point["validation/ece"]}
         assert row["trial"] in row["trials"]
@@ -38,12 +43,13 @@ def test_front_rows_report_test_and_name_what_selected_them(front, store):
         assert row["label"].startswith(row["arm"])
 
 
-def test_front_rows_hold_the_third_reading_of_those_that_have_it(front, make_sweep):
+def test_rows_hold_the_third_reading_of_those_that_have_it(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
-    everyone = front_of(runs_of(make_sweep(arms=arms), "demo"), {"num_parameters": "min"})
-    assert set(front_table(everyone).headers) - set(front_table(front).headers) == {"ECE z/σ"}
-    by_arm = {row["arm"]: row for row in front_rows(everyone)}
-    for point in everyone.members.to_dict("records"):
+    everyone = findings_of(make_sweep(arms=arms), "demo", {"num_parameters": "min"})
+    front = everyone.fronts[RAW]
+    assert "ECE z/σ" in front_table(front).headers
+    by_arm = {row["arm"]: row for row in arm_rows(front.points, everyone.test)}
+    for point in front.points.to_dict("records"):
         row = by_arm[point["arm"]]
         assert (row["ece_debiased"], row["aurc"]) == (point["test/ece_debiased"], point["test/aurc"])
         assert row["classwise_ece"] == point["test/classwise_ece"]
@@ -52,29 +58,24 @@ def test_front_rows_hold_the_third_reading_of_those_that_have_it(front, make_swe
         check_rows([by_arm["kd resnet T=sigma"] | {"ece_standardized": 1.5}])
 
 
-def test_front_json_is_strict_and_holds_both_fronts(front, store):
-    scaled_front = front_of(runs_of(store, "demo"), scaled(front.objectives))
-    value = json.loads(front_json(front, scaled_front), parse_constant=pytest.fail)
-    assert value["raw"]["front"] == front_rows(front)
-    assert value["temperature_scaled"]["front"] == front_rows(scaled_front)
-    assert list(value["temperature_scaled"]["objectives"]) == ["validation/accuracy", "validation/ece_scaled"]
+def test_the_content_holds_both_fronts_and_every_arm(findings, rows):
+    content = content_of(findings)
+    assert content[RAW]["front"] == rows
+    assert list(content[SCALED]["objectives"]) == ["validation/accuracy", "validation/ece_scaled"]
+    assert [row["arm"] for row in content["arms"]] == findings.fronts[RAW].points["arm"].tolist()
+    assert all(claim["verdict"] for claim in content["claims"])
 
 
-def test_front_csv_has_one_line_an_arm_of_the_front(front):
-    lines = list(csv.DictReader(io.StringIO(front_csv(front))))
-    assert [line["arm"] for line in lines] == front.members["arm"].tolist()
-    assert [float(line["validation_ece"]) for line in lines] == front.members["validation/ece"].tolist()
+def test_front_csv_has_one_line_an_arm_of_the_front(rows):
+    lines = list(csv.DictReader(io.StringIO(front_csv(rows))))
+    assert [line["arm"] for line in lines] == [row["arm"] for row in rows]
+    assert [float(line["validation_ece"]) for line in lines] == [row["validation"]["ece"] for row in rows]
+    assert [float(line["ece_high"]) for line in lines] == [row["ece_interval"][1] for row in rows]
+    assert len(front_csv([]).splitlines()) == 1
 
 
-def test_an_empty_front_is_an_empty_list_and_a_header(store):
-    empty = front_of(runs_of(store, "demo").iloc[:0])
-    assert front_rows(empty) == []
-    assert len(front_csv(empty).splitlines()) == 1
-    assert json.loads(front_json(empty, empty))["raw"]["front"] == []
-
-
-def test_a_row_whose_ece_is_impossible_is_an_internal_error(front):
-    (row, *_) = front_rows(front)
+def test_a_row_whose_ece_is_impossible_is_an_internal_error(rows):
+    (row, *_) = rows
     for impossible in ({"ece": abs(row["accuracy"] - row["confidence"]) - 0.01}, {"ece_scaled": 1.5}):
         with pytest.raises(AssertionError, match=r"internal error: .*is impossible at accuracy"):
             check_rows([row | impossible])

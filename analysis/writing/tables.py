@@ -1,59 +1,88 @@
 """Fronts and runs as rows for JSON, CSV and the page; every row is checked against the bounds of ECE."""
 
-import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from analysis.findings import Findings
 from analysis.pareto import Front
+from analysis.statistics.evidence import Evidence
 from kd_core.measure.calibration import obeys_ece_bounds
-from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED, SUFFIXES
+from kd_core.measure.outcomes import RAW, STANDARDIZED, SUFFIXES
 
 TEST_FIGURES = [
     *("accuracy", "confidence", "confidence_scaled", "ece", "ece_scaled", "ece_debiased", "classwise_ece"),
     *("nll", "nll_scaled", "brier", "aurc"),
 ]
 STANDARDIZED_FIGURES = [name + SUFFIXES[STANDARDIZED] for name in ("confidence", "ece")]
+INTERVALS = ("accuracy", "ece", "ece_scaled")
+JUDGED_COLUMNS = ("on_front", "front_probability", "plausible")
 ARM_COLUMNS = ["trial", "trials", "label", "arm", "method", "teacher", "temperature", "alpha", "student", "num_seeds"]
+CSV_COLUMNS = [
+    *ARM_COLUMNS,
+    *TEST_FIGURES,
+    *STANDARDIZED_FIGURES,
+    *(f"{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *JUDGED_COLUMNS,
+    "validation_accuracy",
+    "validation_ece",
+]
 
 
-def front_rows(front: Front) -> list[dict[str, Any]]:
-    """The arms on a front as JSON values, the best by the first objective first.
+def content_of(findings: Findings) -> dict[str, Any]:
+    """The content of front.json: both fronts with their rows, every arm, the claims, and what the page says in words.
+
+    Numbers that are NaN or infinite are None.
+    """
+    fronts = {reading: _front_content(front, findings.test) for reading, front in findings.fronts.items()}
+    return _json_value(
+        fronts
+        | {
+            "arms": arm_rows(findings.fronts[RAW].points, findings.test),
+            "claims": [claim.as_json() for claim in findings.claims],
+            "answer": findings.answer,
+            "advice": findings.advice,
+            "baseline": findings.baseline,
+            "selected_on_test": findings.selected.to_dict("records"),
+            "protocol": findings.protocol,
+        }
+    )
+
+
+def _front_content(front: Front, test: Evidence | None) -> dict[str, Any]:
+    described = {name: getattr(front, name) for name in ("objectives", "reference", "hypervolume")}
+    return described | {"front": arm_rows(front.members, test)}
+
+
+def arm_rows(points: pd.DataFrame, test: Evidence | None) -> list[dict[str, Any]]:
+    """Judged arms as JSON values.
 
     Figures are those of test, averaged over num_seeds replicates (trials); `trial` and `label` name the best replicate
-    by the first objective, and `validation` holds the figures used for selection. Only students with a standardized
-    reading have ece_standardized and its confidence; a figure that an older record lacks is None.
+    by the first objective, and `validation` holds the figures used for selection. `<figure>_interval` is the 95 %
+    interval, `<figure>_estimate` the bias-corrected estimate. Only students with a standardized reading have
+    ece_standardized and its confidence; a figure that an older record lacks is None.
     """
-    return [_front_row(point) for point in front.members.to_dict("records")]
+    return [_arm_row(point, test) for point in points.to_dict("records")]
 
 
-def front_json(front: Front, scaled_front: Front) -> str:
-    """Both fronts, raw and temperature-scaled, as indented JSON with their objectives, reference and hypervolume."""
-    value = {
-        name: {
-            "objectives": each.objectives,
-            "reference": each.reference,
-            "hypervolume": each.hypervolume,
-            "front": front_rows(each),
-        }
-        for name, each in ((RAW, front), (SCALED, scaled_front))
+def front_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows of a front as CSV, with validation figures and the ends of intervals under flat names."""
+    return pd.DataFrame([_flat(row) for row in rows], columns=CSV_COLUMNS).to_csv(index=False, lineterminator="\n")
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    ends = {
+        f"{figure}_{end}": row[f"{figure}_interval"][index]
+        for figure in INTERVALS
+        for index, end in enumerate(("low", "high"))
+        if row[f"{figure}_interval"]
     }
-    return json.dumps(_json_value(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def front_csv(front: Front) -> str:
-    """The arms on a front as CSV, the columns of `front_rows` with validation figures under flat names."""
-    columns = [*ARM_COLUMNS, *TEST_FIGURES, *STANDARDIZED_FIGURES, "validation_accuracy", "validation_ece"]
-    rows = [
-        row
-        | {"trials": " ".join(row["trials"])}
-        | {f"validation_{name}": row["validation"][name] for name in row["validation"]}
-        for row in front_rows(front)
-    ]
-    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+    validation = {f"validation_{name}": value for name, value in row["validation"].items()}
+    return {**row, "trials": " ".join(row["trials"])} | ends | validation
 
 
 def check_rows(rows: Iterable[Mapping[Any, Any]], prefix: str = "") -> None:
@@ -73,11 +102,17 @@ def check_rows(rows: Iterable[Mapping[Any, Any]], prefix: str = "") -> None:
             )
 
 
-def _front_row(point: Mapping[Hashable, Any]) -> dict[str, Any]:
+def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None) -> dict[str, Any]:
     standardized = [name for name in STANDARDIZED_FIGURES if math.isfinite(point[f"test/{name}"])]
     figures = {name: point[f"test/{name}"] for name in (*TEST_FIGURES, *standardized)}
     row = {name: point[name] for name in ARM_COLUMNS} | figures
     check_rows([row])
+    for name in INTERVALS:
+        estimate = test.estimate(name, str(point["arm"])) if test is not None else None
+        row[f"{name}_interval"] = [estimate.low, estimate.high] if estimate else None
+        if name != "accuracy":
+            row[f"{name}_estimate"] = estimate.value if estimate else None
+    row |= {name: point[name] for name in JUDGED_COLUMNS}
     return _json_value(row | {"validation": {name: point[f"validation/{name}"] for name in ("accuracy", "ece")}})
 
 
@@ -87,7 +122,9 @@ def _json_value(value: Any) -> Any:
         return {key: _json_value(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_json_value(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return bool(value) if isinstance(value, np.bool_) else value
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,402 @@
+"""The page of a report: all that is known of a sweep, in figures and tables, in one self-contained HTML file."""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from analysis.drawing.comparisons import (
+    draw_forest,
+    draw_latency,
+    draw_teachers_against_students,
+    draw_trade_off,
+    trade_off_series,
+)
+from analysis.drawing.curves import draw_curves
+from analysis.drawing.front_chart import MOST_MARKED, draw_front, estimates_of
+from analysis.drawing.reliability import FEWEST, ReliabilityCurve, draw_reliability, reliability_curve
+from analysis.drawing.style import (
+    GLYPHS,
+    NO_TEACHER,
+    Looks,
+    figure_css,
+    interval_text,
+    likeliest,
+    svg_of,
+    title_of,
+    value_text,
+)
+from analysis.findings import Findings
+from analysis.paper import dataset_of, matching, paper_source
+from analysis.pareto import SIZES, Front, figure_of
+from analysis.runs import LATENCIES
+from analysis.statistics.bootstrap import COVERAGE, Estimate
+from analysis.statistics.claims import NOT_TESTABLE, Claim
+from analysis.statistics.evidence import Evidence
+from analysis.statistics.judgement import PLAUSIBLE
+from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, Table, decimal, percent, table_of
+from kd_core.measure.calibration import NUM_BINS
+from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED, Outcomes
+
+MOST_ROWS, MOST_PLAUSIBLE, MOST_NAMES = 500, 50, 12  # of the tables of trials and of plausible arms, and of a list
+MOST_DIAGRAMS, MOST_TEACHERS = 24, 8
+MOST_IN_FOREST, MOST_LINES, MOST_COMPARED = 30, 12, 200  # arms of a panel
+READING_TITLES = {RAW: "As trained", SCALED: "Temperature-scaled", STANDARDIZED: "z/σ"}
+TRIALS_TABLE = {title: column for title, column in RUNS_TABLE.items() if title != "T"}  # the label tells it
+COMPARED_FIGURES = ("accuracy", "ece", "ece_scaled")
+TEMPLATES = Environment(
+    loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+OutcomesOf = Callable[[str], Outcomes]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure of a page with its caption, and the id that a link to it names, or ""."""
+
+    svg: Markup
+    caption: str = ""
+    anchor: str = ""
+
+
+def page_of(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf) -> str:
+    """The page of a sweep as HTML; equal findings give equal text.
+
+    outcomes and teacher_outcomes give the test outcomes of a finished trial or teacher by its key.
+    """
+    return TEMPLATES.get_template("report.html.j2").render(_content(findings, outcomes, teacher_outcomes))
+
+
+def front_svg(front: Front, test: Evidence | None) -> str:
+    """The front as a standalone SVG figure, for light and dark pages."""
+    return svg_of(draw_front(front, test), "The front", standalone=True)
+
+
+def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf) -> dict[str, Any]:
+    front, test, teachers = findings.fronts[RAW], findings.test, findings.teachers
+    looks = Looks.of(front.points, teachers["teacher"])
+    drawn = test is not None and len(front.points) > 0
+    diagrams = _reliability(findings, looks, outcomes, teacher_outcomes) if drawn else {}
+    return {
+        "findings": findings,
+        "css": Markup(figure_css()),
+        "counts": _counts(findings),
+        "coverage": _share(COVERAGE),
+        "plausible_share": _share(PLAUSIBLE),
+        "num_bins": NUM_BINS,
+        "fewest": FEWEST,
+        "standardized": bool(findings.runs["test/ece_standardized"].notna().any()),
+        "num_arms": len(front.points),
+        "key": _key(looks),
+        "fronts": [_front(findings, reading) for reading in (RAW, SCALED)] if drawn else [],
+        "chart": _chart(findings, diagrams) if drawn else None,
+        "evidence": _evidence(findings, looks) if test is not None and drawn else None,
+        "claims": [_claim_row(claim) for claim in findings.claims if claim.verdict != NOT_TESTABLE],
+        "untestable": [claim for claim in findings.claims if claim.verdict == NOT_TESTABLE],
+        "paper": _paper(findings) if drawn else None,
+        "paper_source": paper_source(),
+        "teachers": table_of(teachers, TEACHER_TABLE),
+        "taught": _taught(findings, looks) if drawn else [],
+        "reliability": [{"title": READING_TITLES[reading], "panels": panels} for reading, panels in diagrams.items()],
+        "curves": _curves(findings, looks) if drawn else {},
+        "most": {"lines": MOST_LINES, "compared": MOST_COMPARED, "marked": MOST_MARKED},
+        "latency": _latency(findings, looks) if drawn else None,
+        "runs": table_of(findings.runs.iloc[:MOST_ROWS], TRIALS_TABLE),
+        "num_runs": len(findings.runs),
+        "failures": _failures(findings),
+    }
+
+
+def _share(fraction: float) -> str:
+    return f"{100 * fraction:g}\N{NO-BREAK SPACE}%"
+
+
+def _counts(findings: Findings) -> list[str]:
+    """How many trials there are, by status, how many arms, and how many of them are plausible."""
+    by_status = findings.runs["status"].value_counts().sort_index()
+    points = findings.fronts[RAW].points
+    return [
+        f"{len(findings.runs):,} trial{'s' * (len(findings.runs) != 1)}",
+        *(f"{count:,} {status}" for status, count in by_status.items()),
+        f"{findings.runs['arm'].nunique():,} arm{'s' * (findings.runs['arm'].nunique() != 1)}",
+        f"{np.count_nonzero(points['plausible']):,} plausible on the front",
+    ]
+
+
+def _key(looks: Looks) -> dict[str, list[tuple[str, str, str]]]:
+    """The key of all figures but the front's, by part: glyph, colour and name of each teacher and method."""
+    teachers = [("●", colour, teacher or "none") for teacher, colour in looks.colours.items()]
+    methods = [(GLYPHS[marker], NO_TEACHER, method) for method, marker in looks.markers.items()]
+    return ({"Teacher": teachers} if len(teachers) > 1 else {}) | {"Method": methods}
+
+
+def _front(findings: Findings, reading: str) -> dict[str, Any]:
+    """One front: its chart in two widths, and its table of plausible arms."""
+    front, title, best = findings.fronts[reading], READING_TITLES[reading], {"max": "highest", "min": "lowest"}
+    figures = [draw_front(front, findings.test, findings.against_points, narrow) for narrow in (False, True)]
+    return {
+        "reading": reading,
+        "title": title,
+        "objectives": [f"{best[way]} {title_of(figure_of(name))}" for name, way in front.objectives.items()],
+        "reference": [
+            f"{title_of(name)} {value_text(name, value) if name in SIZES else f'{value:.4g}'}"
+            for name, value in zip(map(figure_of, front.reference), front.reference.values(), strict=True)
+        ],
+        "hypervolume": f"{front.hypervolume:.4g}",
+        "wide": _inline(figures[0], f"{title}: the front"),
+        "narrow": _inline(figures[1], f"{title}: the front, narrow"),
+        "num_plausible": np.count_nonzero(front.points["plausible"]),
+        "table": _front_table(findings, front),
+    }
+
+
+def _shown_figures(front: Front) -> list[str]:
+    """The figures of tables and hovering: a front's objectives, then COMPARED_FIGURES."""
+    return list(dict.fromkeys([*(figure_of(name) for name in front.objectives), *COMPARED_FIGURES]))
+
+
+def _front_table(findings: Findings, front: Front) -> Table:
+    """The plausible arms, the likeliest first: test estimates with their intervals, then what validation says."""
+    plausible = likeliest(front.points.loc[front.points["plausible"]], MOST_PLAUSIBLE)
+    points, figures = plausible.sort_values("front_probability", ascending=False, kind="stable"), _shown_figures(front)
+    columns: dict[str, list[str]] = {"Arm": points["arm"].tolist()}
+    columns |= {_header(figure): _cells(points, findings.test, figure) for figure in figures}
+    columns |= {
+        "Front probability": [f"{value:.2f}" for value in points["front_probability"]],
+        "Val. acc. %": [percent(value) for value in points["validation/accuracy"]],
+        "Val. ECE": [decimal(value) for value in points["validation/ece"]],
+        "Seeds": [str(number) for number in points["num_seeds"]],
+    }
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return Table(list(columns), [header != "Arm" for header in columns], rows)
+
+
+def _header(figure: str) -> str:
+    raw = figure.removesuffix("_scaled")
+    title = title_of(raw) + " scaled" * (raw != figure) + " %" * (figure == "accuracy")
+    return title[:1].upper() + title[1:]
+
+
+def _cells(points: pd.DataFrame, test: Evidence | None, figure: str) -> list[str]:
+    """A figure of each arm, with its interval in brackets if it has one; empty where the arm lacks it."""
+    return [_cell(figure, estimate) for estimate in estimates_of(points, test, figure)]
+
+
+def _cell(figure: str, estimate: Estimate) -> str:
+    if np.isnan(estimate.value):
+        return ""
+    interval = "" if np.isnan(estimate.low) else f" ({interval_text(figure, estimate)})"
+    return value_text(figure, estimate.value) + interval
+
+
+def _chart(findings: Findings, diagrams: dict[str, list[Panel]]) -> dict[str, Any]:
+    """What the script shows of the points of the front charts, by the place of their arm: name, figures, diagram."""
+    points, figures = findings.fronts[RAW].points, _shown_figures(findings.fronts[RAW])
+    marked = {index for front in findings.fronts.values() for index in likeliest(front.points, MOST_MARKED).index}
+    shown = points.loc[sorted(marked)]
+    rows = zip(shown["arm"], *(_cells(shown, findings.test, figure) for figure in figures), strict=True)
+    anchors = {panel.anchor for panels in diagrams.values() for panel in panels}
+    return {
+        "titles": [_header(figure) for figure in figures],
+        "rows": dict(zip(shown.index.tolist(), rows, strict=True)),
+        "probability": {
+            reading: front.points.loc[shown.index, "front_probability"].round(3).to_dict()
+            for reading, front in findings.fronts.items()
+        },
+        "linked": [index for index in shown.index.tolist() if _anchor(RAW, index) in anchors],
+    }
+
+
+def _anchor(reading: str, index: int) -> str:
+    return f"reliability-{reading}-{index}"
+
+
+def _evidence(findings: Findings, looks: Looks) -> dict[str, Any]:
+    """The forest of differences to the baseline, the trade-off by temperature, what was selected, another sweep."""
+    points, test, baseline = findings.fronts[RAW].points, findings.test, findings.baseline
+    assert test is not None
+    others = points.loc[points["arm"] != baseline]
+    shown, selected = likeliest(others, MOST_IN_FOREST), findings.selected
+    distilled = likeliest(points.loc[points["teacher"] != ""], MOST_COMPARED)
+    return {
+        "forest": _panels(
+            COMPARED_FIGURES if len(shown) else (),
+            lambda figure: draw_forest(shown, test, baseline, figure, looks),
+            f"Differences to {baseline}",
+        ),
+        "num_left_out": len(others) - len(shown),
+        "trade_off": _panels(
+            COMPARED_FIGURES if trade_off_series(distilled, looks) else (),
+            lambda figure: draw_trade_off(distilled, test, baseline, figure, looks),
+            "By temperature",
+        ),
+        "optimistic": _listed(selected.loc[selected["optimistic"], "arm"]),
+        "pessimistic": _listed(selected.loc[selected["pessimistic"], "arm"]),
+        "against": _against(findings.against),
+    }
+
+
+def _listed(names: Iterable[str]) -> str:
+    first, others = list(names)[:MOST_NAMES], list(names)[MOST_NAMES:]
+    return ", ".join(first) + f" and {len(others):,} more" * bool(others)
+
+
+def _against(differences: pd.DataFrame | None) -> Table | None:
+    """The differences to another sweep, a row a pair of arms."""
+    if differences is None or differences.empty:
+        return None
+    rows: dict[tuple[str, str], list[str]] = {}
+    for row in differences.to_dict("records"):
+        estimate = Estimate(row["value"], row["low"], row["high"])
+        rows.setdefault((row["arm"], row["other_arm"]), []).append(_signed(row["figure"], estimate))
+    figures = list(dict.fromkeys(differences["figure"]))
+    headers = ["Arm", "Less", *map(_header, figures)]
+    return Table(headers, [False, False, *[True] * len(figures)], [[*pair, *cells] for pair, cells in rows.items()])
+
+
+def _signed(figure: str, estimate: Estimate) -> str:
+    """A difference with its sign and its interval."""
+    if np.isnan(estimate.value):
+        return ""
+    factor, digits = (100, 2) if figure == "accuracy" else (1, 4)
+    value, low, high = (f"{factor * each:+.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})".replace("-", "−")
+
+
+def _claim_row(claim: Claim) -> dict[str, Any]:
+    """A claim with its numbers as text."""
+    numbers = [] if claim.estimate is None or claim.interval is None else [claim.estimate, *claim.interval]
+    value, *ends = [f"{number:+.4f}".replace("-", "−") for number in numbers] or [""]
+    return {"claim": claim, "value": value, "interval": " to ".join(ends)}
+
+
+def _paper(findings: Findings) -> Table | None:
+    """The paper's rows beside ours, if the sweep is on one of its data sets and has arms like the paper's."""
+    spec = yaml.safe_load(findings.spec_yaml) if findings.spec_yaml else None
+    data = spec.get("data") if isinstance(spec, dict) else None
+    dataset = dataset_of(data) if isinstance(data, dict) else ""
+    rows = matching(findings.fronts[RAW].points, dataset, findings.teachers) if dataset else pd.DataFrame()
+    if rows.empty:
+        return None
+    figures = {"Acc. %": ("accuracy", percent), "Conf. %": ("confidence", percent), "ECE": ("ece", decimal)}
+    cells = [
+        [
+            str(row["name"]),
+            *(write(row[name]) for name, write in figures.values()),
+            _paper_name(row),
+            *(write(row[f"paper_{name}"]) for name, write in figures.values()),
+            "impossible" if row["impossible"] else "",
+        ]
+        for row in rows.to_dict("records")
+    ]
+    headers = ["Ours", *figures, "The paper’s", *figures, ""]
+    return Table(headers, [header in figures for header in headers], cells)
+
+
+def _paper_name(row: Mapping[Hashable, Any]) -> str:
+    temperature = f"T={row['temperature']}" if row["temperature"] else ""
+    words = [f"Table {row['table']}:", row["method"], row["paper_teacher"], temperature.replace("sigma", "σ")]
+    return " ".join(word for word in words if word)
+
+
+def _taught(findings: Findings, looks: Looks) -> list[Panel]:
+    """Teachers against students, where there are two teachers or more to compare."""
+    points, test, teacher_test = findings.fronts[RAW].points, findings.test, findings.teacher_test
+    if test is None or teacher_test is None:
+        return []
+    taught = likeliest(points.loc[points["teacher"].isin(teacher_test.arms)], MOST_COMPARED)
+    return _panels(
+        COMPARED_FIGURES if len(set(taught["teacher"])) > 1 else (),
+        lambda figure: draw_teachers_against_students(taught, test, teacher_test, figure, looks),
+        "Teachers and students",
+    )
+
+
+def _reliability(
+    findings: Findings, looks: Looks, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf
+) -> dict[str, list[Panel]]:
+    """Reliability diagrams by reading: of the finished teachers, and of the best replicate of each plausible arm."""
+    teachers = findings.teachers.loc[findings.teachers["status"] == "finished"].iloc[:MOST_TEACHERS]
+    panels: dict[str, list[Panel]] = {reading: [] for reading in READING_TITLES}
+    taught: dict[tuple[str, str], ReliabilityCurve] = {}
+    for teacher, key in teachers[["teacher", "key"]].to_numpy():
+        for reading, curve in _curves_of(teacher_outcomes(key)).items():
+            taught[teacher, reading] = curve
+            title = f"Reliability of teacher {teacher}, {reading}"
+            svg = _inline(draw_reliability(curve, looks.colours[teacher]), title)
+            panels[reading].append(Panel(svg, f"{teacher}, a teacher"))
+    points = findings.fronts[RAW].points.reset_index(drop=True)
+    plausible = points["plausible"] | findings.fronts[SCALED].points["plausible"].to_numpy()
+    order = points.loc[plausible].sort_values("front_probability", ascending=False, kind="stable").iloc[:MOST_DIAGRAMS]
+    for index, row in zip(order.index, order.to_dict("records"), strict=True):
+        for reading, curve in _curves_of(outcomes(row["trial"])).items():
+            figure = draw_reliability(curve, looks.colours[row["teacher"]], taught.get((row["teacher"], reading)))
+            svg = _inline(figure, f"Reliability of {row['arm']}, {reading}")
+            panels[reading].append(Panel(svg, row["arm"], _anchor(reading, int(index))))
+    return {reading: made for reading, made in panels.items() if made}
+
+
+def _curves_of(outcomes: Outcomes) -> dict[str, ReliabilityCurve]:
+    return {reading: reliability_curve(outcomes, reading) for reading in outcomes.readings}
+
+
+def _curves(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
+    """Learning curves of accuracy and ECE, by teacher; teachers without a finished student are left out."""
+    points, journals = findings.fronts[RAW].points, findings.journals
+    if len(set(journals["epoch"])) < 2:
+        return {}
+    teachers = list(looks.colours)[: MOST_TEACHERS + 1]
+    by_teacher = {each: likeliest(points.loc[points["teacher"] == each], MOST_LINES) for each in teachers}
+    return {
+        teacher or "No teacher": _panels(
+            ("accuracy", "ece"),
+            lambda figure, arms=arms: draw_curves(journals, arms, figure, looks),
+            f"Learning curves, {teacher or 'no teacher'}",
+        )
+        for teacher, arms in by_teacher.items()
+        if set(arms["arm"]) & set(journals["arm"])
+    }
+
+
+def _latency(findings: Findings, looks: Looks) -> dict[str, Any]:
+    """Accuracy against each latency that tells students apart, the latencies that do not, and the device of both."""
+    points, test = findings.fronts[RAW].points, findings.test
+    assert test is not None
+    values = {name: sorted(set(points[name].dropna())) for name in LATENCIES}
+    return {
+        "panels": _panels(
+            [name for name in LATENCIES if len(values[name]) > 1],
+            lambda figure: draw_latency(points, test, figure, looks),
+            "Accuracy by latency",
+        ),
+        "same": [f"{title_of(name)}: {value_text(name, each[0])}" for name, each in values.items() if len(each) == 1],
+        "device": next((each for each in findings.runs["latency_device"] if each), ""),
+    }
+
+
+def _failures(findings: Findings) -> list[tuple[str, str]]:
+    """What failed and why: teachers, trials, and trials that wait for a teacher that failed."""
+    teachers, runs = findings.teachers, findings.runs
+    lost = teachers.loc[teachers["status"] == "failed"]
+    failed = runs.loc[runs["status"] == "failed"]
+    waiting = runs.loc[(runs["status"] == "pending") & runs["teacher"].isin(lost["teacher"])]
+    return [
+        *((f"{teacher}, a teacher", error) for teacher, error in lost[["teacher", "error"]].to_numpy()),
+        *((label, error) for label, error in failed[["label", "error"]].to_numpy()),
+        *((label, f"its teacher, {teacher}, failed") for label, teacher in waiting[["label", "teacher"]].to_numpy()),
+    ]
+
+
+def _panels(figures: Iterable[str], draw: Callable[[str], Figure], title: str) -> list[Panel]:
+    """One panel for each of the figures of a model."""
+    return [Panel(_inline(draw(figure), f"{title}: {title_of(figure)}")) for figure in figures]
+
+
+def _inline(figure: Figure, name: str) -> Markup:
+    return Markup(svg_of(figure, name))

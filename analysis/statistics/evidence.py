@@ -1,0 +1,144 @@
+"""What a sample of images says of a sweep's arms: estimates, intervals and paired differences of their figures."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.statistics.bootstrap import COVERAGE, DRAWN, MEANS, READINGS, Draws, Estimate, draws_of, resample
+from kd_core.measure.outcomes import SUFFIXES, Outcomes
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one split says of A arms: draws [R, A] are plausible values of each true figure, paired over arms.
+
+    An arm's figure is the mean over its seeds. If an arm has two seeds or more, draws of all arms include how much
+    seeds differ (seed_deviation, a standard deviation pooled over arms); otherwise (NaN) they only say what other
+    images would show. plain [A] are the figures of the sample itself, uncorrected.
+    """
+
+    split: str
+    num_images: int
+    num_resamples: int
+    arms: list[str]
+    num_seeds: dict[str, int]
+    plain: dict[str, np.ndarray]
+    draws: Draws
+    seed_deviation: dict[str, float]
+
+    def estimate(self, figure: str, arm: str) -> Estimate:
+        """A figure of an arm."""
+        column = self.arms.index(arm)
+        return _estimate(figure, self.draws[figure][:, column], self.plain[figure][column])
+
+    def difference(self, figure: str, first: str, second: str) -> Estimate:
+        """The figure of the first arm minus that of the second."""
+        one, other = self.arms.index(first), self.arms.index(second)
+        draws, plain = self.draws[figure], self.plain[figure]
+        return _estimate(figure, draws[:, one] - draws[:, other], plain[one] - plain[other])
+
+    def any_estimate(self, values: np.ndarray) -> Estimate:
+        """Any function of draws, values [R]."""
+        return Estimate.of(values)
+
+
+def _estimate(figure: str, draws: np.ndarray, plain: float) -> Estimate:
+    is_mean = figure.removesuffix("_scaled") in MEANS  # then the sample's figure needs no correction
+    return Estimate.of(draws, float(plain) if is_mean else None)
+
+
+def evidence_of(
+    runs: pd.DataFrame,
+    split: str,
+    outcomes: Callable[[str], Outcomes],
+    num_resamples: int,
+    figures: Sequence[str] = DRAWN,
+) -> Evidence | None:
+    """The evidence of the finished runs (columns arm, trial, status and figures); None if there is none.
+
+    outcomes(trial) reads a trial's outcomes on the split. Raises ValueError if two trials saw different images.
+    """
+    finished = runs.loc[runs["status"] == "finished"]
+    if finished.empty:
+        return None
+    trials = finished["trial"].tolist()
+    num_images = len(outcomes(trials[0]).label)
+    by_trial = draws_of(_of_same_images(trials, outcomes), resample(num_images, num_resamples), figures)
+    names = [name + SUFFIXES[reading] for reading in READINGS for name in figures]
+    names = [name for name in names if name != "accuracy_scaled"]
+    arms = finished["arm"].drop_duplicates().tolist()
+    members = [np.flatnonzero(finished["arm"] == arm) for arm in arms]
+    draws = {name: np.stack([each[name] for each in by_trial], axis=1) for name in names}
+    noise, deviation = _seed_noise(draws, trials, members)
+    for name in names:
+        mean = np.stack([draws[name][:, each].mean(axis=1) for each in members], axis=1) + noise[name]
+        draws[name] = mean if name.startswith("gap") else np.maximum(mean, 0)
+    return Evidence(
+        split=split,
+        num_images=num_images,
+        num_resamples=num_resamples,
+        arms=arms,
+        num_seeds={arm: len(each) for arm, each in zip(arms, members, strict=True)},
+        plain={name: _means(finished[f"{split}/{name}"].to_numpy(float), members) for name in names},
+        draws=draws,
+        seed_deviation=deviation,
+    )
+
+
+def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) -> Iterator[Outcomes]:
+    label = None
+    for trial in trials:
+        each = outcomes(trial)
+        label = each.label if label is None else label
+        if not np.array_equal(each.label, label):
+            raise ValueError(f"trial {trial} was evaluated on other images than {trials[0]}")
+        yield each
+
+
+def _means(values: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([values[each].mean() for each in members])
+
+
+def _seed_noise(draws: Draws, trials: Sequence[str], members: Sequence[np.ndarray]) -> tuple[Draws, dict[str, float]]:
+    """For each figure, what the choice of seeds adds to the draws of each arm's mean, [R, A], and its deviation.
+
+    The variance between seeds of one arm, pooled over arms, less what the images alone explain, is the variance of
+    seeds. The noise is drawn from the residuals of all arms, the same ones for every figure, so that it keeps their
+    correlation. It is wider by Student's t, since few seeds leave the variance uncertain.
+    """
+    replicated = [each for each in members if len(each) > 1]
+    shape, freedom = (len(next(iter(draws.values()))), len(members)), sum(len(each) - 1 for each in replicated)
+    if not replicated:
+        return dict.fromkeys(draws, np.zeros(shape)), dict.fromkeys(draws, float("nan"))
+    num_residuals = freedom + len(replicated)
+    chosen = [_choices([trials[index] for index in each], shape[0], num_residuals) for each in members]
+    widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
+    noise, deviation = {}, {}
+    for name, values in draws.items():
+        centre = np.median(values, axis=0)
+        residuals = np.concatenate([_centred(centre[None, each])[0] for each in replicated])
+        by_images = np.concatenate([_centred(values[:, each] - centre[each]) for each in replicated], axis=1)
+        between, explained = np.mean(residuals**2), np.mean(by_images**2)
+        excess = max(0.0, between - explained)
+        deviation[name] = float(np.sqrt(excess))
+        scale = widening * np.sqrt(excess / between) if between > 0 else 0.0
+        noise[name] = scale * np.stack([(sign * residuals[index]).mean(axis=1) for index, sign in chosen], axis=1)
+    return noise, deviation
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Values [R, S] less their mean over S seeds, scaled so that their mean square estimates the variance."""
+    size = values.shape[1]
+    return (values - values.mean(axis=1, keepdims=True)) * np.sqrt(size / (size - 1))
+
+
+def _choices(trials: Sequence[str], num_resamples: int, num_residuals: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which residual each seed of each draw gets, and its sign, both [R, S]; a function of the arm's S trials."""
+    key = int.from_bytes(hashlib.sha256(" ".join(trials).encode()).digest()[:8])
+    raw = np.random.Philox(key=key).random_raw(num_resamples * len(trials)).reshape(num_resamples, len(trials))
+    index = ((raw >> np.uint64(11)) * 2.0**-53 * num_residuals).astype(np.int64)
+    return index, np.where(raw & np.uint64(1), 1.0, -1.0)

@@ -1,0 +1,80 @@
+"""How a sweep was run and judged, for the end of its report: sizes, seeds, versions, time and teacher passes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.runs import recycled_of
+from analysis.statistics.bootstrap import COVERAGE
+from analysis.statistics.evidence import Evidence
+from kd_core.measure.calibration import NUM_BINS
+from kd_core.spec.recipe import TrainConfig
+from kd_core.store.records import Store
+
+
+def protocol_of(
+    store: Store, name: str, runs: pd.DataFrame, validation: Evidence | None, test: Evidence | None
+) -> dict[str, str]:
+    """The protocol as titles and texts, from records only, so that equal records give equal text."""
+    members = store.sweep(name).members()
+    products = [store.teacher(each["key"]) for each in members["teachers"]]
+    products += [store.trial(each["key"]) for each in members["trials"]]
+    verdicts = [verdict for each in products if (verdict := each.verdict())]
+    configs = [config for each in members["trials"] if (config := store.trial(each["key"]).config())]
+    resampling = ""
+    if validation is not None and test is not None:
+        resampling = (
+            f"{COVERAGE:.0%} intervals and front probabilities from {validation.num_resamples:,} paired resamples of "
+            f"the images{_of_seeds(validation)}"
+        )
+    parts = {
+        "Images": _images(members.get("data", {}), validation, test),
+        "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
+        "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
+        "Evidence": resampling,
+        "Computation": _computation(verdicts),
+        "Teacher passes": _teacher_passes(members.get("signals", []), configs),
+        "Recycled epochs": ", ".join(str(each) for each in recycled_of(store, name)),
+        "Versions": _versions(verdicts),
+    }
+    return {title: text for title, text in parts.items() if text}
+
+
+def _of_seeds(validation: Evidence) -> str:
+    if any(number > 1 for number in validation.num_seeds.values()):
+        return ", and of the seeds where an arm has several"
+    return "; with one seed an arm, they do not tell how much another seed would change"
+
+
+def _images(sizes: Mapping[str, int], validation: Evidence | None, test: Evidence | None) -> str:
+    counts = {"training": sizes.get("num_train")}
+    counts |= {"validation": validation.num_images if validation else sizes.get("num_validation")}
+    counts |= {"test": test.num_images if test else sizes.get("num_test")}
+    text = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count is not None)
+    return text + (f"; {sizes['num_classes']} classes at {sizes['image_size']} px" if sizes else "")
+
+
+def _computation(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    seconds = [verdict["wall_s"] for verdict in verdicts]
+    return f"{sum(seconds) / 3600:.2f} hours of training and evaluation in {len(seconds)} networks" if seconds else ""
+
+
+def _teacher_passes(signals: Iterable[Mapping[str, Any]], configs: Iterable[Mapping[str, Any]]) -> str:
+    distilled = [config for config in configs if config.get("teacher")]
+    if not distilled:
+        return ""
+    live = sum(TrainConfig.model_validate(config["train"]).epochs for config in distilled)
+    stored = sum(signal["epochs"] for signal in signals)
+    if not stored:
+        return f"{live}, one for each epoch of each distilled trial"
+    return f"{stored} over the training images, stored and shared by the trials that would have made {live}"
+
+
+def _versions(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    """Every version that some product was made with."""
+    found: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        for library, version in verdict.get("versions", {}).items():
+            found.setdefault(library, set()).add(str(version))
+    return ", ".join(f"{library} {' and '.join(sorted(versions))}" for library, versions in sorted(found.items()))

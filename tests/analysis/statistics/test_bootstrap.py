@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.statistics.bootstrap import (
+    DRAWN,
+    ON_DEMAND,
+    Estimate,
+    absolute_gap_draws,
+    draws_of,
+    num_resamples,
+    resample,
+)
+from kd_core.measure.outcomes import RAW, SCALED, metrics_of, outcomes_of
+from tests.benchmarks.coverage import front_calibration, interval_coverage
+
+mathematics = settings(deadline=None, derandomize=True, max_examples=40)
+
+
+def model(seed=0, size=300, sharpness=2.0, margin=1.5):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(5, size=size)
+    logits = sharpness * (generator.normal(size=(size, 5)) + margin * np.eye(5)[labels])
+    return outcomes_of(logits, labels, temperature=1.7)
+
+
+def test_resamples_are_a_function_of_two_numbers_and_draw_every_image_alike():
+    counts = resample(200, 500)
+    assert np.array_equal(counts, resample(200, 500))
+    assert (counts.sum(axis=1) == 200).all()
+    assert counts.mean(axis=0) == pytest.approx(np.ones(200), abs=0.25)
+    assert counts.var() == pytest.approx(1 - 1 / 200, rel=0.02)
+
+
+@pytest.mark.parametrize(("reading", "suffix"), [(RAW, ""), (SCALED, "_scaled")])
+def test_draws_of_means_are_the_figures_of_the_resamples(reading, suffix):
+    outcomes, counts = model(), resample(300, 20)
+    (draws,) = draws_of([outcomes], counts)
+    for row, weights in enumerate(counts):
+        figures = metrics_of(outcomes, reading, weights)
+        for name in ("accuracy", "confidence", "gap", "nll", "brier"):
+            drawn = draws["accuracy"] if name == "accuracy" else draws[name + suffix]
+            assert drawn[row] == pytest.approx(figures[name], abs=1e-7)
+
+
+def test_aurc_draws_are_the_figure_of_the_resamples():
+    outcomes, counts = model(), resample(300, 20)
+    (draws,) = draws_of([outcomes], counts, (*DRAWN, *ON_DEMAND))
+    expected = [metrics_of(outcomes, SCALED, weights)["aurc"] for weights in counts]
+    assert draws["aurc_scaled"] == pytest.approx(expected)
+
+
+def test_debiased_draws_are_centred_on_the_figure_where_it_is_far_from_zero():
+    outcomes, counts = model(sharpness=5.0, size=2000), resample(2000, 400)
+    (draws,) = draws_of([outcomes], counts, ("ece_debiased",))
+    figure = metrics_of(outcomes)["ece_debiased"]
+    assert figure > 0.1
+    assert draws["ece_debiased"].mean() == pytest.approx(figure, rel=0.01)
+
+
+def test_draws_do_not_depend_on_the_models_beside_a_model():
+    models, counts = [model(seed) for seed in range(20)], resample(300, 50)
+    together = draws_of(models, counts)
+    for position in (0, 7, 19):
+        (alone,) = draws_of([models[position]], counts)
+        assert all(np.array_equal(together[position][name], alone[name]) for name in alone)
+
+
+def test_another_number_of_images_is_refused():
+    with pytest.raises(ValueError, match="300 images beside one with 200"):
+        draws_of([model(size=300)], resample(200, 10))
+
+
+@mathematics
+@given(st.integers(0, 10**6), st.floats(0, 0.1))
+def test_draws_of_absolute_gaps_are_nonnegative_and_keep_the_order_of_the_resamples(seed, size):
+    generator = np.random.default_rng(seed)
+    observed = size * generator.normal(size=5)
+    resampled = observed + 0.02 * generator.normal(size=(200, 5))
+    draws = absolute_gap_draws(observed, resampled)
+    assert (draws >= 0).all()
+    assert (np.diff(draws[np.argsort(np.abs(resampled).sum(axis=1), kind="stable")]) >= 0).all()
+
+
+def test_where_gaps_are_large_draws_are_those_of_the_resamples():
+    generator = np.random.default_rng(0)
+    observed = np.array([0.1, -0.2, 0.3])
+    resampled = observed + 0.01 * generator.normal(size=(2000, 3))
+    estimate = Estimate.of(absolute_gap_draws(observed, resampled))
+    assert estimate.value == pytest.approx(0.6, abs=0.002)
+    low, high = np.quantile(np.abs(resampled).sum(axis=1), [0.025, 0.975])
+    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=0.003)
+
+
+def test_without_any_gap_draws_are_zero():
+    assert (absolute_gap_draws(np.zeros(3), np.zeros((10, 3))) == 0).all()
+
+
+def test_intervals_of_ece_cover_the_truth_where_percentiles_of_resamples_do_not():
+    found = interval_coverage(0.02, 2000, "both signs", num_simulations=200, num_resamples=300)
+    assert 0.90 <= found["coverage_ours"] <= 0.99
+    assert found["coverage_percentile"] < found["coverage_ours"] - 0.1
+
+
+def test_front_probabilities_are_what_they_say():
+    found = front_calibration(num_sweeps=40, num_resamples=200, spreads=(0.2, 0.3))
+    assert found["said_0.9_to_1_truly"] > 0.9
+    assert 0.7 < found["said_0.7_to_0.9_truly"] < 0.95
+    assert found["said_0_to_0.1_truly"] < 0.2
+    assert found["truly_on_front_plausible"] > 0.94
+    assert found["dominated_plausible"] < 0.7
+
+
+def test_fewer_resamples_for_thousands_of_models():
+    assert [num_resamples(count) for count in (0, 1, 1000, 2000, 10_000)] == [1000, 1000, 1000, 500, 400]
+
+
+def test_an_estimate_of_missing_values_is_missing():
+    assert np.isnan(Estimate.of(np.array([0.1, np.nan])).low)

@@ -1,0 +1,82 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.runs import runs_of
+from analysis.statistics.bootstrap import DRAWN
+from analysis.statistics.evidence import evidence_of
+from kd_core.measure.outcomes import outcomes_of, summary_of
+
+NUM_IMAGES, NUM_CLASSES = 1500, 4
+
+
+def simulated(seed_effects, generator, hardness=0.0):
+    """Runs and outcomes of arms whose seeds shift the logits of the right class by seed_effects[arm][seed]."""
+    labels = np.random.default_rng(5).integers(NUM_CLASSES, size=NUM_IMAGES)
+    shared = generator.normal(size=(NUM_IMAGES, NUM_CLASSES))
+    rows, outcomes = [], {}
+    for arm, effects in seed_effects.items():
+        for seed, effect in enumerate(effects):
+            noise = hardness * shared + np.sqrt(1 - hardness**2) * generator.normal(size=shared.shape)
+            logits = noise + (1.5 + effect) * np.eye(NUM_CLASSES)[labels]
+            key = f"{arm}-{seed}"
+            outcomes[key] = outcomes_of(logits, labels, temperature=1.0)
+            figures = summary_of({"test": outcomes[key]})
+            gaps = {f"test/abs_gap{suffix}": abs(figures[f"test/gap{suffix}"]) for suffix in ("", "_scaled")}
+            rows.append({"arm": arm, "trial": key, "status": "finished"} | figures | gaps)
+    return pd.DataFrame(rows), outcomes
+
+
+def evidence(seed_effects, generator=None, hardness=0.0):
+    runs, outcomes = simulated(seed_effects, generator or np.random.default_rng(0), hardness)
+    return evidence_of(runs, "test", outcomes.__getitem__, num_resamples=400)
+
+
+def test_every_arm_has_an_estimate_of_every_figure(store):
+    runs = runs_of(store, "demo")
+    found = evidence_of(runs, "validation", lambda key: store.trial(key).outcomes("validation"), 100)
+    assert found.arms == runs["arm"].drop_duplicates().tolist()
+    assert found.num_seeds["mixup"] == 1  # the other seed has failed
+    assert set(found.draws) == {*DRAWN, *(f"{name}_scaled" for name in DRAWN if name != "accuracy")}
+    accuracy = runs.loc[(runs["arm"] == "classic"), "validation/accuracy"].mean()
+    estimate = found.estimate("accuracy", "classic")
+    assert estimate.value == pytest.approx(accuracy)
+    assert estimate.low < estimate.value < estimate.high
+
+
+def test_without_a_finished_run_there_is_no_evidence(store):
+    assert evidence_of(runs_of(store, "demo").assign(status="failed"), "test", None, 100) is None
+
+
+def test_differences_of_arms_that_err_on_the_same_images_are_sharper():
+    apart, alike = (evidence({"a": [0.0], "b": [0.1]}, hardness=hardness) for hardness in (0.0, 0.98))
+    widths = [each.difference("accuracy", "a", "b") for each in (apart, alike)]
+    assert widths[1].high - widths[1].low < 0.5 * (widths[0].high - widths[0].low)
+
+
+def test_the_deviation_between_seeds_is_found_beyond_that_of_images():
+    generator = np.random.default_rng(3)
+    different = {f"arm {number}": generator.normal(scale=0.4, size=3).tolist() for number in range(20)}
+    equal = {name: [0.0, 0.0, 0.0] for name in different}
+    found, none = evidence(different, generator), evidence(equal, generator)
+    chances = [simulated({"a": [effect]}, np.random.default_rng(0))[0]["test/accuracy"][0] for effect in (-0.4, 0.4)]
+    assert found.seed_deviation["accuracy"] == pytest.approx((chances[1] - chances[0]) / 2, rel=0.3)
+    assert none.seed_deviation["accuracy"] < 0.1 * found.seed_deviation["accuracy"]
+    widths = [each.estimate("accuracy", "arm 1") for each in (found, none)]
+    assert widths[0].high - widths[0].low > 2 * (widths[1].high - widths[1].low)
+
+
+def test_without_replicates_the_deviation_of_seeds_is_unknown():
+    assert np.isnan(evidence({"a": [0.0], "b": [0.1]}).seed_deviation["ece"])
+
+
+def test_draws_of_an_arm_do_not_change_with_arms_that_have_no_replicates():
+    alone, beside = evidence({"a": [0.0]}), evidence({"a": [0.0], "b": [0.5]})
+    assert np.array_equal(alone.draws["ece"][:, 0], beside.draws["ece"][:, 0])
+
+
+def test_trials_of_other_images_are_refused():
+    runs, outcomes = simulated({"a": [0.0], "b": [0.1]}, np.random.default_rng(0))
+    other = outcomes_of(np.eye(NUM_CLASSES)[np.zeros(NUM_IMAGES, dtype=int)], np.zeros(NUM_IMAGES, dtype=int), 1.0)
+    with pytest.raises(ValueError, match="trial b-0 was evaluated on other images than a-0"):
+        evidence_of(runs, "test", (outcomes | {"b-0": other}).__getitem__, 50)

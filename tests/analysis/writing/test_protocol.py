@@ -1,0 +1,46 @@
+from analysis.runs import runs_of
+from analysis.statistics.evidence import evidence_of
+from analysis.writing.protocol import protocol_of
+
+
+def evidence(store, split):
+    runs = runs_of(store, "demo")
+    return evidence_of(runs, split, lambda key: store.trial(key).outcomes(split), num_resamples=50)
+
+
+def test_the_protocol_tells_sizes_seeds_resamples_time_and_teacher_passes(store):
+    protocol = protocol_of(
+        store, "demo", runs_of(store, "demo"), evidence(store, "validation"), evidence(store, "test")
+    )
+    assert protocol["Images"] == "200 validation, 200 test"
+    assert protocol["Seeds"] == "0, 1"
+    assert protocol["Evidence"].endswith(
+        "from 50 paired resamples of the images, and of the seeds where an arm has several"
+    )
+    assert protocol["Computation"].endswith("in 8 networks")
+    assert protocol["Teacher passes"] == "12, one for each epoch of each distilled trial"
+    assert "Versions" not in protocol  # these records hold none
+
+
+def test_with_one_seed_the_protocol_says_what_intervals_leave_out(make_sweep):
+    store = make_sweep(seeds=(0,))
+    protocol = protocol_of(
+        store, "demo", runs_of(store, "demo"), evidence(store, "validation"), evidence(store, "test")
+    )
+    assert "do not tell how much another seed would change" in protocol["Evidence"]
+
+
+def test_stored_signals_versions_and_sizes_are_told(make_sweep):
+    store = make_sweep()
+    sizes = {"num_train": 1000, "num_validation": 200, "num_test": 200, "num_classes": 5, "image_size": 8}
+    signal = {"key": "s", "label": "resnet", "teacher": "resnet", "epochs": 3}
+    store.sweep("demo").write("", store.sweep("demo").members() | {"data": sizes, "signals": [signal]})
+    record = store.trial("trial-0-0")
+    record.finish({}, record.verdict() | {"versions": {"torch": "2.14.1"}})
+    protocol = protocol_of(store, "demo", runs_of(store, "demo"), None, None)
+    assert protocol["Images"] == "1,000 training, 200 validation, 200 test; 5 classes at 8 px"
+    assert protocol["Teacher passes"] == (
+        "3 over the training images, stored and shared by the trials that would have made 12"
+    )
+    assert protocol["Versions"] == "torch 2.14.1"
+    assert "Evidence" not in protocol
