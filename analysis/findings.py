@@ -87,7 +87,7 @@ def findings_of(
         against=comparison[0],
         against_points=comparison[1],
         protocol=protocol_of(store, name, runs, validation, test),
-        spec_yaml=(sweep.path / "spec.yaml").read_text() if (sweep.path / "spec.yaml").exists() else "",
+        spec_yaml="" if sweep.problems() else sweep.spec_yaml(),
     )
 
 

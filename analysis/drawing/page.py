@@ -149,6 +149,7 @@ def _front(findings: Findings, reading: str) -> dict[str, Any]:
             for name, value in zip(map(figure_of, front.reference), front.reference.values(), strict=True)
         ],
         "hypervolume": f"{front.hypervolume:.4g}",
+        "attainment": {seeds: f"{volume:.4g}" for seeds, volume in front.attainment.items()},
         "wide": _inline(figures[0], f"{title}: the front"),
         "narrow": _inline(figures[1], f"{title}: the front, narrow"),
         "num_plausible": np.count_nonzero(front.points["plausible"]),
@@ -381,10 +382,10 @@ def _latency(findings: Findings, looks: Looks) -> dict[str, Any]:
 
 
 def _failures(findings: Findings) -> list[tuple[str, str]]:
-    """What failed and why: teachers, trials, and trials that wait for a teacher that failed."""
+    """What failed or is damaged and why: teachers, trials, and trials that wait for a teacher that failed."""
     teachers, runs = findings.teachers, findings.runs
-    lost = teachers.loc[teachers["status"] == "failed"]
-    failed = runs.loc[runs["status"] == "failed"]
+    lost = teachers.loc[teachers["status"].isin(["failed", "damaged"])]
+    failed = runs.loc[runs["status"].isin(["failed", "damaged"])]
     waiting = runs.loc[(runs["status"] == "pending") & runs["teacher"].isin(lost["teacher"])]
     return [
         *((f"{teacher}, a teacher", error) for teacher, error in lost[["teacher", "error"]].to_numpy()),

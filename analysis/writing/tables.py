@@ -54,7 +54,7 @@ def content_of(findings: Findings) -> dict[str, Any]:
 
 
 def _front_content(front: Front, test: Evidence | None) -> dict[str, Any]:
-    described = {name: getattr(front, name) for name in ("objectives", "reference", "hypervolume")}
+    described = {name: getattr(front, name) for name in ("objectives", "reference", "hypervolume", "attainment")}
     return described | {"front": arm_rows(front.members, test)}
 
 

@@ -83,7 +83,9 @@ def runs(*rows):
     table = pd.DataFrame(rows, columns=columns)
     keys = [f"key-{number}" for number in range(len(rows))]
     blank = {"method": "kd", "teacher": "t", "temperature": "2", "alpha": 0.0, "student": "s"}
-    return table.assign(trial=keys, label=keys, **blank, **{"validation/ece_scaled": table["validation/ece"] / 2})
+    return table.assign(
+        trial=keys, label=keys, seed=0, **blank, **{"validation/ece_scaled": table["validation/ece"] / 2}
+    )
 
 
 def members(front):
@@ -117,6 +119,15 @@ def test_an_unfinished_trial_is_on_no_front(status):
     assert members(front_of(table)) == ["a"]
     empty = front_of(table[table["status"] == status])
     assert (len(empty.points), members(empty), empty.hypervolume) == (0, [], 0.0)
+
+
+def test_attainment_is_the_volume_that_every_seed_half_of_them_or_any_reaches():
+    table = runs(("a", "finished", 0.9, 0.1, 0), ("a", "finished", 0.5, 0.1, 0), ("b", "finished", 0.7, 0.5, 0))
+    front = front_of(table.assign(seed=[0, 1, 1]))
+    assert front.attainment["any"] == pytest.approx(0.9 * 0.9)
+    assert front.attainment["every"] == pytest.approx(0.5 * 0.9 + 0.2 * 0.5)
+    assert front.attainment["every"] <= front.attainment["half"] <= front.attainment["any"]
+    assert front_of(table).attainment == {}
 
 
 def test_an_arm_that_lacks_an_objective_is_a_point_but_not_on_the_front():
