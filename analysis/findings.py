@@ -52,17 +52,19 @@ def findings_of(
 ) -> Findings:
     """The findings of a sweep, by its own objectives or others; against names another sweep of the store.
 
-    Raises FileNotFoundError if the store has no such sweep, ValueError for an objective that is none, or if the other
-    sweep was tested on other images.
+    Raises FileNotFoundError if the store has no such sweep, ValueError for an objective that is none or that no arm
+    has, or if the other sweep was tested on other images.
     """
     sweep, runs = store.sweep(name), runs_of(store, name)
     members, teachers = sweep.members(), teachers_of(store, name)
+    objectives_given = objectives is not None
     objectives = dict(objectives or members.get("objectives") or OBJECTIVES)
     size, figures = num_resamples(len(runs)), _figures(objectives)
     outcomes = {split: functools.partial(_outcomes, store, split) for split in ("validation", "test")}
     validation = evidence_of(runs, "validation", outcomes["validation"], size, figures)
     test = evidence_of(runs, "test", outcomes["test"], size, figures)
     fronts = {RAW: judged(front_of(runs, objectives), validation)}
+    _check_known(fronts[RAW], asked=objectives_given)
     fronts[SCALED] = judged(front_of(runs, scaled(objectives)), validation)
     front = fronts[RAW]
     teacher_test = _evidence_of_teachers(store, teachers, size)
@@ -89,6 +91,13 @@ def findings_of(
         protocol=protocol_of(store, name, runs, validation, test),
         spec_yaml="" if sweep.problems() else sweep.spec_yaml(),
     )
+
+
+def _check_known(front: Front, asked: bool) -> None:
+    """Raise ValueError if somebody asks for an objective that no finished arm has, such as a latency."""
+    unknown = [name for name in front.objectives if bool(front.points[name].isna().all())]
+    if asked and unknown and len(front.points):
+        raise ValueError(f"objectives: {unknown[0]} is not known of any arm; run the sweep again, which measures it")
 
 
 def _figures(objectives: Mapping[str, str]) -> tuple[str, ...]:
@@ -119,7 +128,7 @@ def _compared(
     """On test, each arm less the other sweep's arm of that name, else less its recommended one; and its front."""
     others = runs_of(store, against)
     prefixed = {arm: f"{against}: {arm}" for arm in others["arm"]}
-    everything = pd.concat([runs, others.assign(arm=others["arm"].map(prefixed))], ignore_index=True)
+    everything = pd.concat([runs, others.assign(arm=[prefixed[arm] for arm in others["arm"]])], ignore_index=True)
     both = evidence_of(everything, "test", functools.partial(_outcomes, store, "test"), size)
     validation = functools.partial(_outcomes, store, "validation")
     front = judged(

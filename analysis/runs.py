@@ -22,6 +22,8 @@ FIGURES = ["scaling_temperature", "num_parameters", "wall_s", *LATENCIES]
 def runs_of(store: Store, name: str) -> pd.DataFrame:
     """One row per trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures.
 
+    Those whose teacher is not finished have no key yet, and come last.
+
     A trial whose verdict or outcomes are damaged is not finished but `damaged`, and its error says which file is.
     Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one device, latency_device.
     """
@@ -30,7 +32,7 @@ def runs_of(store: Store, name: str) -> pd.DataFrame:
     rows = [
         _trial_row(member, store.trial(member["key"]), latencies.get(member["key"])) for member in members["trials"]
     ]
-    return _table(rows, TRIAL_COLUMNS)
+    return _table(rows + [_waiting_row(member) for member in members.get("waiting", [])], TRIAL_COLUMNS)
 
 
 def latencies_of(store: Store, members: Mapping[str, Any]) -> dict[str, Latency]:
@@ -122,6 +124,13 @@ def _trial_row(member: Mapping[str, Any], record: Record, latency: Latency | Non
     if latency is not None and findings["status"] == "finished":
         findings |= latency_figures(latency) | {"latency_device": latency["device"]}
     return identity | findings
+
+
+def _waiting_row(member: Mapping[str, Any] | str) -> dict[str, Any]:
+    """A trial without a key; older sweeps list only its label."""
+    known = {"label": member} if isinstance(member, str) else dict(member)
+    blank = dict.fromkeys(["trial", "arm", "method", "teacher", "temperature", "student", "error"], "")
+    return blank | {"seed": 0} | known | {"status": "pending"}
 
 
 def _teacher_row(member: Mapping[str, Any], record: Record) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def label_epochs(record: SignalRecord, epochs: Iterable[int], make: Callable[[],
         lease = record.lease(epoch)
         if record.has(epoch):
             yield epoch
-        elif lease.in_other_hands:
+        elif not lease.take():
             open_epochs.append(epoch)
             time.sleep(WAIT_S)
         else:

@@ -4,6 +4,7 @@ import io
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,13 +12,13 @@ import torch
 from kd_core.data.dataset import Dataset
 from kd_core.evaluation import evaluate
 from kd_core.measure.outcomes import summary_of
-from kd_core.networks.models import Network, num_parameters, weights_bytes
+from kd_core.networks.models import Network, load_weights, num_parameters, weights_bytes
 from kd_core.signal import TeacherSignal
 from kd_core.spec.config import TrialConfig
-from kd_core.spec.keys import file_sha256
-from kd_core.store.files import write_bytes
+from kd_core.store.files import DamagedError, read_sealed
 from kd_core.store.records import Record
 from kd_core.training import EpochResult, initial_student, train
+from kd_core.versions import versions
 
 WAIT_S = 0.5
 CHECKPOINT_INTERVAL_S = 5.0  # a killed trial repeats at most about this much work, or its last epoch
@@ -31,32 +32,39 @@ def run_trial(
     signal: TeacherSignal | None = None,
     device: torch.device | str = "cpu",
     num_workers: int = 0,
+    num_threads: int | None = None,
 ) -> Iterator[EpochResult]:
     """Train a trial until its record is finished and yield every epoch; a finished record yields nothing.
 
     If another process works on the same record, for example in another sweep, this waits, and takes over if it dies.
-    After a kill, the next run resumes from the last checkpoint and ends with the same result. An error is written to
-    the record before it is raised.
+    After a kill, the next run resumes from the last whole checkpoint, or evaluates the weights if they are there, and
+    ends with the same result. An error is written to the record before it is raised. The number of threads, by default
+    torch's, can change the last bits, so a record that was begun goes on with the number that it began with.
     """
-    while record.verdict() is None and record.lease.in_other_hands:
+    while record.verdict() is None and not record.lease.take():
         time.sleep(WAIT_S)
     if record.verdict() is not None:
+        if not record.lease.in_other_hands:
+            record.lease.path.unlink(missing_ok=True)  # taken just after another process had finished
         return
-    record.begin(config.model_dump(mode="json"))
+    torch.set_num_threads((record.config() or {}).get("threads") or num_threads or torch.get_num_threads())
+    record.begin(config.model_dump(mode="json") | {"threads": torch.get_num_threads()})
     try:
         with record.lease.held():
-            checkpoint = _load_checkpoint(record)
-            network, saved = None, time.monotonic()
-            epochs = train(config, dataset, signal, device=device, checkpoint=checkpoint, num_workers=num_workers)
-            for result in epochs:
-                record.append({"epoch": result.epoch, "time": time.time(), **result.figures})
-                if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
-                    _save_checkpoint(record, result.checkpoint())
-                    saved = time.monotonic()
-                network = result.network
-                yield result
-            network = network or _restored(config, dataset, checkpoint, device)
-            _finish(network, config, dataset, record, num_workers)
+            trained = _trained(config, dataset, record, device)
+            if trained is None or _num_epochs(record) < config.train.num_epochs:  # also to make a damaged journal again
+                checkpoint = _load_checkpoint(record)
+                network, saved = None, time.monotonic()
+                epochs = train(config, dataset, signal, device=device, checkpoint=checkpoint, num_workers=num_workers)
+                for result in epochs:
+                    record.append({"epoch": result.epoch, "time": time.time(), **result.figures})
+                    if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
+                        _save_checkpoint(record, result)
+                        saved = time.monotonic()
+                    network = result.network
+                    yield result
+                trained = trained or network or _restored(config, dataset, checkpoint, device)
+            _finish(trained, config, dataset, record, num_workers)
     except Exception as error:
         record.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         raise
@@ -66,20 +74,30 @@ def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Rec
     """Evaluate, reading the test split once, and write weights, outcomes and verdict in that order."""
     started = time.perf_counter()
     splits = evaluate(network, dataset, not config.has_logit_scale, num_workers)
-    write_bytes(record.weights, weights_bytes(network))
+    weights_sha256 = record.write_weights(weights_bytes(network))
     evaluation_s = time.perf_counter() - started
     verdict = {
         "metrics": summary_of(splits),
         "temperature": splits["test"].temperature,
         "epochs": config.train.num_epochs,
         "num_parameters": num_parameters(network),
-        "weights_sha256": file_sha256(record.weights),
+        "weights_sha256": weights_sha256,
         "wall_s": evaluation_s + sum(row["epoch_s"] for row in record.journal()),
         "finished_at": time.time(),
         "recipe": config.model_dump(mode="json"),
-        "versions": {"torch": str(torch.__version__)},
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
     }
     record.finish(splits, verdict)
+
+
+def _trained(config: TrialConfig, dataset: Dataset, record: Record, device: Any) -> Network | None:
+    """The network of a trial whose weights are whole, though its verdict or another file is not; else None."""
+    if not record.has_weights():
+        return None
+    network = initial_student(config, dataset.num_classes)
+    load_weights(network, record.weights)
+    return network.to(device)
 
 
 def _restored(config: TrialConfig, dataset: Dataset, checkpoint: dict[str, Any] | None, device: Any) -> Network:
@@ -90,15 +108,27 @@ def _restored(config: TrialConfig, dataset: Dataset, checkpoint: dict[str, Any] 
     return network.to(device)
 
 
-def _save_checkpoint(record: Record, checkpoint: dict[str, Any]) -> None:
+def _num_epochs(record: Record) -> int:
+    """The epochs in the journal."""
+    journal = record.journal()
+    return journal[-1]["epoch"] if journal else 0
+
+
+def _save_checkpoint(record: Record, result: EpochResult) -> None:
     buffer = io.BytesIO()
-    torch.save(checkpoint, buffer)
-    write_bytes(record.checkpoint, buffer.getvalue())
+    torch.save(result.checkpoint(), buffer)
+    record.write_checkpoint(result.epoch, buffer.getvalue())
 
 
 def _load_checkpoint(record: Record) -> dict[str, Any] | None:
-    try:
-        content = record.checkpoint.read_bytes()
-    except FileNotFoundError:
-        return None
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    """The newest checkpoint that is whole, with no more epochs than the journal; None if there is none.
+
+    A damaged one is removed, for the next to take its place, and so is one that knows epochs the journal has lost.
+    """
+    for path in record.checkpoints():
+        with suppress(DamagedError, FileNotFoundError):
+            checkpoint = torch.load(io.BytesIO(read_sealed(path)), map_location="cpu", weights_only=True)
+            if checkpoint["epoch"] <= _num_epochs(record):
+                return checkpoint
+        path.unlink(missing_ok=True)
+    return None

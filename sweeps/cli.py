@@ -1,10 +1,9 @@
-"""The command line, `kdsweep run | plan | status | sync | report | signal | ui`: text to stderr, JSON to stdout."""
+"""The command line, `kdsweep run | plan | status | sync | report | verify | signal | ui`; only JSON goes to stdout."""
 
 import json
 import os
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +12,7 @@ import click
 
 from kd_core.store.records import Store, SweepRecord
 from sweeps.spec.mistakes import SpecError, found_in
-from sweeps.terminal.interrupt import leaving_at_interrupt
+from sweeps.terminal.interrupt import leaving_at_signals, program
 
 
 class _Commands(click.Group):
@@ -23,8 +22,18 @@ class _Commands(click.Group):
         """Run the command, and report a user's mistake."""
         try:
             return super().invoke(ctx)
-        except (SpecError, FileNotFoundError, PermissionError) as error:
+        except SpecError as error:
             _complain(str(error))
+        except OSError as error:
+            _complain(_problem(error, ctx.obj))
+
+
+def _problem(error: OSError, storage: str | None) -> str:
+    """What an operating system's error says, where, and what to do."""
+    if error.strerror is None:
+        return str(error)
+    where = error.filename or f"--storage: {storage}"
+    return f"{where}: {error.strerror}; make room there, or name another --storage, and give the same command again"
 
 
 def _complain(message: str) -> NoReturn:
@@ -70,18 +79,19 @@ def run(
     """Run the sweep of SPEC, a file or the name of a shipped spec; a second run resumes it or does nothing."""
     from sweeps.run import run_sweep
     from sweeps.spec.reader import read_spec
-    from sweeps.terminal.console import print_outcome
+    from sweeps.terminal.console import print_failures, print_outcome
     from sweeps.terminal.progress import SweepProgress
     from sweeps.tracking import embedded_uri
 
     sweep, store = read_spec(spec, overrides), _store(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
-    farewell = f"\nstopped; nothing is lost. To resume: {_same_command(spec, storage, overrides)}"
-    with found_in(spec), leaving_at_interrupt(farewell), redirect_stdout(sys.stderr), SweepProgress() as progress:
+    with found_in(spec), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
     print_outcome(outcome.report, outcome.counts, _runs_command(storage, tracking_uri))
+    if not outcome.ok:
+        print_failures(progress.failures)
     if as_json:
-        click.echo(json.dumps(_outcome_json(outcome), ensure_ascii=False))
+        click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
     sys.exit(0 if outcome.ok else 1)
 
 
@@ -146,64 +156,122 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     try:
         num_trials = sync_sweep(store, name, uri)
     except Exception as error:
-        click.echo(f"kdsweep: MLflow at {uri} does not answer: {str(error).splitlines()[0]}", err=True)
-        sys.exit(1)
+        _no_answer(uri, error)
     click.echo(f"{num_trials} trials of {name} are up to date in MLflow at {uri}", err=True)
 
 
 @main.command()
 @click.argument("name")
 @_store_option
+@click.option("--objectives", metavar="A,B", help="Objectives other than the spec's, such as accuracy,nll.")
+@click.option("--against", metavar="OTHER", help="Compare with this sweep of the same storage and test images.")
+@click.option("--from-mlflow", "uri", metavar="URI", help="Show the front of an MLflow experiment, and write no page.")
+@click.option("--experiment", help="The experiment of --from-mlflow.  [default: NAME]")
 @_json_option
-def report(name: str, storage: str, as_json: bool) -> None:
+def report(
+    name: str,
+    storage: str,
+    objectives: str | None,
+    against: str | None,
+    uri: str | None,
+    experiment: str | None,
+    as_json: bool,
+) -> None:
     """Write the Pareto report of the sweep NAME again, from its records."""
-    from analysis.report import write_report
-    from analysis.tables import front_rows
+    from analysis.pareto import objectives_named
 
-    store = _store(storage)
-    _sweep(store, name).members()
-    written = write_report(store, name)
-    click.echo(f"report: {written.path}", err=True)
+    try:
+        named = objectives_named(objectives.split(",")) if objectives is not None else None
+    except ValueError as error:
+        raise SpecError(f"--{error}") from None
+    printed = _read(uri, experiment or name, named) if uri else _written(_store(storage), name, named, against)
     if as_json:
-        click.echo(json.dumps({"sweep": name, "front": front_rows(written.front), "report": str(written.path)}))
+        click.echo(json.dumps({"sweep": name} | printed, ensure_ascii=False))
 
 
-@main.group("signal")
-def signal_group() -> None:
-    """Verify and prune stored teacher signals, the one pass of a teacher that all trials share."""
+def _written(store: Store, name: str, objectives: dict[str, str] | None, against: str | None) -> dict[str, Any]:
+    """Write the report of a sweep; returns what `--json` prints of it."""
+    from analysis.report import write_report
+
+    for each in (name, against):
+        if each is not None:
+            _sweep(store, each).members()
+    try:
+        written = write_report(store, name, objectives, against)
+    except ValueError as error:
+        raise SpecError(f"--against: {against}: {error}" if against else str(error)) from None
+    click.echo(f"report: {written.path}", err=True)
+    return written.as_json()
 
 
-@signal_group.command()
+def _read(uri: str, experiment: str, objectives: dict[str, str] | None) -> dict[str, Any]:
+    """Print the front of an MLflow experiment; returns what `--json` prints of it."""
+    from sweeps.experiment import rows_of_experiment
+    from sweeps.terminal.console import print_front
+
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not file.exists():  # MLflow would create it
+        raise SpecError(f"--from-mlflow: {uri}: no such file")
+    try:
+        rows = rows_of_experiment(uri, experiment, objectives)
+    except ValueError as error:
+        raise SpecError(f"--from-mlflow: {error}") from None
+    except Exception as error:
+        _no_answer(uri, error)
+    print_front(rows["arms"])
+    return rows | {"claims": [], "report": None}
+
+
+@main.command()
 @click.argument("name")
 @_store_option
 @click.option("--samples", default=1024, show_default=True, help="About how many slots of each signal to compare.")
 @_json_option
 def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
-    """Check the stored signals of the sweep NAME, and run its teachers again on a sample; exit 1 if they differ."""
+    """Read every file of the sweep NAME, and run its teachers again on a sample; exit 1 if anything is not whole.
+
+    What is damaged is put aside, and the next `kdsweep run` makes it again.
+    """
+    from sweeps.plan.upkeep import problems_of
+    from sweeps.terminal.console import print_verification
+
+    store = _store(storage)
+    record = _sweep(store, name)
+    problems, verified = [], []
+    for problem in problems_of(store, name):
+        click.echo(problem, err=True)
+        problems.append(problem)
+    if samples > 0 and not record.problems():
+        for each in _verified_signals(store, record, samples):
+            print_verification(each)
+            verified.append(each)
+    whole = not problems and all(each.ok for each in verified)
+    click.echo(f"{name}: {'everything is whole' if whole else 'run its spec again to make what is damaged'}", err=True)
+    if as_json:
+        found = {"problems": problems, "signals": [each.as_json() for each in verified]}
+        click.echo(json.dumps({"sweep": name} | found, ensure_ascii=False))
+    sys.exit(0 if whole else 1)
+
+
+def _verified_signals(store: Store, record: SweepRecord, samples: int) -> Iterator[Any]:
+    """The comparisons of a sweep's stored signals with their teachers; the data is loaded only if there are any."""
     from kd_core.data.dataset import load
     from kd_core.data.splits import summarize
     from sweeps.plan.plan import plan_sweep
     from sweeps.plan.upkeep import verify_signals
     from sweeps.spec.reader import parse_spec
-    from sweeps.terminal.console import print_verification
 
-    store = _store(storage)
-    record = _sweep(store, name)
-    record.members()
-    path = record.path / "spec.yaml"
-    spec = parse_spec(path.read_text(), str(path))
-    with found_in(str(path)):
-        dataset = load(spec.data)
+    path = str(record.path / "spec.yaml")
+    spec = parse_spec(record.spec_yaml(), path)
+    with found_in(path):
         planned = plan_sweep(spec, store, summarize(spec.data))
-    verified = []
-    for each in verify_signals(planned, dataset, samples):
-        print_verification(each)
-        verified.append(each)
-    if not verified:
-        click.echo(f"{name} has no stored signal", err=True)
-    if as_json:
-        click.echo(json.dumps({"sweep": name, "signals": [each.as_json() for each in verified]}))
-    sys.exit(0 if all(each.ok for each in verified) else 1)
+        if any(each.record is not None and each.record.epochs() for each in planned.signals):
+            yield from verify_signals(planned, load(spec.data), samples)
+
+
+@main.group("signal")
+def signal_group() -> None:
+    """Prune stored teacher signals, the one pass of a teacher that all trials share."""
 
 
 @signal_group.command()
@@ -247,11 +315,21 @@ def ui(storage: str, port: int) -> None:
 def _store(storage: str) -> Store:
     try:
         store = Store.at(storage)
-        store.root.exists()
+        places = [store.root, *store.root.parents] if store.local else [store.root]
+        file = next((place for place in places if place.is_file()), None)
     except Exception as error:  # each file system raises its own errors
         problem = " ".join(str(error).split())[:200]
         raise SpecError(f"--storage: {storage}: cannot be reached ({problem}); name a folder or another URL") from error
+    click.get_current_context().find_root().obj = storage  # for what goes wrong there later
+    if file is not None:
+        raise SpecError(f"--storage: {storage}: {file} is a file; name a folder or another URL")
     return store
+
+
+def _no_answer(uri: str, error: Exception) -> NoReturn:
+    """Say in one sentence that MLflow cannot be used, and exit with 1."""
+    click.echo(f"kdsweep: MLflow at {uri} does not answer: {(str(error).splitlines() or [''])[0]}", err=True)
+    sys.exit(1)
 
 
 def _sweep(store: Store, name: str) -> SweepRecord:
@@ -261,35 +339,14 @@ def _sweep(store: Store, name: str) -> SweepRecord:
         raise SpecError(str(error)) from None
 
 
-def _kdsweep() -> str:
-    """The command for this program: its name, or its path if the shell does not find it."""
-    called = Path(sys.argv[0])
-    return "kdsweep" if called.name != "kdsweep" or shutil.which("kdsweep") else os.path.relpath(called)
-
-
-def _same_command(spec: str, storage: str, overrides: tuple[str, ...]) -> str:
-    sets = "".join(f" --set '{override}'" for override in overrides)
-    return f"{_kdsweep()} run {spec} --storage {storage}{sets}"
-
-
-def _outcome_json(outcome: Any) -> dict[str, Any]:
-    from analysis.tables import front_rows
-
-    return {
-        "sweep": outcome.sweep,
-        "trials": outcome.counts,
-        "front": front_rows(outcome.report.front),
-        "report": str(outcome.report.path),
-    }
-
-
 def _runs_command(storage: str, tracking_uri: str | None) -> str | None:
     """The command or URI that shows the runs of a sweep in MLflow; None without tracking."""
     if tracking_uri and tracking_uri.startswith("sqlite:"):
         where = "" if Path(storage) == Path("./runs") else f" --storage {storage}"
-        return f"{_kdsweep()} ui{where}"
+        return f"{program()} ui{where}"
     return tracking_uri
 
 
 if __name__ == "__main__":
-    main()
+    with leaving_at_signals():
+        main()

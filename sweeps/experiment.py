@@ -15,12 +15,13 @@ def rows_of_experiment(
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of `kdsweep report --json`, {"front", "arms"}, by the objectives that MLflow shows, or by others.
 
-    Probabilities are those of the report in MLflow, and None without one or for other objectives than its own. Raises
-    ValueError if there is no such experiment, or for an objective that is none.
+    A row that breaks the bounds of ECE, which nobody can have measured, says so under `impossible`. Probabilities are
+    those of the report in MLflow, and None without one or for other objectives than its own. Raises ValueError if there
+    is no such experiment, or for an objective that is none.
     """
     runs, shown = runs_of_experiment(tracking_uri, experiment), objectives_of_experiment(tracking_uri, experiment)
     front = front_of(runs, objectives or shown)
-    rows = arm_rows(front.points.assign(front_probability=math.nan, plausible=None), None)
+    rows = arm_rows(front.points.assign(front_probability=math.nan, plausible=None), None, imported=True)
     told = runs.loc[runs["status"] == "finished"].drop_duplicates("arm").to_dict("records")  # the same for all its runs
     judged = front.objectives == shown
     arms = {

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.report import Report, update_report
 from kd_core.data.splits import summarize
+from kd_core.latency import measure_latency, unmeasured
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, plan_sweep
+from sweeps.plan.validation_size import too_small
 from sweeps.spec.reader import to_yaml
 from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
@@ -28,6 +31,10 @@ class SweepOutcome:
         """Whether every trial finished or was stopped by a scheduler."""
         return self.counts["failed"] == 0
 
+    def as_json(self) -> dict[str, Any]:
+        """What `kdsweep run --json` prints."""
+        return {"sweep": self.sweep, "trials": self.counts} | self.report.as_json()
+
 
 def run_sweep(
     spec: SweepSpec,
@@ -42,18 +49,25 @@ def run_sweep(
     Raises SpecError if timm cannot build a network or no node has room for a trial, DataError if the data cannot be
     read.
     """
-    plan = plan_sweep(spec, store, summarize(spec.data))
+    plan, background = plan_sweep(spec, store, summarize(spec.data)), None
     num_reused = _num_done(plan)
-    with nullcontext() if plan.up_to_date else _engine(plan, address):
+    if plan.up_to_date:
         _write_down(plan, store)
-        background = _follower(plan, store, tracking_uri, progress)
-        if background:
-            background.start()
-        if plan.up_to_date:
-            progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
-        else:
+        progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
+    else:
+        with _engine(plan, address):
+            if warning := too_small(plan.data.num_validation):
+                progress.note(warning)
+            if plan.threads != spec.resources.threads:
+                kept = f"{plan.threads['trial']} a trial and {plan.threads['teacher']} a teacher"
+                progress.note(f"resources: the sweep began with other threads, and keeps them: {kept}")
+            _write_down(plan, store)
+            background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
             plan = _train(plan, store, progress)
+    _measure_latencies(plan, store, progress)
     report = update_report(store, spec.name)
+    if background is None and tracking_uri and not is_synced(store, spec.name, tracking_uri):
+        background = BackgroundSync(store, spec.name, tracking_uri, progress.note)
     if background:
         background.finish()
     return SweepOutcome(spec.name, _counts(plan, num_reused), report)
@@ -92,21 +106,16 @@ def _planned_anew(plan: Plan, store: Store) -> Plan:
     return _write_down(plan_sweep(plan.spec, store, plan.data), store)
 
 
-def _follower(plan: Plan, store: Store, tracking_uri: str | None, progress: SweepProgress) -> BackgroundSync | None:
-    """The background sync to MLflow; None without tracking, or if MLflow shows the whole sweep already."""
-    name = plan.spec.name
-    if tracking_uri is None or (plan.up_to_date and is_synced(store, name, tracking_uri)):
-        return None
-    return BackgroundSync(store, name, tracking_uri, progress.note)
-
-
 def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
     """Make everything that is missing on the cluster; returns the new plan."""
     from kd_core.data.dataset import load
     from sweeps.engine.cluster import whole_resources
     from sweeps.engine.teacher_pass import label_signals
     from sweeps.engine.trials import finetune_teachers, run_trials, trial_resources
+    from sweeps.plan.upkeep import to_make_again
 
+    for problem in to_make_again(plan):
+        progress.note(f"{problem}; making it again")
     dataset, resources = load(plan.spec.data), whole_resources(plan.spec.resources)
     finetune_teachers(plan, resources, dataset, progress)
     plan = _planned_anew(plan, store)
@@ -114,6 +123,22 @@ def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
     resources = trial_resources(plan, dataset, store, progress)
     run_trials(plan, resources, dataset, store, progress)
     return _planned_anew(plan, store)
+
+
+def _measure_latencies(plan: Plan, store: Store, progress: SweepProgress) -> None:
+    """Measure on this machine the latency of each student form that has none; if that fails, a note says so."""
+    for form in unmeasured(store.latencies(), plan.forms):
+        model = form["student"]["model"]
+        try:
+            latency = measure_latency(form)
+            store.keep_latency(latency)
+        except Exception as error:
+            progress.note(f"latency of {model}: not measured: {type(error).__name__}: {error}".splitlines()[0])
+        else:
+            progress.note(
+                f"latency of {model}: {latency['ms_1']:.3g} ms an image alone, {latency['ms_64']:.3g} ms in a batch "
+                f"of 64, on {latency['device']}"
+            )
 
 
 def _num_done(plan: Plan) -> int:

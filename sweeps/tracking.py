@@ -5,6 +5,7 @@ timestamps of the records, so a replay changes nothing. No failure here stops a 
 """
 
 import fcntl
+import json
 import os
 import tempfile
 import threading
@@ -16,7 +17,9 @@ from typing import Any
 
 from upath import UPath
 
-from analysis.report import INPUTS, inputs_of
+from analysis.report import CONTENT, INPUTS, PAGE, inputs_of, report_problems
+from analysis.runs import latencies_of, latency_figures
+from kd_core.measure.outcomes import RAW
 from kd_core.spec.keys import digest
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Record, Store
@@ -29,6 +32,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 SYNC_INTERVAL_S = 5.0
 FINAL_SYNC_TIMEOUT_S = 90.0
+ESTIMATED = ("accuracy", "ece", "ece_scaled")  # test figures with an interval: test/ece_low, test/ece_high
 _RUN_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _METRICS_A_REQUEST = 1000  # MLflow's limit per log_batch
 
@@ -44,7 +48,7 @@ def sync(store: Store, name: str, tracking_uri: str) -> int:
     Raises MLflow's errors, and FileNotFoundError for a sweep that never ran.
     """
     state = _state(store, name, tracking_uri)  # taken before reading: later changes are left to the next sync
-    num_trials = _show(store, name, tracking_uri)
+    num_trials = _show(store, name, tracking_uri, judged=True)
     write_json(_marker(store, name), {"shown": state})
     return num_trials
 
@@ -62,11 +66,12 @@ def _marker(store: Store, name: str) -> UPath:
 
 def _state(store: Store, name: str, tracking_uri: str) -> str:
     """A digest of all that MLflow shows of a sweep and of its URI, which may hold a password and is not stored."""
-    attached = read_json(store.sweep(name).report / INPUTS)
+    attached = None if report_problems(store, name) else read_json(store.sweep(name).report / INPUTS)
     return digest([tracking_uri, inputs_of(store, name), attached])
 
 
-def _show(store: Store, name: str, tracking_uri: str) -> int:
+def _show(store: Store, name: str, tracking_uri: str, judged: bool = False) -> int:
+    """Show the records of a sweep, and with judged also what its report says of every trial."""
     from mlflow import MlflowClient
 
     members = store.sweep(name).members()
@@ -75,11 +80,13 @@ def _show(store: Store, name: str, tracking_uri: str) -> int:
         for trial in members["trials"]:
             view.sync_trial(trial)
         view.sync_parent()
+        if judged:
+            view.sync_judgement()
     return len(members["trials"])
 
 
 class BackgroundSync:
-    """Syncs a sweep every few seconds from a thread; a failing server causes one warning and no delay."""
+    """Syncs a sweep every few seconds from a thread, from now on; a failing server causes one warning and no delay."""
 
     def __init__(self, store: Store, name: str, tracking_uri: str, warn: Callable[[str], None]) -> None:
         self._sweep = store, name, tracking_uri
@@ -87,9 +94,6 @@ class BackgroundSync:
         self._done = threading.Event()
         self._problem: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="mlflow-sync", daemon=True)
-
-    def start(self) -> None:
-        """Start the syncs."""
         self._thread.start()
 
     def finish(self) -> bool:
@@ -133,8 +137,8 @@ class _SweepView:
         self.client, self.store, self.name, self.members = client, store, name, members
         self.experiment_id = self._experiment()
         runs = self._runs()
-        self.parent = runs.pop(None, None) or self._create_parent()
-        self.children = runs
+        self.parent = runs.get(None) or self._create_parent()
+        self.children = {key: run for key, run in runs.items() if key is not None}
 
     def _experiment(self) -> str:
         from mlflow.entities import LifecycleStage
@@ -173,6 +177,7 @@ class _SweepView:
         if config is None and status != "failed":
             return
         run = self.children.get(trial["key"]) or self._create_child(trial, config or {}, record)
+        self.children[trial["key"]] = run
         tags = run.data.tags
         if tags.get("kdsweep.status") == status and status in _RUN_STATUS:
             return
@@ -193,14 +198,10 @@ class _SweepView:
     def _create_child(self, trial: dict[str, Any], config: dict[str, Any], record: Record) -> Any:
         from mlflow.entities import Param
 
-        tags = {
+        tags = _identity(trial) | {
             "mlflow.parentRunId": self.parent.info.run_id,
             "kdsweep.sweep": self.name,
             "kdsweep.trial": trial["key"],
-            "kdsweep.label": trial["label"],
-            "kdsweep.arm": trial["arm"],
-            "kdsweep.teacher": trial["teacher"] or "",
-            "kdsweep.seed": str(trial["seed"]),
         }
         journal = record.journal()
         started = journal[0]["time"] - journal[0]["epoch_s"] if journal else time.time()
@@ -217,10 +218,10 @@ class _SweepView:
         """Count the trials by status, attach the report, and close the run when every trial has ended."""
         run_id = self.parent.info.run_id
         statuses = [self.store.trial(trial["key"]).status for trial in self.members["trials"]]
-        for status in ("finished", "stopped", "failed", "running", "pending"):
+        for status in ("finished", "stopped", "failed", "running", "damaged", "pending"):
             self.client.set_tag(run_id, f"kdsweep.{status}", str(statuses.count(status)))
         report = self.store.sweep(self.name).report
-        if (report / "report.html").exists():
+        if (report / PAGE).exists() and not report_problems(self.store, self.name):
             self._attach(run_id, report)
         ended = all(status in _RUN_STATUS for status in statuses)
         status = "RUNNING" if not ended else "FAILED" if "failed" in statuses else "FINISHED"
@@ -229,11 +230,72 @@ class _SweepView:
         else:
             self.client.update_run(run_id, status)
 
+    def sync_judgement(self) -> None:
+        """Show what the report says of each trial's arm, its latency, and its place in the sweep, where these changed.
+
+        The place of a trial that only an earlier spec of the sweep had is −1.
+        """
+        content = read_json(self.store.sweep(self.name).report / CONTENT) or {}
+        rows = {trial: row for row in content.get("arms", []) for trial in row["trials"]}
+        objectives = json.dumps(content.get(RAW, {}).get("objectives", {}))
+        if rows and self.parent.data.tags.get("kdsweep.objectives") != objectives:
+            self.client.set_tag(self.parent.info.run_id, "kdsweep.objectives", objectives)
+        latencies, trials = latencies_of(self.store, self.members), self.members["trials"]
+        places = {trial["key"]: {"kdsweep.place": str(place)} | _identity(trial) for place, trial in enumerate(trials)}
+        for key, run in self.children.items():
+            row, latency = rows.get(key, {}), latencies.get(key)
+            tags, metrics = places.get(key, {"kdsweep.place": "-1"}), _judgement(row)
+            if rows:
+                tags |= {name: str(row.get(name, False)).lower() for name in ("on_front", "plausible")}
+            if latency is not None:
+                tags |= {"kdsweep.latency_device": latency["device"]}
+                metrics |= latency_figures(latency)
+            self._bring(run, tags, metrics, self.store.trial(key))
+
+    def _bring(self, run: Any, tags: dict[str, str], metrics: dict[str, float], record: Record) -> None:
+        """Set those tags and metrics of a child that differ, in one request; none if nothing differs.
+
+        A metric has the time of the record, so that a replay is the same, and one that changes has the present time.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        shown = run.data
+        changed = {name: value for name, value in metrics.items() if shown.metrics.get(name) != value}
+        new_tags = [RunTag(name, value) for name, value in tags.items() if shown.tags.get(name) != value]
+        if not (changed or new_tags):
+            return
+        ended, now = (record.verdict() or {}).get("finished_at", 0), time.time()
+        points = [
+            Metric(name, value, int(1000 * (now if name in shown.metrics else ended)), 0)
+            for name, value in changed.items()
+        ]
+        self.client.log_batch(run.info.run_id, metrics=points, tags=new_tags)
+
     def _attach(self, run_id: str, report: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for file in report.iterdir():
                 (Path(folder) / file.name).write_bytes(file.read_bytes())
             self.client.log_artifacts(run_id, folder)
+
+
+def _identity(trial: dict[str, Any]) -> dict[str, str]:
+    """The names of a trial in its sweep, which another spec may change."""
+    return {
+        "kdsweep.label": trial["label"],
+        "kdsweep.arm": trial["arm"],
+        "kdsweep.teacher": trial["teacher"] or "",
+        "kdsweep.seed": str(trial["seed"]),
+    }
+
+
+def _judgement(row: dict[str, Any]) -> dict[str, float]:
+    """The metrics from an arm's row of the report: its front probability, and its estimates with their intervals."""
+    metrics = {"front_probability": row.get("front_probability")}
+    for figure in ESTIMATED:
+        low, high = row.get(f"{figure}_interval") or (None, None)
+        named = {"low": low, "high": high, "estimate": row.get(f"{figure}_estimate")}
+        metrics |= {f"test/{figure}_{name}": value for name, value in named.items()}
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def _epoch_metrics(rows: list[dict[str, Any]]) -> list[Any]:
@@ -248,7 +310,7 @@ def _epoch_metrics(rows: list[dict[str, Any]]) -> list[Any]:
 
 
 def _final_metrics(record: Record) -> list[Any]:
-    """The figures of the verdict that the last epoch has not logged."""
+    """The figures of the verdict, except those that the last epoch has logged with the same value."""
     from mlflow.entities import Metric
 
     verdict = record.verdict()
@@ -261,7 +323,9 @@ def _final_metrics(record: Record) -> list[Any]:
     }
     timestamp, journal = int(1000 * verdict["finished_at"]), record.journal()
     shown = journal[-1] if journal else {}
-    return [Metric(key, value, timestamp, verdict["epochs"]) for key, value in figures.items() if key not in shown]
+    return [
+        Metric(key, value, timestamp, verdict["epochs"]) for key, value in figures.items() if shown.get(key) != value
+    ]
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

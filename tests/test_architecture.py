@@ -22,7 +22,7 @@ ROOMS = {  # each imports only from those before it; modules outside the rooms i
 FOLDERS = {**ROOMS, "analysis": ("statistics", "writing", "drawing")}
 MOST_FILES = 7  # in a room
 KNOWN_ONLY_TO = {
-    "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "worker", "teacher_pass", "trials")},
+    "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "tasks", "worker", "teacher_pass", "trials")},
     "mlflow": {"sweeps/tracking.py", "analysis/runs.py"},
 }
 HEAVY = "ray mlflow torch timm matplotlib"  # needed only if there is work to do

@@ -59,7 +59,7 @@ def _decision(front: Front, validation: Evidence, arm: str, rival: str) -> Decis
     for name, direction in front.objectives.items():
         figure = figure_of(name)
         if figure not in validation.draws:  # a size, which is known
-            values = front.points.set_index("arm")[name]
+            values = dict(front.points[["arm", name]].to_numpy())
             advantage, more = float(values[arm] - values[rival]), (1.0, 1.0, 1.0)
         else:
             advantage, more = _more(validation, figure, arm, rival)

@@ -115,7 +115,7 @@ def _seed_noise(draws: Draws, trials: Sequence[str], members: Sequence[np.ndarra
     if not replicated:
         return dict.fromkeys(draws, np.zeros(shape)), dict.fromkeys(draws, float("nan"))
     num_residuals = freedom + len(replicated)
-    chosen = [_choices([trials[index] for index in each], shape[0], num_residuals) for each in members]
+    chosen = [_choices([str(trials[index]) for index in each], shape[0], num_residuals) for each in members]
     widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
     noise, deviation = {}, {}
     for name, values in draws.items():

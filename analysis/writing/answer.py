@@ -1,5 +1,7 @@
 """The answer that a report begins with: what to take, how much better than the baseline it is, and how sure."""
 
+import numpy as np
+
 from analysis.pareto import Front, figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
@@ -37,7 +39,8 @@ def answer_of(front: Front, test: Evidence | None, baseline: str, recommended: s
     if test is None or not recommended:
         return ["No trial has finished yet, so there is no front to show."]
     count, names = len(front.points), list(front.objectives)
-    others = f"{int(front.points['plausible'].sum())} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal"
+    plausible = np.count_nonzero(front.points["plausible"])
+    others = f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal"
     sentences = [f"For {_title(names[0])}, take {_case(front, test, baseline, recommended)}."]
     last = _best(front, names[-1])
     if last == recommended:

@@ -58,15 +58,15 @@ def _front_content(front: Front, test: Evidence | None) -> dict[str, Any]:
     return described | {"front": arm_rows(front.members, test)}
 
 
-def arm_rows(points: pd.DataFrame, test: Evidence | None) -> list[dict[str, Any]]:
-    """Judged arms as JSON values.
+def arm_rows(points: pd.DataFrame, test: Evidence | None, imported: bool = False) -> list[dict[str, Any]]:
+    """Judged arms as JSON values; imported rows get a sentence under `impossible` if they break the bounds of ECE.
 
     Figures are those of test, averaged over num_seeds replicates (trials); `trial` and `label` name the best replicate
     by the first objective, and `validation` holds the figures used for selection. `<figure>_interval` is the 95 %
     interval, `<figure>_estimate` the bias-corrected estimate. Only students with a standardized reading have
     ece_standardized and its confidence; a figure that an older record lacks is None.
     """
-    return [_arm_row(point, test) for point in points.to_dict("records")]
+    return [_arm_row(point, test, imported) for point in points.to_dict("records")]
 
 
 def front_csv(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -91,22 +91,31 @@ def check_rows(rows: Iterable[Mapping[Any, Any]], prefix: str = "") -> None:
     It holds for one model and for means over models; a reading without an ECE (an unfinished trial) is skipped.
     """
     for row in rows:
-        for suffix in SUFFIXES.values():
-            names = ("accuracy", f"confidence{suffix}", f"ece{suffix}")
-            accuracy, confidence, ece = (row.get(prefix + name, math.nan) for name in names)
-            if ece is None or math.isnan(ece):
-                continue
-            assert obeys_ece_bounds(accuracy, confidence, ece), (
-                f"internal error: {row.get('label', row)}: ECE {ece} is impossible at accuracy {accuracy} "
-                f"and confidence {confidence} ({prefix}*{suffix})"
-            )
+        problem = impossibility(row, prefix)
+        assert not problem, f"internal error: {row.get('label', row)}: {problem}"
 
 
-def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None) -> dict[str, Any]:
+def impossibility(row: Mapping[Any, Any], prefix: str = "") -> str:
+    """Which reading of a row breaks the bounds of ECE, in words; "" if none does."""
+    for suffix in SUFFIXES.values():
+        names = ("accuracy", f"confidence{suffix}", f"ece{suffix}")
+        accuracy, confidence, ece = (row.get(prefix + name, math.nan) for name in names)
+        if None in (accuracy, confidence, ece) or math.isnan(accuracy + confidence + ece):
+            continue
+        if not obeys_ece_bounds(accuracy, confidence, ece):
+            figures = f"at accuracy {accuracy} and confidence {confidence}"
+            return f"ECE {ece} is impossible {figures} ({prefix}*{suffix})"
+    return ""
+
+
+def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None, imported: bool) -> dict[str, Any]:
     standardized = [name for name in STANDARDIZED_FIGURES if math.isfinite(point[f"test/{name}"])]
     figures = {name: point[f"test/{name}"] for name in (*TEST_FIGURES, *standardized)}
     row = {name: point[name] for name in ARM_COLUMNS} | figures
-    check_rows([row])
+    if not imported:
+        check_rows([row])
+    elif problem := impossibility(row):
+        row["impossible"] = problem
     for name in INTERVALS:
         estimate = test.estimate(name, str(point["arm"])) if test is not None else None
         row[f"{name}_interval"] = [estimate.low, estimate.high] if estimate else None

@@ -2,25 +2,23 @@
 
 from kd_core.networks.models import Network, build_teacher, load_weights
 from kd_core.spec.config import TeacherConfig
-from kd_core.spec.keys import file_sha256
 from kd_core.store.records import Record
 
 
 class TeacherError(ValueError):
-    """The stored teacher is missing or was changed."""
+    """The stored teacher is missing or damaged."""
 
 
 def load_teacher(config: TeacherConfig, record: Record, num_classes: int) -> Network:
-    """Load a finished teacher; raises TeacherError if its weights are missing or were changed."""
-    card = record.verdict()
-    if card is None or not record.weights.exists():
-        raise TeacherError(f"{record.path}: holds no finished teacher; run the sweep again to make it")
-    found = file_sha256(record.weights)
-    if found != card["weights_sha256"]:
-        raise TeacherError(
-            f"{record.weights}: sha256 is {found} where card.json says {card['weights_sha256']}; "
-            f"remove {record.path} and run the sweep again"
-        )
+    """Load a finished teacher; raises TeacherError if it is not complete or its weights are damaged.
+
+    Either way, the next run of a sweep makes it again.
+    """
+    if record.verdict() is None:
+        problem = record.damage() or f"{record.path}: holds no finished teacher"
+        raise TeacherError(f"{problem}; run the sweep again to make it")
+    for problem in record.check(record.weights_name):
+        raise TeacherError(f"{problem}; run the sweep again to make it")
     network = build_teacher(config.model_copy(update={"pretrained": False, "checkpoint": None}), num_classes)
     load_weights(network, record.weights)
     return network

@@ -1,11 +1,12 @@
 """The configuration of one trial, as frozen values: data, view, mixup, method, networks and recipe."""
 
+import sys
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kd_core.spec.data_config import NO_MIXUP, DataConfig, MixupConfig, ViewConfig
-from kd_core.spec.fields import AbsolutePath, Config, Fraction, PositiveInt, Seed, number_of
+from kd_core.spec.fields import AbsolutePath, Config, Fraction, Pixels, PositiveInt, Seed, number_of
 from kd_core.spec.recipe import FinetuneConfig, Precision, TrainConfig
 
 Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
@@ -27,7 +28,7 @@ def _temperature(value: Any) -> Any:
     value = number_of(value)
     if value is None or value == "sigma":
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise ValueError("must be a number above 0, or sigma")
     return float(value)
 
@@ -40,13 +41,13 @@ class NetworkConfig(Config):
 
     model: str
     """any timm model name, or a teacher of the paper: convnext_large, convnext_tiny, vit_base_patch16, resnet152v2"""
-    bottleneck: PositiveInt | None = None
+    bottleneck: Annotated[int, Field(gt=0, le=2**16)] | None = None
     """width of a Linear–BatchNorm–ReLU–Dropout bottleneck before the classifier (256 in the paper's student)"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """dropout of the bottleneck"""
     stem_stride: Literal[1] | None = None
     """1 for the CIFAR form of a network: first convolution at stride 1 and no pooling after it"""
-    image_size: PositiveInt | None = None
+    image_size: Pixels | None = None
     """pixels a side of this network's input; by default the size of the data"""
     pretrained: bool = False
     """whether to start from timm's weights for this model"""
@@ -142,15 +143,15 @@ class TrialConfig(Config):
     def _defaults_of_the_method(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        value, method = dict(value), value.get("method")
+        value, method = dict(value), str(value.get("method"))
         value.setdefault("mixup", {"distribution": "off" if method in NEVER_MIXED else "uniform"})
         if method in _WITH_OPTIONS and value.get(method) is None:
             value[method] = {}
         value["alpha"] = number_of(value.get("alpha", 1.0 if method in TEACHERLESS else 0.0))
         if method not in TEACHERLESS and value.get("temperature") is None:
-            value["temperature"] = DEFAULT_TEMPERATURE.get(str(method), 2.0)
+            value["temperature"] = DEFAULT_TEMPERATURE.get(method, 2.0)
         if value.get("beta") is None and isinstance(value["alpha"], int | float):
-            value["beta"] = max(0.0, 1.0 - value["alpha"])
+            value["beta"] = 1.0 - max(0, min(value["alpha"], 1))
         return value
 
     @model_validator(mode="after")

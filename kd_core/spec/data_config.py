@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kd_core.spec.fields import AbsolutePath, Config, Fraction, OpenFraction, PositiveFraction, PositiveInt
+from kd_core.spec.fields import AbsolutePath, Config, Fraction, OpenFraction, Pixels, PositiveFraction, PositiveInt
 
 
 class DataError(ValueError):
@@ -23,7 +23,7 @@ class DataConfig(Config):
     """whether images of a folder or parquet source are decoded on demand instead of kept in memory"""
     label_column: str | None = None
     """the parquet column with integer labels; by default the first integer column"""
-    image_size: PositiveInt | None = None
+    image_size: Pixels | None = None
     """pixels a side that every image is resized and cropped to; needed where the images differ in size"""
     limit: PositiveInt | None = None
     """at most this many training images, the same share of every class; validation is held out of them"""
@@ -49,7 +49,7 @@ class ViewConfig(Config):
 
     crop: Literal["padded", "resized"] = "padded"
     """padded (the image shifted by up to `padding`) or resized (a random part of it, Szegedy 2015)"""
-    padding: Annotated[int, Field(ge=0)] = 4
+    padding: Annotated[int, Field(ge=0, le=8192)] = 4
     """pixels of zeros around the image from which a padded crop of the image's own size is taken"""
     scale: tuple[PositiveFraction, PositiveFraction] = (0.08, 1.0)
     """the smallest and the largest share of the image's area that a resized crop takes"""

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+_MOST_SHOWN = 80
+
 
 class Config(BaseModel):
     """A frozen configuration; an unknown key is an error."""
@@ -28,9 +30,26 @@ def number_of(value: Any) -> Any:
     return value
 
 
+def shown(value: Any) -> str:
+    """A value as messages show it: on one line, printable, and at most 80 characters, the middle left out."""
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = hex(value)
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in _cut(text))
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN // 2]}…{text[1 - _MOST_SHOWN // 2 :]}"
+
+
 def _absolute(value: str) -> str:
     """The absolute path, which every worker can use in any working directory; a URL unchanged."""
-    return value if "://" in value else str(Path(value).expanduser().absolute())
+    try:
+        return value if "://" in value else str(Path(value).expanduser().absolute())
+    except RuntimeError:
+        raise ValueError("begins with ~ and a user whom this machine does not know; give the whole path") from None
 
 
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
@@ -38,5 +57,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0, lt=2**63)]
+Pixels = Annotated[int, Field(gt=0, le=8192)]
+Epochs = Annotated[int, Field(ge=0, le=99_999)]
 PositiveFloat = Annotated[float, Field(gt=0)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from kd_core.spec.data_config import MixupConfig
-from kd_core.spec.fields import Config, PositiveFloat, PositiveInt, even
+from kd_core.spec.fields import Config, Epochs, PositiveFloat, even
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -26,9 +26,9 @@ class PieceConfig(Config):
 class TrainConfig(Config):
     """An optimisation recipe."""
 
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Epochs
     """passes over the training images"""
-    batch_size: Annotated[PositiveInt, AfterValidator(even)] = 128
+    batch_size: Annotated[int, Field(gt=0, le=2**20), AfterValidator(even)] = 128
     """images per step, an even number"""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """adamw, or sgd with Nesterov momentum 0.9"""
@@ -44,7 +44,7 @@ class TrainConfig(Config):
     """the epochs at which schedule: step divides the learning rate by ten"""
     pieces: tuple[PieceConfig, ...] = ()
     """the pieces of schedule: piecewise, as a list of {until, start, end, shape}; after the last, its end"""
-    head_epochs: Annotated[int, Field(ge=0)] = 0
+    head_epochs: Epochs = 0
     """first epochs, in which only the classifier head is trained, on unmixed hard labels, at the peak rate"""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
     """the share of a hard label that is spread over all classes"""

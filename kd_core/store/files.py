@@ -1,4 +1,9 @@
-"""Atomic file writes: locally by write, fsync and rename, elsewhere as whole objects."""
+"""Atomic file writes, locally by write, fsync and rename, elsewhere as whole objects; files that say if they are whole.
+
+A JSON file, and a line of a journal, is an object whose last entry, `sha256`, is the checksum of the text before it. A
+file of bytes ends in its checksum, or has it in a JSON file beside it. A damaged file is as good as a missing one. JSON
+without a checksum is of an older version and taken as it is, unless it is no object or an empty one.
+"""
 
 import hashlib
 import json
@@ -42,17 +47,85 @@ def write_bytes(path: UPath | Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def write_json(path: UPath | Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically; raises ValueError for NaN and infinities."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+class DamagedError(ValueError):
+    """A file is not what was written; the message is one line that names it."""
+
+
+def json_text(value: dict[str, Any], indent: int | None = 1) -> str:
+    """A JSON object with its checksum as its last entry; raises ValueError for NaN and infinities."""
+    text = json.dumps(value | {"sha256": "0" * 64}, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    start = text.rindex('"sha256"')
+    return text[:start] + text[start:].replace("0" * 64, hashlib.sha256(text[:start].encode()).hexdigest())
+
+
+def from_json(text: bytes) -> dict[str, Any]:
+    """The object of `json_text`, without its checksum; raises ValueError, saying what is wrong, if it is damaged."""
+    if not text.strip():
+        raise ValueError("it is empty")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("it is no JSON") from None
+    if not isinstance(value, dict) or not value:
+        raise ValueError("it holds nothing")
+    name, last = value.popitem()
+    if name != "sha256" and not re.fullmatch("[0-9a-f]{64}", str(last)):  # of an older version
+        return value | {name: last}
+    before = text[: text.rfind(b'"sha256"')]
+    if last != hashlib.sha256(before).hexdigest():
+        raise ValueError("its checksum is another")
+    return value
+
+
+def write_json(path: UPath | Path, value: dict[str, Any]) -> None:
+    """Write an object as indented JSON with its checksum, atomically; raises ValueError for NaN and infinities."""
+    write_bytes(path, json_text(value).encode())
 
 
 def read_json(path: UPath | Path) -> Any:
-    """The JSON value of a file, or None if it does not exist."""
+    """The JSON object of a file, without its checksum; None if the file does not exist or is damaged."""
+    with suppress(FileNotFoundError, ValueError):
+        return from_json(path.read_bytes())
+    return None
+
+
+def damage_in(path: UPath | Path) -> str:
+    """What is wrong with a JSON file, in one line that names it; empty if it is whole or does not exist."""
     try:
-        return json.loads(path.read_bytes())
+        from_json(path.read_bytes())
     except FileNotFoundError:
-        return None
+        return ""
+    except ValueError as error:
+        return f"{path}: is damaged: {error}"
+    return ""
+
+
+def write_sealed(path: UPath | Path, content: bytes) -> None:
+    """Write bytes followed by their sha256, atomically."""
+    write_bytes(path, content + hashlib.sha256(content).digest())
+
+
+def read_sealed(path: UPath | Path) -> bytes:
+    """The bytes of `write_sealed`; raises FileNotFoundError, and DamagedError if the checksum is another."""
+    content = path.read_bytes()
+    size = len(content) - hashlib.sha256().digest_size
+    if size < 0 or hashlib.sha256(content[:size]).digest() != content[size:]:
+        raise DamagedError(f"{path}: is damaged: its checksum is another")
+    return content[:size]
+
+
+def sizes_in(folder: UPath | Path) -> dict[str, int]:
+    """The size in bytes of each file of a folder, by name, from one listing; empty if there is no such folder."""
+    sizes: dict[str, int] = {}
+    with suppress(FileNotFoundError):
+        if not isinstance(folder, Path):
+            listed = folder.fs.ls(folder.path, detail=True)
+            return {entry["name"].rstrip("/").rsplit("/", 1)[-1]: entry["size"] for entry in listed}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # a temporary file that was removed meanwhile
+                    sizes[entry.name] = entry.stat().st_size
+    return sizes
 
 
 def clear_orphans(folder: UPath | Path) -> None:

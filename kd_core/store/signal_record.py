@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ import numpy as np
 from filelock import FileLock
 from upath import UPath
 
-from kd_core.store.files import cache_folder, clear_orphans, read_json, write_json, writing
+from kd_core.spec.keys import digest
+from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, write_json, writing
 from kd_core.store.lease import Lease
 
-REMEDY = "run the sweep again to label it anew"
+REMEDY = "a run that needs it labels it anew"
 _BLOCK = 1 << 20
 
 
@@ -65,12 +65,9 @@ class SignalRecord:
     def check(self, identity: dict[str, Any]) -> None:
         """Raise SignalError, naming the difference, unless the manifest equals identity."""
         path = self.path / "manifest.json"
-        try:
-            found = read_json(path)
-        except (JSONDecodeError, UnicodeDecodeError) as error:
-            raise SignalError(f"{path}: is no valid JSON ({error}); {REMEDY}") from None
+        found = read_json(path)
         if found is None:
-            raise SignalError(f"{self.path}: holds no teacher signal; {REMEDY}")
+            raise SignalError(f"{damage_in(path) or f'{self.path}: holds no teacher signal'}; {REMEDY}")
         there, expected = _flat(found), _flat(identity)
         for name in sorted(expected.keys() | there.keys()):
             if expected.get(name) != there.get(name):
@@ -125,6 +122,15 @@ class SignalRecord:
                 local.unlink()  # the next call fetches it again
             raise SignalError(f"{self._stored(epoch)}: its sha256 is {found} where {expected} was written; {REMEDY}")
         return np.load(local, mmap_mode="r")
+
+    def problems(self, epochs: Iterable[int]) -> list[str]:
+        """What is wrong with the manifest and with these epochs, one line each; this reads all of them."""
+        path = self.path / "manifest.json"
+        found = read_json(path)
+        problem = damage_in(path) or f"{path}: is missing" if found is None else ""
+        if found is not None and digest(found) != self.key:
+            problem = f"{path}: is that of another signal"
+        return [*([f"{problem}; {REMEDY}"] if problem else []), *self.damaged(epochs).values()]
 
     def damaged(self, epochs: Iterable[int]) -> dict[int, str]:
         """The problem of each of these epochs that cannot be read."""

@@ -1,27 +1,36 @@
 """The Ray cluster: connection, node resources and warmed-up workers; loads neither Tune nor torch."""
 
+import gc
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what goes wrong in Ray is said in sentences of ours
     "RAY_AIR_NEW_OUTPUT": "0",  # stdout is for kdsweep's JSON
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records serve as the log
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the sweep at once; it resumes from the records
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # a signal ends the sweep at once; it resumes from the records
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 for _name, _value in _ENVIRONMENT.items():  # Ray reads some of these when it is imported
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402
+from ray._private import worker as ray_worker  # noqa: E402
 
 from sweeps.engine.packing import Node, whole  # noqa: E402
+from sweeps.engine.scratch import scratch_folder  # noqa: E402
 from sweeps.spec.mistakes import SpecError  # noqa: E402
 from sweeps.spec.sweep_config import ResourcesConfig  # noqa: E402
+from sweeps.terminal.interrupt import keeping_handlers, leave  # noqa: E402
+
+_VITAL = {"raylet", "gcs_server"}  # the processes without which nothing goes on
 
 
 @contextmanager
@@ -31,21 +40,48 @@ def cluster(address: str | None, resources: ResourcesConfig) -> Iterator[None]:
     An existing connection of this process is used and left open. Raises SpecError if no node has room for a single
     trial.
     """
-    ours = not ray.is_initialized()
-    if ours:
-        address = address or os.environ.get("RAY_ADDRESS") or "local"
-        ray.init(
-            address,
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    try:
+    if ray.is_initialized():
         _check_resources(resources)
         yield
-    finally:
-        if ours:
-            ray.shutdown()
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    options = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with scratch_folder() as scratch:
+        if address == "local":
+            options |= {"include_dashboard": False, "_temp_dir": str(scratch)}
+        with keeping_handlers():
+            ray.init(address, **options)
+        ending = threading.Event()
+        _watch(ending)
+        try:
+            _check_resources(resources)
+            yield
+        finally:
+            ending.set()
+            _shut_down()
+
+
+def _shut_down() -> None:
+    """End the connection, while no thread frees one of Ray's objects: it would find no Ray, and abort."""
+    gc.collect()
+    gc.disable()
+    ray.shutdown()
+    gc.enable()
+
+
+def _watch(ending: threading.Event) -> None:
+    """End the program with a sentence if a process of our own Ray dies, without which its library would abort."""
+    processes: dict[str, Any] = getattr(ray_worker._global_node, "all_processes", {})  # none of a cluster of others
+
+    def wait_for(kind: str, process: Any) -> None:
+        """Leave when a process has ended by itself."""
+        process.wait()
+        if not ending.is_set():
+            leave(1, f"kdsweep: Ray's {kind} died; nothing is lost")
+
+    for kind in _VITAL.intersection(processes):
+        for each in processes[kind]:
+            threading.Thread(target=wait_for, args=[kind, each.process], name=f"watch-{kind}", daemon=True).start()
 
 
 def _check_resources(resources: ResourcesConfig) -> None:

@@ -2,23 +2,22 @@
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
 from kd_core.data.dataset import Dataset
 from kd_core.store.records import Record
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
+from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import label_signal, task_of
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharing import SignalPlan
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress, size_text
 
-_POLL_S = 0.5
 _LIVE = "its trials run the teacher themselves"
-_RETRIES = 2  # how often a task is started again after its worker died
 _WORTH_A_WORKER = 2_000  # images; fewer are labelled before another worker has started
 
 
@@ -34,16 +33,21 @@ def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, prog
     if not passes:
         return
     shared = ray.put(dataset)
-    running = {task: each for each in passes for task in each.start(shared, teachers[each.signal.teacher], resources)}
-    while running:
-        done, _ = ray.wait(list(running), timeout=_POLL_S)
+    threads = plan.threads["trial"]  # so that stored logits are those of a live teacher, bit for bit
+    running = {
+        task: each for each in passes for task in each.tasks(shared, teachers[each.signal.teacher], resources, threads)
+    }
+
+    def show() -> None:
+        """Show the progress of each signal."""
         for each in set(running.values()):
             each.show()
-        for task in done:
-            each = running.pop(task)
-            each.settle(task)
-            if each not in running.values():
-                each.end()
+
+    for task in settled(list(running), plan.spec.retries, progress, show):
+        each = running.pop(task)
+        each.error = reason_of(task.error) if task.error is not None else each.error
+        if each not in running.values():
+            each.end()
 
 
 def tasks_for(num_epochs: int, num_samples: int, room: int) -> int:
@@ -69,28 +73,24 @@ class _Pass:
             self.progress.done(self.label, "failed", f"{error}; {_LIVE}")
             return False
         self.missing = sorted(set(self.signal.epochs) - self.record.epochs())
+        if self.record.being_labelled:  # by another sweep
+            holders = (self.record.lease(epoch).holder for epoch in self.missing)
+            self.progress.waits(self.label, next(filter(None, holders), "another process"))
         return bool(self.missing)
 
-    def start(self, dataset: Any, teacher: Record, resources: ResourcesConfig) -> list[Any]:
-        """Start the tasks: each gets all missing epochs, starts at another one, and skips those that others label."""
+    def tasks(self, dataset: Any, teacher: Record, resources: ResourcesConfig, threads: int) -> list[Task]:
+        """The tasks: each gets all missing epochs, starts at another one, and skips those that others label."""
         gpus, total = math.ceil(resources.gpu), ray.cluster_resources()
         room = total.get("GPU", 0) // gpus if gpus else total["CPU"] // resources.cpu
         num_tasks = tasks_for(len(self.missing), self.num_samples, int(room))
         self.progress.note(f"labelling {len(self.missing)} epochs of {self.label}")
         taken = resources.model_copy(update={"gpu": gpus})
-        task = task_of(label_signal, taken, _RETRIES)
+        task = task_of(label_signal, taken)
         starts = [len(self.missing) * index // num_tasks for index in range(num_tasks)]
         turns = [self.missing[start:] + self.missing[:start] for start in starts]
-        given = self.signal.trial, dataset, self.record, teacher
-        return [task.remote(*given, turn, taken.model_dump()) for turn in turns]
-
-    def settle(self, task: Any) -> None:
-        """Keep the error of a task that has failed."""
-        try:
-            ray.get(task)
-        except RayError as error:
-            cause = getattr(error, "cause", None) or error
-            self.error = (str(cause).splitlines() or [type(cause).__name__])[0]
+        submit = partial(task.remote, self.signal.trial, dataset, self.record, teacher)
+        given = taken.model_dump() | {"threads": threads}
+        return [Task(self.label, partial(submit, turn, given)) for turn in turns]
 
     def show(self) -> None:
         """Show the signal's progress, in epochs and in images per second."""

@@ -1,6 +1,10 @@
 """Runs teachers as Ray tasks and trials as Tune trials, and chooses their resources; keeps no state."""
 
-from tempfile import TemporaryDirectory
+import logging
+import re
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,13 +16,12 @@ from kd_core.footprint import Footprint
 from kd_core.store.records import Record, Store
 from sweeps.engine.cluster import nodes_of_cluster, whole_resources
 from sweeps.engine.packing import form_of, packed, packing_line, resources_text
-from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, task_of
+from sweeps.engine.scratch import scratch_folder
+from sweeps.engine.tasks import Task, reason_of, settled
+from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, other_at_work, task_of
 from sweeps.plan.plan import Plan, TeacherPlan, TrialPlan
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress, figures_line
-
-_POLL_S = 0.5
-_RETRIES = 2  # how often a trial or teacher is started again after its worker died
 
 
 def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgress) -> ResourcesConfig:
@@ -34,9 +37,11 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
         trial = _trial_config(key, each, plan)
         forms.setdefault(form_of(each.trial.config, stored=trial["signal"] is not None), trial)
     try:
-        footprints = _measured(list(forms.values()), resources, dataset, store)
+        footprints = _measured(list(forms.values()), resources, plan.threads["trial"], dataset, store)
     except RayError as error:
-        progress.note(f"resources: no trial could be measured: {_reason(error)}; each has {resources_text(resources)}")
+        progress.note(
+            f"resources: no trial could be measured: {reason_of(error)}; each has {resources_text(resources)}"
+        )
         return resources
     chosen = packed(footprints, nodes, len(pending), resources.workers)
     progress.note(packing_line(footprints, nodes, chosen))
@@ -44,11 +49,11 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
 
 
 def _measured(
-    trials: list[dict[str, Any]], resources: ResourcesConfig, dataset: Dataset, store: Store
+    trials: list[dict[str, Any]], resources: ResourcesConfig, threads: int, dataset: Dataset, store: Store
 ) -> list[Footprint]:
     """The memory of each trial on each GPU model, measured one after another; raises RayError."""
-    shared, storage, taken = ray.put(dataset), str(store.root), resources.model_dump()
-    task = task_of(measure_trial, resources, max_retries=0)
+    shared, storage, taken = ray.put(dataset), str(store.root), resources.model_dump() | {"threads": threads}
+    task = task_of(measure_trial, resources)
     tasks = [task.options(resources=model) for model in _gpu_models()]
     return [ray.get(task.remote(trial, shared, storage, taken)) for trial in trials for task in tasks]
 
@@ -67,19 +72,32 @@ def finetune_teachers(plan: Plan, resources: ResourcesConfig, dataset: Dataset, 
         return
     progress.note(f"fine-tuning {', '.join(teacher.name for teacher in missing)}")
     shared, nodes = ray.put(dataset), nodes_of_cluster()
-    share = sum(node.cpus for node in nodes) // len(missing)  # nothing else is running yet
-    cpu = max(resources.cpu, min(share, max(node.cpus for node in nodes if node.gpus >= resources.gpu)))
+    wanted = plan.spec.resources.teacher_cpu or resources.cpu
+    cpu = min(wanted, max(node.cpus for node in nodes if node.gpus >= resources.gpu))  # its threads stay as they are
     taken = resources.model_copy(update={"cpu": cpu})
-    task = task_of(finetune_teacher, taken, _RETRIES)
-    running = {task.remote(each.finetuning, shared, each.record, taken.model_dump()): each for each in missing}
-    while running:
-        done, _ = ray.wait(list(running), timeout=_POLL_S)
+    submit = task_of(finetune_teacher, taken).remote
+    given = taken.model_dump() | {"threads": plan.threads["teacher"]}
+    before = {each.record.key: each.record.failure() for each in missing}
+    running = {
+        Task(
+            f"teacher {each.name}",
+            partial(submit, each.finetuning, shared, each.record, given),
+            partial(other_at_work, each.record),
+        ): each
+        for each in missing
+    }
+
+    def show() -> None:
+        """Show the progress of each teacher."""
         for teacher in running.values():
             _show_epoch(teacher, progress)
-        for reference in done:
-            teacher = running.pop(reference)
-            _settle(reference, teacher.record)
-            _show_end(f"teacher {teacher.name}", teacher.record, progress)
+
+    for task in settled(list(running), plan.spec.retries, progress, show):
+        record = running.pop(task).record
+        reason = reason_of(task.error) if task.error is not None else ""
+        if reason:
+            _fail(record, before[record.key], reason, task.error)
+        _show_end(task.label, record, progress, reason)
 
 
 def _show_epoch(teacher: TeacherPlan, progress: SweepProgress) -> None:
@@ -90,50 +108,45 @@ def _show_epoch(teacher: TeacherPlan, progress: SweepProgress) -> None:
         )
 
 
-def _settle(reference: Any, record: Record) -> None:
-    """Write a failure to the record if a task died without writing one."""
-    try:
-        ray.get(reference)
-    except RayError as error:
-        _fail(record, error)
+def _fail(record: Record, before: dict[str, Any] | None, reason: str, error: object) -> None:
+    """Write a failure to the record unless the worker has written one since `before`, the failure of an earlier run."""
+    with suppress(OSError):  # a store that cannot be written loses the reason, but not the sweep
+        if record.verdict() is None and record.failure() in (None, before):
+            record.fail(reason, str(error))
 
 
-def _fail(record: Record, error: BaseException | str) -> None:
-    if record.verdict() is None and record.failure() is None:
-        record.fail(f"the worker died: {_reason(error)}", str(error))
-
-
-def _reason(error: BaseException | str) -> str:
-    """The first line of an error, or of its cause if a task raised it."""
-    cause = getattr(error, "cause", None) or error
-    return (str(cause).splitlines() or [type(cause).__name__])[0]
-
-
-def _show_end(label: str, record: Record, progress: SweepProgress) -> None:
-    verdict, failure = record.verdict(), record.failure()
-    detail = figures_line(verdict["metrics"]) if verdict else (failure or {}).get("error", "")
-    progress.done(label, record.status, detail)
+def _show_end(label: str, record: Record, progress: SweepProgress, reason: str) -> None:
+    """Show the end of a trial or teacher; reason is that of a failure which could not be written to its record."""
+    if (verdict := record.verdict()) is not None:
+        progress.done(label, record.status, figures_line(verdict["metrics"]))
+    else:
+        progress.done(label, "failed", (record.failure() or {}).get("error") or reason)
 
 
 def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: Store, progress: SweepProgress) -> None:
     """Run every trial that has no verdict as a Tune trial; if a worker dies, its trial is retried."""
+    for each in plan.trials:
+        if each.record is None:
+            progress.done(each.trial.label, "failed", f"its teacher, {each.trial.teacher}, failed")
     pending = _pending(plan)
     if not pending:
         return
     progress.expect(len(pending))
-    given = {"dataset": dataset, "storage": str(store.root), "resources": resources.model_dump()}
+    taken = resources.model_dump() | {"threads": plan.threads["trial"]}
+    given = {"dataset": dataset, "storage": str(store.root), "resources": taken, "retries": plan.spec.retries}
     trainable = tune.with_parameters(TrialTrainable, **given)
     wanted = [_trial_config(key, each, plan) for key, each in pending.items()]
-    with TemporaryDirectory(prefix="kdsweep-", ignore_cleanup_errors=True) as scratch:  # Tune's files are not needed
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by _Watch
+    with scratch_folder() as scratch:  # Tune's files are not needed
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             param_space={"trial": tune.grid_search(wanted)},
             tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
             run_config=tune.RunConfig(
                 name="tune",
-                storage_path=scratch,
+                storage_path=str(scratch),
                 callbacks=[_Watch(pending, progress)],
-                failure_config=tune.FailureConfig(max_failures=_RETRIES),
+                failure_config=tune.FailureConfig(max_failures=plan.spec.retries),
                 verbose=0,
             ),
         ).fit()
@@ -156,6 +169,7 @@ class _Watch(tune.Callback):
 
     def __init__(self, pending: dict[str, TrialPlan], progress: SweepProgress) -> None:
         self.pending, self.progress = pending, progress
+        self.before = {key: each.record and each.record.failure() for key, each in pending.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty: Tune pickles its callbacks to restore a run, which the records make unnecessary."""
@@ -167,20 +181,35 @@ class _Watch(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Show a finished epoch."""
+        """Show a finished epoch, that the trial waits for another process, or that it is tried again."""
         planned = self._planned(trial).trial
-        if "epoch" in result:
+        if result["status"] == "waiting":
+            self.progress.waits(planned.label, result["holder"])
+        elif result["status"] == "again":
+            self.progress.again(planned.label, result["error"])
+        elif "epoch" in result:
             self.progress.epoch(planned.label, result["epoch"], planned.config.train.num_epochs, result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Show that a trial whose worker died is tried again."""
+        self.progress.again(self._planned(trial).trial.label, reason_of(_error_of(trial)))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Show the end of a trial, finished or failed."""
         planned = self._planned(trial)
         assert planned.record is not None
-        _show_end(planned.trial.label, planned.record, self.progress)
+        _show_end(planned.trial.label, planned.record, self.progress, trial.last_result.get("error", ""))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record and show the failure of a trial whose worker died once too often."""
         planned = self._planned(trial)
         assert planned.record is not None
-        _fail(planned.record, trial.get_error() or "no reason given")
-        _show_end(planned.trial.label, planned.record, self.progress)
+        reason = reason_of(_error_of(trial))
+        _fail(planned.record, self.before[planned.record.key], reason, _error_of(trial))
+        _show_end(planned.trial.label, planned.record, self.progress, reason)
+
+
+def _error_of(trial: Any) -> str:
+    """The last error of one of Tune's trials, which Tune appends to a local file."""
+    file = Path(trial.error_file)
+    return re.split(r"^Failure # .*\n", file.read_text(), flags=re.MULTILINE)[-1] if file.exists() else ""

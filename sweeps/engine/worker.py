@@ -5,8 +5,9 @@ memory of trials before they run.
 """
 
 import os
+import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 # Read when torch is first imported: waiting threads release their cores instead of spinning.
@@ -25,10 +26,11 @@ from kd_core.networks.teacher import load_teacher
 from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
 from kd_core.spec.config import TeacherConfig, TrialConfig
 from kd_core.spec.keys import digest
+from kd_core.store.lease import Holder
 from kd_core.store.records import Record, Store
 from kd_core.store.signal_record import SignalRecord
 from kd_core.training import EpochResult, first_steps
-from kd_core.trial import run_trial
+from kd_core.trial import WAIT_S, run_trial
 from sweeps.spec.sweep_config import ResourcesConfig
 
 
@@ -36,30 +38,47 @@ class TrialTrainable(tune.Trainable):
     """Runs one trial after another in one actor, which gets the dataset once, through the object store.
 
     The config is {"trial": {"key", "config": TrialConfig as JSON, "teacher_key": key or None, "signal": the identity of
-    a stored signal, or None for a live one}}. An error in a trial is written to its record and reported as an outcome,
-    so that the actor and the sweep continue.
+    a stored signal, or None for a live one}}. A trial with an error is tried again `retries` times; then the error is
+    reported as an outcome, so that the actor and the sweep continue.
     """
 
-    def setup(self, config: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float]) -> None:
+    def setup(
+        self, config: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float], retries: int = 0
+    ) -> None:
         """Take the shared dataset and start the first trial."""
+        self.retries = retries
         self.dataset, self.store = dataset, Store.at(storage)
         self.teachers: dict[tuple[str, str], Network] = {}
         self.device, self.num_workers = device_of(resources), int(resources["workers"])
+        self.num_threads = int(resources["threads"])
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start the next trial in the same actor."""
-        trial = new_config["trial"]
-        self.record = self.store.trial(trial["key"])
-        torch.cuda.empty_cache()  # release the last trial's memory to others on the GPU
-        self.epochs = self._epochs(trial)
+        self.trial, self.num_failures = new_config["trial"], 0
+        self.record = self.store.trial(self.trial["key"])
+        self._begin()
         return True
+
+    def _begin(self) -> None:
+        torch.cuda.empty_cache()  # release the memory of what ran before to others on the GPU
+        self.begun, self.epochs = False, self._epochs(self.trial)
 
     def _epochs(self, trial: dict[str, Any]) -> Iterator[EpochResult]:
         config = TrialConfig.model_validate(trial["config"])
-        signal = _signal(config, trial, self.store, self._teacher)
+        try:
+            signal = _signal(config, trial, self.store, self._teacher)
+        except Exception as error:  # before the record begins
+            self.record.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+            raise
         yield from run_trial(
-            config, self.dataset, self.record, signal=signal, device=self.device, num_workers=self.num_workers
+            config,
+            self.dataset,
+            self.record,
+            signal=signal,
+            device=self.device,
+            num_workers=self.num_workers,
+            num_threads=self.num_threads,
         )
 
     def _teacher(self, config: TeacherConfig, key: str) -> Network:
@@ -72,15 +91,27 @@ class TrialTrainable(tune.Trainable):
         return self.teachers[form]
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch, or report that the trial is done and its status."""
+        """Train one epoch, or report that the trial waits for another process, is tried again, or is done."""
+        if not self.begun and (holder := other_at_work(self.record)):
+            time.sleep(WAIT_S)
+            return {"done": False, "status": "waiting", "holder": str(holder)}
+        self.begun = True
         try:
             result = next(self.epochs)
         except StopIteration:
             return {"done": True, "status": self.record.status}
         except Exception as error:
-            if self.record.failure() is None:  # it failed before the record began, e.g. at its teacher
-                self.record.fail(f"{type(error).__name__}: {error}", "")
-            return {"done": True, "status": "failed"}
+            reason = f"{type(error).__name__}: {error}"
+            self.record.lease.release()  # which is not done yet if the record could not begin
+        else:
+            return self._report(result)
+        if self.num_failures == self.retries:
+            return {"done": True, "status": "failed", "error": reason}
+        self.num_failures += 1
+        self._begin()
+        return {"done": False, "status": "again", "error": reason}
+
+    def _report(self, result: EpochResult) -> dict[str, Any]:
         return {"done": False, "status": "running", "epoch": result.epoch, **result.figures}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -90,20 +121,30 @@ class TrialTrainable(tune.Trainable):
         """Load nothing: the record holds the checkpoint."""
 
 
-def task_of(function: Callable[..., Any], resources: ResourcesConfig, max_retries: int) -> Any:
-    """A function as a Ray task; on a GPU, its process ends with the task and releases its GPU memory.
+def other_at_work(record: Record) -> Holder | None:
+    """The other living process that works on an unfinished record, or None."""
+    holder = record.lease.holder if record.verdict() is None else None
+    return None if holder is None or holder.is_this_process else holder
+
+
+def task_of(function: Callable[..., Any], resources: ResourcesConfig) -> Any:
+    """A function as a Ray task, never retried; on a GPU, its process ends with it and releases its GPU memory.
 
     (Ray does so only if the GPU is requested here, not in `options`.)
     """
-    return ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=max_retries)(function)
+    return ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=0)(function)
 
 
 def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, record: Record, resources: dict[str, float]) -> None:
-    """Fine-tune one teacher unless it is finished; errors are in its record, and a retry would repeat them."""
-    with suppress(Exception):
+    """Fine-tune one teacher unless it is finished or another process does; an error is also written to its record."""
+    if other_at_work(record) is not None:
+        return
+    try:
         workers = int(resources["workers"])
         for _ in run_trial(finetuning, dataset, record, device=device_of(resources), num_workers=workers):
             pass
+    finally:
+        record.lease.release()
 
 
 def label_signal(
@@ -151,7 +192,7 @@ def _signal(
 
 
 def device_of(resources: dict[str, float]) -> str:
-    """The device of a worker; also limits its threads to its cores and lets it keep freed memory."""
+    """The device of a worker; also sets its number of threads and lets it keep freed memory."""
     keep_freed_memory()
-    torch.set_num_threads(max(1, int(resources["cpu"])))
+    torch.set_num_threads(int(resources["threads"]))
     return "cuda" if resources["gpu"] > 0 and torch.cuda.is_available() else "cpu"

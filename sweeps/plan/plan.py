@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kd_core.data.splits import DataSummary
+from kd_core.latency import form_of
 from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.spec.keys import trial_key
 from kd_core.store.records import Record, Status, Store
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
 from sweeps.spec.arms import PlannedTrial, trials_of
-from sweeps.spec.sweep_config import SweepSpec
+from sweeps.spec.sweep_config import SweepSpec, Threads
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Plan:
     data: DataSummary
     teachers: tuple[TeacherPlan, ...]
     trials: tuple[TrialPlan, ...]
+    threads: Threads
 
     @property
     def signals(self) -> list[SignalPlan]:
@@ -57,6 +59,15 @@ class Plan:
     def missing_teachers(self) -> list[TeacherPlan]:
         """The teachers that are not finished."""
         return [teacher for teacher in self.teachers if teacher.record.verdict() is None]
+
+    @property
+    def forms(self) -> list[dict[str, Any]]:
+        """The student form of each finished trial (`kd_core.latency`)."""
+        finished = (each.trial.config for each in self.trials if each.status == "finished")
+        return [
+            form_of(config.student.model_dump(mode="json"), self.data.num_classes, self.data.image_size)
+            for config in finished
+        ]
 
     @property
     def up_to_date(self) -> bool:
@@ -92,6 +103,8 @@ class Plan:
         return {
             "sweep": self.spec.name,
             "objectives": dict(self.spec.objectives),
+            "threads": self.threads,
+            "data": {name: value for name, value in vars(self.data).items() if name != "fingerprint"},
             "teachers": [{"name": teacher.name, "key": teacher.record.key} for teacher in self.teachers],
             "signals": [
                 {"key": each.record.key, "label": each.label, "teacher": each.teacher, "epochs": each.num_epochs}
@@ -109,7 +122,16 @@ class Plan:
                 for each in self.trials
                 if each.record is not None
             ],
-            "waiting": [each.trial.label for each in self.trials if each.record is None],
+            "waiting": [
+                {
+                    "label": each.trial.label,
+                    "arm": each.trial.arm,
+                    "teacher": each.trial.teacher,
+                    "seed": each.trial.config.seed,
+                }
+                for each in self.trials
+                if each.record is None
+            ],
         }
 
 
@@ -129,7 +151,16 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     needs = [_need(trial, record, weights) for trial, record in zip(trials, records, strict=True)]
     signals = share_signals(needs, store, data, spec.signal)
     planned = tuple(TrialPlan(*each) for each in zip(trials, records, signals, strict=True))
-    return Plan(spec, data, tuple(teachers), planned)
+    return Plan(spec, data, tuple(teachers), planned, _threads(spec, store))
+
+
+def _threads(spec: SweepSpec, store: Store) -> Threads:
+    """The threads with which the sweep began, so that other resources change none of its numbers, or the spec's."""
+    try:
+        begun = store.sweep(spec.name).members()
+    except FileNotFoundError:
+        begun = {}
+    return begun.get("threads") or spec.resources.threads
 
 
 def _record(trial: PlannedTrial, store: Store, data: DataSummary, weights: dict[str, str | None]) -> Record | None:

@@ -1,4 +1,4 @@
-"""Maintenance of stored signals: verify them against their teachers, and find those that no sweep needs."""
+"""Maintenance of a store: what of a sweep is damaged, do its signals match their teachers, which does no sweep need."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -6,15 +6,51 @@ from typing import Any
 
 import torch
 
+from analysis.report import report_problems
 from kd_core.data.dataset import Dataset
 from kd_core.labelling import Replay, TeacherPass, replay
-from kd_core.networks.teacher import load_teacher
-from kd_core.store.records import Store
-from kd_core.store.signal_record import SignalError, SignalRecord
+from kd_core.networks.models import ModelError
+from kd_core.networks.teacher import TeacherError, load_teacher
+from kd_core.store.files import damage_in
+from kd_core.store.records import Record, Store
+from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharing import SignalPlan
 
 FLIPS = 0.01  # with a larger share of arg-max flips, a stored signal does not match its teacher
+
+
+def problems_of(store: Store, name: str) -> Iterator[str]:
+    """Everything that is damaged or lost of a sweep, one line each, after reading all of its files.
+
+    Raises FileNotFoundError if there is no such sweep. A signal is asked for all its epochs if the trials are finished
+    and some epoch is stored: who prunes a signal, prunes all of it.
+    """
+    sweep = store.sweep(name)
+    members = sweep.members()
+    yield from sweep.problems()
+    trials = [store.trial(each["key"]) for each in members["trials"]]
+    for record in [*(store.teacher(each["key"]) for each in members["teachers"]), *trials]:
+        yield from record.problems()
+    finished = all(record.verdict() is not None for record in trials)
+    for member in members.get("signals", ()):
+        signal = store.signal(member["key"])
+        stored = signal.epochs()
+        if stored:
+            yield from signal.problems(sorted(stored.union(range(1, member["epochs"] + 1)) if finished else stored))
+    yield from filter(None, map(damage_in, [*store.latency_files(), sweep.path / "mlflow.json"]))
+    yield from report_problems(store, name)
+
+
+def to_make_again(plan: Plan) -> Iterator[str]:
+    """What is damaged of the products that a run will make, or need, one line each."""
+    yield from (problem for each in plan.missing_teachers for problem in each.record.problems())
+    pending = [each for each in plan.trials if each.record is not None and each.record.verdict() is None]
+    yield from (problem for each in pending if each.record is not None for problem in each.record.problems())
+    needed = {each.trial.teacher for each in pending}
+    for teacher in plan.teachers:
+        if teacher.name in needed:
+            yield from teacher.record.check(teacher.record.weights_name)
 
 
 @dataclass(frozen=True)
@@ -37,27 +73,26 @@ class Verification:
 
 
 def verify_signals(plan: Plan, dataset: Dataset, num_slots: int) -> Iterator[Verification]:
-    """Verify the checksum of every stored epoch of a sweep's signals, and run the teachers again on a sample."""
-    teachers = {teacher.name: teacher for teacher in plan.teachers}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    """Run the teachers of a sweep's stored signals again on a sample, where signal and teacher are whole."""
+    teachers = {teacher.name: teacher.record for teacher in plan.teachers}
     for signal in plan.signals:
         if signal.record is not None and signal.record.epochs():
-            record = teachers[signal.teacher].record
-            assert signal.trial.teacher is not None
-            network = load_teacher(signal.trial.teacher, record, dataset.num_classes)
-            yield _verified(signal, signal.record, TeacherPass(signal.trial, dataset, network, device), num_slots)
+            yield _verified(signal, signal.record, teachers[signal.teacher], dataset, num_slots)
 
 
-def _verified(signal: SignalPlan, record: SignalRecord, teacher_pass: TeacherPass, num_slots: int) -> Verification:
+def _verified(
+    signal: SignalPlan, record: SignalRecord, teacher: Record, dataset: Dataset, num_slots: int
+) -> Verification:
+    assert signal.trial.teacher is not None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         record.check(signal.identity)
-        for problem in record.damaged(sorted(record.epochs())).values():
-            return Verification(signal.label, None, problem)
-        found = replay(record, teacher_pass, num_slots)
-    except SignalError as error:
+        network = load_teacher(signal.trial.teacher, teacher, dataset.num_classes)
+        found = replay(record, TeacherPass(signal.trial, dataset, network, device), num_slots)
+    except (SignalError, TeacherError, ModelError) as error:
         return Verification(signal.label, None, str(error))
     strange = found.argmax_flips > FLIPS * found.num_slots
-    problem = f"{record.path}: is not what the teacher says; remove it and run the sweep again" if strange else ""
+    problem = f"{record.path}: is not what the teacher says; remove it, and {REMEDY}" if strange else ""
     return Verification(signal.label, found, problem)
 
 

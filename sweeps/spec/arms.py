@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from pydantic import ValidationError
 
 from analysis.runs import temperature_name
 from kd_core.spec.config import StudentConfig, TrialConfig
+from kd_core.spec.fields import shown
 from kd_core.spec.keys import canonical_json
 from sweeps.spec.mistakes import SpecError, sentence_of
 from sweeps.spec.sweep_config import SweepSpec
+
+MOST_TRIALS = 100_000  # of one arm; more are a mistake
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ def trials_of(spec: SweepSpec, source: str = "spec") -> list[PlannedTrial]:
     planned: dict[str, PlannedTrial] = {}
     for index, arm in enumerate(spec.arms):
         where = f"{source}: arms[{index}]"
+        num_trials = len(spec.seeds) * math.prod(len(each) for each in arm.values() if isinstance(each, list))
+        if num_trials > MOST_TRIALS:
+            raise SpecError(f"{where}: makes {num_trials} trials with its lists and the seeds; at most {MOST_TRIALS}")
         for settings, seed in itertools.product(_grid(arm, where), spec.seeds):
             trial = _planned_trial(spec, settings, seed, where)
             planned.setdefault(canonical_json(trial.config.model_dump(mode="json")), trial)
@@ -48,23 +55,17 @@ def students_of(spec: SweepSpec, source: str = "spec") -> dict[str, StudentConfi
 def _grid(arm: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
     empty = [key for key, value in arm.items() if value == []]
     if empty:
-        raise SpecError(f"{where}.{empty[0]}: []: an empty list leaves no trial; give values, or remove the key")
+        raise SpecError(f"{where}.{shown(empty[0])}: []: an empty list leaves no trial; give values, or remove the key")
     choices = [value if isinstance(value, list) else [value] for value in arm.values()]
     for values in itertools.product(*choices):
         yield dict(zip(arm, values, strict=True))
 
 
 def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: str) -> PlannedTrial:
-    teacher = settings.get("teacher")
-    if teacher is not None and str(teacher) not in spec.teachers:
-        nearest = difflib.get_close_matches(str(teacher), spec.teachers, n=1)
-        raise SpecError(
-            f"{where}.teacher: {teacher}: no such teacher; "
-            + (f"did you mean {nearest[0]}?" if nearest else f"the spec has {', '.join(spec.teachers) or 'none'}")
-        )
+    teacher = _teacher_name(spec, settings.get("teacher"), where)
     for key in settings:
         if key.split(".")[0] in {"data", "seed", "stream_seed", "teachers"}:
-            raise SpecError(f"{where}.{key}: is shared by all arms of a sweep; set it at the top of the spec")
+            raise SpecError(f"{where}.{shown(key)}: is shared by all arms of a sweep; set it at the top of the spec")
     content = spec.model_dump(mode="json", include={"data", "view", "student", "train", "stream_seed"})
     content["seed"] = seed
     for key, value in settings.items():
@@ -79,8 +80,18 @@ def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: 
     if config.train.num_epochs == 0:
         key = f"{where}.train.epochs" if "train.epochs" in settings else f"{where.rsplit(': ', 1)[0]}: train.epochs"
         raise SpecError(f"{key}: 0: a student would learn nothing; raise it, or give train.head_epochs")
-    arm = _label(settings, config)
+    arm = _label(settings, teacher, config)
     return PlannedTrial(f"{arm} seed {seed}", arm, teacher, config)
+
+
+def _teacher_name(spec: SweepSpec, given: Any, where: str) -> str | None:
+    """The name of the teacher that an arm gives; YAML reads a name such as 1 as a number."""
+    name = shown(given)
+    if given is None or (name in spec.teachers and not isinstance(given, bool)):
+        return None if given is None else name
+    nearest = difflib.get_close_matches(name, spec.teachers, n=1)
+    remedy = f"did you mean {nearest[0]}?" if nearest else f"the spec has {shown(', '.join(spec.teachers)) or 'none'}"
+    raise SpecError(f"{where}.teacher: {name}: no such teacher; {remedy}")
 
 
 def _apply_setting(content: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -89,12 +100,12 @@ def _apply_setting(content: dict[str, Any], key: str, value: Any, where: str) ->
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise SpecError(f"{where}.{key}: {parent} has no keys of its own; remove {last}")
+            raise SpecError(f"{where}.{shown(key)}: {shown(parent)} has no keys of its own; remove {shown(last)}")
     place[last] = value
 
 
-def _label(settings: dict[str, Any], config: TrialConfig) -> str:
-    parts = [config.method, settings.get("teacher")]
+def _label(settings: dict[str, Any], teacher: str | None, config: TrialConfig) -> str:
+    parts = [config.method, teacher]
     if config.temperature is not None:
         parts.append(f"T={temperature_name(config.temperature)}")
     for key, value in settings.items():

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from kd_core.spec.data_config import DataError
+from kd_core.spec.fields import shown
 
 
 class SpecError(ValueError):
@@ -30,16 +31,16 @@ def sentence_of(error: ValidationError, model: type[BaseModel], prefix: str = ""
     location, value = first["loc"], first["input"]
     path = (prefix + _dotted(location)).strip(".")
     if first["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(str(location[-1]), _walk(model, location[:-1])[0].model_fields, n=1)
+        nearest = difflib.get_close_matches(shown(location[-1]), _walk(model, location[:-1])[0].model_fields, n=1)
         return f"{path}: unknown key; " + (f"did you mean {nearest[0]}?" if nearest else "remove it")
     field = _walk(model, location)[1]
     told = first["type"] == "value_error"  # our own messages include a remedy
-    remedy = f"; {location[-1]} is {_one_line(field.description)}" if field is not None and not told else ""
+    remedy = f"; {shown(location[-1])} is {_one_line(field.description)}" if field is not None and not told else ""
     if first["type"] == "missing":
         return f"{path}: missing{remedy}"
     problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    shown = f" {value}:" if isinstance(value, str | int | float | None) and location else ""
-    return f"{path}:{shown} {problem}{remedy}"
+    given = f" {shown(value)}:" if location and not isinstance(value, dict | list | tuple | BaseModel) else ""
+    return f"{path}:{given} {problem}{remedy}"
 
 
 def _one_line(text: str | None) -> str:
@@ -47,7 +48,7 @@ def _one_line(text: str | None) -> str:
 
 
 def _dotted(location: Sequence[str | int]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in location)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

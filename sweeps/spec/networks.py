@@ -2,6 +2,7 @@
 
 from kd_core.networks.models import ModelError, check_network, pretrained_classes
 from kd_core.spec.config import NetworkConfig, TeacherConfig
+from kd_core.spec.fields import shown
 from sweeps.spec.arms import students_of
 from sweeps.spec.mistakes import SpecError
 from sweeps.spec.sweep_config import SweepSpec
@@ -20,7 +21,7 @@ def _check(network: NetworkConfig, where: str) -> None:
     try:
         check_network(network)
     except ModelError as error:
-        raise SpecError(f"{where}.{error.key}: {getattr(network, error.key)}: {error}") from None
+        raise SpecError(f"{where}.{error.key}: {shown(getattr(network, error.key))}: {error}") from None
 
 
 def _check_head(teacher: TeacherConfig, where: str, num_classes: int) -> None:

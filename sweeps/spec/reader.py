@@ -1,7 +1,8 @@
 """Reads a sweep's spec from YAML into frozen values; every error is a sentence with file, key, value and remedy."""
 
-import difflib
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from kd_core.measure.outcomes import figure_names
+from analysis.pareto import check_objectives
 from kd_core.spec.checkpoint import checkpoint_problem
 from kd_core.spec.config import NetworkConfig
+from kd_core.spec.fields import shown
 from kd_core.store.records import SAFE_NAME
 from sweeps.spec.arms import students_of
 from sweeps.spec.mistakes import SpecError, sentence_of
 from sweeps.spec.sweep_config import SweepSpec
+
+_MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a spec; more are a mistake, or aliases of aliases
 
 
 def shipped_specs() -> list[str]:
@@ -26,7 +30,13 @@ def shipped_specs() -> list[str]:
 
 def read_spec(source: str, overrides: Sequence[str] = ()) -> SweepSpec:
     """Read a spec from a path or by a shipped name, with KEY=VALUE overrides applied; raises SpecError."""
-    return parse_spec(_spec_path(source).read_text(), source, overrides)
+    try:
+        text = _spec_path(source).read_text()
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"{source}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it as such"
+        ) from None
+    return parse_spec(text, source, overrides)
 
 
 def parse_spec(text: str, source: str, overrides: Sequence[str] = ()) -> SweepSpec:
@@ -47,22 +57,64 @@ def to_yaml(spec: SweepSpec) -> str:
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A loader that rejects duplicate keys, of which YAML would silently use the last."""
+class _Loader(yaml.SafeLoader):
+    """A loader that rejects duplicate keys, of which YAML would use the last, and shows what it cannot read."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The keys and values of one mapping."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
+        if not isinstance(node, yaml.MappingNode):  # !!map before something else
+            return super().construct_mapping(node, deep)
+        keys = Counter(repr(self.construct_object(key, deep=True)) for key, _ in node.value)
+        for key, count in keys.items():
+            if count > 1:
+                problem = f"the key {shown(key)} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of one node."""
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()  # half a surrogate pair is no text
+            return value
+        except (ValueError, LookupError, AttributeError, TypeError, OverflowError):  # by int, datetime and others
+            problem = f"{shown(node.value)} is no valid {node.tag.rpartition(':')[2]}; quote it if it is text"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+
+def _loaded(text: str) -> Any:
+    """The value of a YAML text; raises YAMLError, also where aliases would make it deep or large beyond use."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        size, depth = _extent(node, {}) if node is not None else (0, 0)
+        if size > _MOST_VALUES or depth > _MOST_LEVELS:
+            raise RecursionError
+        return loader.construct_document(node) if node is not None else None
+    except RecursionError:
+        raise yaml.YAMLError(f"it has more than {_MOST_LEVELS} levels or {_MOST_VALUES} values") from None
+    finally:
+        loader.dispose()
+
+
+def _extent(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """The number of values and levels of a node, aliases followed; a node inside itself counts as too large."""
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES + 1, 1
+        inside = node.value if isinstance(node, yaml.CollectionNode) else []
+        inside = [part for each in inside for part in (each if isinstance(each, tuple) else (each,))]
+        sizes, depths = zip((0, 0), *(_extent(each, known) for each in inside), strict=True)
+        known[id(node)] = 1 + sum(sizes), 1 + max(depths)
+    return known[id(node)]
 
 
 def _spec_path(source: str) -> Path:
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path
+    path = Path(source)
+    with suppress(OSError, RuntimeError):  # a name that is too long, or the home of an unknown user
+        path = path.expanduser()
+        if path.is_file():
+            return path
     shipped = Path(str(files("sweeps").joinpath("specs", f"{source}.yaml")))
     if SAFE_NAME.fullmatch(source) and shipped.is_file():
         return shipped
@@ -71,9 +123,9 @@ def _spec_path(source: str) -> Path:
 
 def _parse_yaml(text: str, source: str) -> dict[str, Any]:
     try:
-        content = yaml.load(text, _UniqueKeyLoader)
+        content = _loaded(text)
     except yaml.YAMLError as error:
-        raise SpecError(f"{source}: is no valid YAML: {' '.join(str(error).split())}") from None
+        raise SpecError(f"{source}: is no valid YAML: {' '.join(map(shown, str(error).split()))}") from None
     if not isinstance(content, dict):
         raise SpecError(f"{source}: must hold keys and values, such as name: my-sweep; see `kdsweep plan quickstart`")
     return content
@@ -83,42 +135,49 @@ def _apply(content: dict[str, Any], override: str) -> None:
     """Set one dotted key, list indices allowed, to a value parsed as YAML."""
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise SpecError(f"--set {override}: must be KEY=VALUE, such as train.epochs=5")
+        raise SpecError(f"--set {shown(override)}: must be KEY=VALUE, such as train.epochs=5")
     *parents, last = key.split(".")
     place: Any = content
     try:
         for parent in parents:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
+        place[int(last) if isinstance(place, list) else last] = _loaded(text)
     except yaml.YAMLError:
-        raise SpecError(f"--set {override}: the value is no valid YAML; quote it") from None
+        raise SpecError(f"--set {shown(override)}: the value is no valid YAML; quote it") from None
     except (IndexError, ValueError, TypeError, AttributeError):
-        problem = f"the spec has no such place as {key}; indices count from 0"
+        problem = f"the spec has no such place as {shown(key)}; indices count from 0"
         if isinstance(place, str | int | float):
-            problem = (
-                f"the spec says {place} there, which has no key {last}; give all of it, such as {{{last}: {text}}}"
-            )
-        raise SpecError(f"--set {override}: {problem}") from None
+            remedy = f"give all of it, such as {{{shown(last)}: {shown(text)}}}"
+            problem = f"the spec says {shown(place)} there, which has no key {shown(last)}; {remedy}"
+        raise SpecError(f"--set {shown(override)}: {problem}") from None
 
 
 def _check_references(spec: SweepSpec, source: str) -> None:
     """Raise SpecError for missing files or weights and unknown objectives; timm's part is in check_networks."""
-    if spec.data.path is not None and not Path(spec.data.path).is_dir():
-        raise SpecError(f"{source}: data.path: {spec.data.path}: no such folder; give the folder that holds the data")
+    if spec.data.path is not None and not _is_folder(spec.data.path):
+        raise SpecError(
+            f"{source}: data.path: {shown(spec.data.path)}: no such folder; give the folder that holds the data"
+        )
     for name, teacher in spec.teachers.items():
         _check_checkpoint(teacher, f"{source}: teachers.{name}")
         if not (teacher.finetune or teacher.checkpoint or teacher.pretrained):
             raise SpecError(f"{source}: teachers.{name}.finetune: missing, and so are weights: it would know nothing")
     for where, student in students_of(spec, source).items():
         _check_checkpoint(student, f"{source}: {where}")
-    known = figure_names("validation")
-    for objective in spec.objectives:
-        if objective not in known:
-            nearest = difflib.get_close_matches(objective, known, n=1, cutoff=0)[0]
-            raise SpecError(f"{source}: objectives.{objective}: is no validation figure; did you mean {nearest}?")
+    try:
+        check_objectives(spec.objectives)
+    except ValueError as error:
+        raise SpecError(f"{source}: {error}") from None
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _check_checkpoint(network: NetworkConfig, where: str) -> None:
     problem = checkpoint_problem(network.checkpoint) if network.checkpoint is not None else None
     if problem is not None:
-        raise SpecError(f"{where}.checkpoint: {network.checkpoint}: {problem}")
+        raise SpecError(f"{where}.checkpoint: {shown(network.checkpoint)}: {problem}")

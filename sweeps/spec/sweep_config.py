@@ -21,17 +21,21 @@ def _safe_name(value: str) -> str:
 
 
 SafeName = Annotated[str, AfterValidator(_safe_name)]
+Threads = dict[Literal["trial", "teacher"], int]
 _CHOSEN = {"cpu", "gpu"}  # by resources: auto
+_MOST_CORES = 4096  # a larger number is a mistake
 
 
 class ResourcesConfig(Config):
     """The cluster resources of one trial, or one teacher, while it runs."""
 
-    cpu: Annotated[float, Field(gt=0)] = 1
-    """CPU cores of a trial"""
+    cpu: Annotated[float, Field(gt=0, le=_MOST_CORES)] = 1
+    """CPU cores of a trial, and its threads"""
+    teacher_cpu: Annotated[float, Field(gt=0, le=_MOST_CORES)] | None = None
+    """CPU cores of a teacher while it is fine-tuned, and its threads; by default those of a trial"""
     gpu: Annotated[float, Field(ge=0)] = 0
     """GPUs of a trial; a fraction lets several trials share one"""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=_MOST_CORES)] = 0
     """processes that decode the images of a trial on a streamed dataset; 0: the trial decodes them itself"""
     auto: bool = False
     """whether cpu and gpu are chosen by measuring the first steps of the trials, once their teachers are finished"""
@@ -49,6 +53,14 @@ class ResourcesConfig(Config):
         if given:
             raise ValueError(f"auto chooses {' and '.join(given)}; remove {' and '.join(given)}, or remove auto")
         return self
+
+    @property
+    def threads(self) -> Threads:
+        """The threads of a trial, also for its teacher's labels, and of a teacher's fine-tuning.
+
+        They can change the last bits of weights, so they follow from the spec alone, not from the machine.
+        """
+        return {"trial": max(1, int(self.cpu)), "teacher": max(1, int(self.teacher_cpu or self.cpu))}
 
     @model_serializer(mode="wrap")
     def _without_what_auto_chooses(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -100,6 +112,9 @@ class SweepSpec(Config):
     signal: SignalConfig = SignalConfig()
     """auto, stored or live: whether trials share one pass of their teacher; or {mode, max_gib, recycle}"""
     resources: ResourcesConfig = ResourcesConfig()
-    """cluster resources of one trial: {cpu, gpu, workers}, or auto, which chooses by measuring"""
-    objectives: Annotated[Objectives, Field(min_length=1)] = DEFAULT_OBJECTIVES
-    """validation figures, each to be max or min"""
+    """cluster resources of one trial: {cpu, teacher_cpu, gpu, workers}, or auto, which chooses by measuring"""
+    retries: Annotated[int, Field(ge=0, le=100)] = 1
+    """how often a trial, a teacher or a part of a signal that fails, or whose worker dies, is tried again"""
+    objectives: Objectives = DEFAULT_OBJECTIVES
+    """one to three figures, each to be max or min: validation/accuracy, ece, ece_debiased, nll, brier, abs_gap and aurc
+    (each but accuracy also with _scaled, after temperature scaling), num_parameters, latency_ms_1 and latency_ms_64"""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sweeps.terminal.progress import size_text
 
@@ -95,28 +96,88 @@ def _cost_sentence(cost: Cost) -> str:
 def print_status(rows: list[dict[str, Any]]) -> None:
     """Print the status of each product of a sweep."""
     shown = table("", "status", "epoch", "key", "error")
+    for column in shown.columns:  # a long label or error is wrapped, and a key is not
+        column.no_wrap = column.header not in ("", "error")
     for row in rows:
         epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
-        shown.add_row(row["label"], row["status"], epochs, row["key"] or "", row["error"] or "")
+        shown.add_row(Text(row["label"]), row["status"], epochs, row["key"] or "", Text(row["error"] or ""))
     stderr().print(shown)
 
 
 def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> None:
-    """Print the front, the trials by status, the report's path, and the command that shows the runs."""
-    from analysis.tables import front_rows
-
+    """Print the plausible front, what would decide it, the trials by status, and where report and runs are."""
+    print_front(report.arms)
     console = stderr()
-    front = table(
-        "Pareto front", "accuracy %", "ECE", "ECE scaled", "NLL", title="selected on validation, shown on test"
-    )
-    for row in front_rows(report.front):
-        figures = (f"{100 * row['accuracy']:.2f}", f"{row['ece']:.4f}", f"{row['ece_scaled']:.4f}", f"{row['nll']:.3f}")
-        front.add_row(row["label"], *figures)
-    console.print(front)
+    for sentence in report.advice[:1]:
+        console.print(sentence, markup=False, soft_wrap=True)
     console.print(", ".join(f"{count} {what}" for what, count in counts.items()), markup=False)
     console.print(f"report: {report.path}", markup=False, soft_wrap=True)
     if runs:
         console.print(f"runs:   {runs}", markup=False, soft_wrap=True)
+
+
+def print_failures(failures: list[tuple[str, str]]) -> None:
+    """Print the label and the reason of each trial, teacher and signal that failed."""
+    shown = table("failed", "reason")
+    for label, reason in failures:
+        shown.add_row(Text(label), Text(reason))
+    stderr().print(shown)
+
+
+def print_front(arms: list[dict[str, Any]]) -> None:
+    """Print the plausible arms, the most probable first, or those on the front where plausibility is not known (None).
+
+    An arm is bold if it is on the front with a probability above a half. ECE is the bias-corrected estimate.
+    """
+    shown, selected = [row for row in arms if row["plausible"]], "plausible on validation"
+    if all(row["plausible"] is None for row in arms):
+        shown, selected = [row for row in arms if row["on_front"]], "on the validation front"
+    title = f"{selected}; figures are of test, with 95 % intervals"
+    front = table("arm", "accuracy %", "ECE", "ECE scaled", "on front", title=title)
+    front.columns[0].no_wrap = False
+    for column in front.columns[1:]:
+        column.no_wrap = True
+    for row in sorted(shown, key=lambda each: -(each["front_probability"] or 0.0)):
+        probability = row["front_probability"]
+        front.add_row(
+            Text(row["arm"]),
+            _accuracy(row),
+            _ece(row),
+            _decimal(_estimate(row, "ece_scaled"), 3),
+            "" if probability is None else f"{probability:.0%}",
+            style="bold" if probability is not None and probability > 0.5 else None,
+        )
+    stderr().print(front)
+    for row in arms:
+        if "impossible" in row:
+            stderr().print(f"{row['arm']}: {row['impossible']}", markup=False, soft_wrap=True)
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    """Accuracy in per cent, with half the width of its interval."""
+    interval = row["accuracy_interval"]
+    value = f"{100 * row['accuracy']:.2f}"
+    return f"{value} ±{50 * (interval[1] - interval[0]):.2f}" if _known(interval) else value
+
+
+def _ece(row: dict[str, Any]) -> str:
+    interval = row["ece_interval"]
+    value = _decimal(_estimate(row, "ece"), 3)
+    return f"{value} ({interval[0]:.3f}–{interval[1]:.3f})" if _known(interval) else value
+
+
+def _estimate(row: dict[str, Any], figure: str) -> float | None:
+    """The bias-corrected estimate, or, where it is not known, the figure of the sample."""
+    estimate = row.get(f"{figure}_estimate")
+    return row[figure] if estimate is None else estimate
+
+
+def _decimal(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _known(interval: list[float | None] | None) -> bool:
+    return interval is not None and None not in interval
 
 
 def print_verification(verification: Verification) -> None:

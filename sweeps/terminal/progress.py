@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import Self, TextIO
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from sweeps.terminal.interrupt import cleaning_up
 
 _LINE_S = 30.0  # between two lines of a log about the same trial
 
@@ -37,21 +40,36 @@ class SweepProgress:
         )
         self._tasks: dict[str, TaskID] = {}
         self._logged: dict[str, float] = {}
+        self._ending = ExitStack()
+        self._waits: set[str] = set()
+        self.failures: list[tuple[str, str]] = []
         self._overall: TaskID | None = None
         self._num_done = self._num_total = 0
 
     def __enter__(self) -> Self:
         if self.live:
             self._bars.start()
+            self._ending.callback(self._bars.stop)
+            self._ending.enter_context(cleaning_up(self.console.show_cursor))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
-            self._bars.stop()
+        self._ending.close()
 
     def note(self, text: str) -> None:
         """Print one line about the whole sweep."""
         self.console.print(f"{'' if self.live else time.strftime('%H:%M:%S ')}{text}", markup=False)
+
+    def waits(self, label: str, holder: object) -> None:
+        """Say once that a trial, teacher or signal waits for another process, the holder of its lease."""
+        text = f"{label} waits for {holder}"
+        if text not in self._waits:
+            self._waits.add(text)
+            self.note(text)
+
+    def again(self, label: str, reason: str) -> None:
+        """Say that a trial, teacher or signal has failed and is tried again."""
+        self.note(f"{label}: {reason}; trying again")
 
     def expect(self, num_trials: int) -> None:
         """Set the number of trials to run."""
@@ -75,7 +93,9 @@ class SweepProgress:
             self.note(f"epoch {completed:.4g}/{num_epochs}  {label}  {note}".rstrip())
 
     def done(self, label: str, status: str, detail: str = "") -> None:
-        """Show the end and status of a trial, teacher or signal."""
+        """Show the end and status of a trial, teacher or signal; what has failed is kept in `failures`."""
+        if status == "failed":
+            self.failures.append((label, detail))
         if label in self._tasks:
             self._bars.remove_task(self._tasks.pop(label))
         count = ""

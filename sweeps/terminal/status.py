@@ -18,9 +18,16 @@ def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
     teachers = [_product(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
     signals = [_signal(each, store.signal(each["key"])) for each in members.get("signals", [])]
     trials = [_product(each["label"], store.trial(each["key"])) for each in members["trials"]]
-    waiting = {"key": None, "status": "pending", "epoch": 0, "epochs": None, "error": None}
-    trials += [{"label": label} | waiting for label in members.get("waiting", [])]
+    failed = {each["name"] for each in members["teachers"] if store.teacher(each["key"]).status == "failed"}
+    trials += [_waiting(each, failed) for each in members.get("waiting", [])]
     return {"teachers": teachers, "signals": signals, "trials": trials}
+
+
+def _waiting(member: dict[str, Any] | str, failed: set[str]) -> dict[str, Any]:
+    """A trial without a key, whose teacher is not finished; older sweeps list only its label."""
+    label, teacher = (member, None) if isinstance(member, str) else (member["label"], member["teacher"])
+    error = f"its teacher, {teacher}, failed" if teacher in failed else None
+    return {"label": label, "key": None, "status": "pending", "epoch": 0, "epochs": None, "error": error}
 
 
 def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
@@ -44,5 +51,5 @@ def _product(label: str, record: Record) -> dict[str, Any]:
         "status": record.status,
         "epoch": journal[-1]["epoch"] if journal else 0,
         "epochs": TrainConfig.model_validate(config["train"]).num_epochs if config else None,
-        "error": failure["error"] if failure else None,
+        "error": failure["error"] if failure else record.damage() or None,
     }

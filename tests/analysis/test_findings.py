@@ -27,6 +27,11 @@ def test_any_figure_that_selection_may_see_has_draws(store, name):
     assert points.loc[points["on_front"], "plausible"].all()
 
 
+def test_an_objective_that_nobody_measured_is_named(store):
+    with pytest.raises(ValueError, match="latency_ms_1 is not known of any arm; run the sweep again"):
+        findings_of(store, "demo", objectives_named(["accuracy", "latency_ms_1"]))
+
+
 def test_another_sweep_is_compared_arm_by_arm_on_the_same_images(make_sweep):
     store = make_sweep()
     members = store.sweep("demo").members()

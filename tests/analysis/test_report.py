@@ -3,7 +3,7 @@ import json
 import pytest
 
 from analysis.pareto import objectives_named
-from analysis.report import INPUTS, update_report, write_report
+from analysis.report import CONTENT, INPUTS, PAGE, report_problems, update_report, write_report
 from kd_core.store.files import read_json, write_json
 
 
@@ -140,3 +140,24 @@ def test_a_report_is_written_again_where_anything_that_it_is_made_of_has_changed
     after = written(store)
     assert after.keys() == before.keys()
     assert all(after[name] > before[name] for name in before)
+
+
+@pytest.mark.parametrize("kind", ["flipped", "{}", "", "deleted"])
+@pytest.mark.parametrize("name", [CONTENT, INPUTS, PAGE, "front.csv"])
+def test_a_damaged_file_of_a_report_is_named_and_written_again(make_sweep, name, kind):
+    store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,))
+    folder = update_report(store, "demo").path.parent
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert report_problems(store, "demo") == []
+    content = before[name]
+    damaged = content[:-40] + bytes([content[-40] ^ 1]) + content[-39:] if kind == "flipped" else kind.encode()
+    (folder / name).unlink() if kind == "deleted" else (folder / name).write_bytes(damaged)
+    (problem,) = report_problems(store, "demo")
+    assert problem.startswith(f"{folder / name}: is ")
+    update_report(store, "demo")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert report_problems(store, "demo") == []
+
+
+def test_a_report_that_was_never_written_is_no_problem(make_sweep):
+    assert report_problems(make_sweep(), "demo") == []

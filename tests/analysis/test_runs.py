@@ -87,10 +87,43 @@ def test_the_latency_of_a_student_is_that_of_its_form_and_only_finished_trials_h
     assert (runs_of(store, "demo").set_index("label").loc[finished.index, figures] == [3.0, 0.25]).all(axis=None)
 
 
+def test_trials_that_wait_for_their_teacher_come_last_without_a_key(make_sweep):
+    store = make_sweep()
+    waiting = [{"label": "kd large T=2 seed 0", "arm": "kd large T=2", "teacher": "large", "seed": 0}]
+    store.sweep("demo").write("name: demo\n", store.sweep("demo").members() | {"waiting": waiting})
+    last = runs_of(store, "demo").iloc[-1]
+    assert (last["label"], last["teacher"], last["status"], last["trial"]) == (
+        waiting[0]["label"],
+        "large",
+        "pending",
+        "",
+    )
+
+
 def test_an_unfinished_trial_keeps_its_status_and_error_and_has_no_figures(store):
     row = runs_of(store, "demo").set_index("label").loc["mixup seed 1"]
     assert (row["status"], row["error"]) == ("failed", "FloatingPointError: the loss is nan at epoch 2")
     assert row[["wall_s", *METRICS]].isna().all()
+
+
+@pytest.mark.parametrize("name", ["result.json", "outcomes-validation.npz", "outcomes-test.npz"])
+@pytest.mark.parametrize("kind", ["cut", "flipped"])
+def test_a_trial_whose_verdict_or_outcomes_are_damaged_has_no_figures_and_says_why(make_sweep, name, kind):
+    store = make_sweep()
+    path = store.trial("trial-0-0").path / name
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes(content[:middle] if kind == "cut" else flipped)
+    runs = runs_of(store, "demo").set_index("trial")
+    row = runs.loc["trial-0-0"]
+    assert row["status"] == "damaged"
+    assert row["error"].startswith(f"{path}: is ")
+    assert row[METRICS].isna().all()
+    assert (runs.drop(index="trial-0-0")["status"] == "finished").all()
+    assert store.trial("trial-0-0").status == "damaged"  # so the next run makes it again
+    page = write_report(store, "demo").path.read_text(encoding="utf-8")
+    assert f"{path.name}: is " in page
 
 
 def test_a_trial_that_never_started_is_pending_and_a_teacherless_one_has_no_temperature(tmp_path):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.drawing.style import svg_of
-from tests.benchmarks import coverage, gpu, labelling, large_report, memory, overhead, shared_teacher, step
+from tests.benchmarks import coverage, gpu, labelling, large_report, memory, mutants, overhead, shared_teacher, step
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "step": step.measure,
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "shared_teacher": shared_teacher.measure,
     "coverage": coverage.measure,
     "large_report": large_report.measure,
+    "mutants": mutants.measure,
 }
 RESULTS = Path(__file__).parent / "results.json"
 FIGURE = RESULTS.with_name("shared_teacher.svg")

@@ -1,3 +1,4 @@
+import os
 import signal as signals
 import time
 from pathlib import Path
@@ -54,10 +55,10 @@ def test_a_trial_leaves_a_whole_record_with_its_verdict_last(trial, digits, stor
         assert record.status == "running"
         assert record.journal()[-1]["epoch"] == result.epoch
     assert record.status == "finished"
-    assert TrialConfig.model_validate(record.config()) == config
+    assert record.config() == config.model_dump(mode="json") | {"threads": 1}
     files = contents(record)
     assert set(files) == {
-        *("config.json", "journal.jsonl", "student.safetensors", "result.json"),
+        *("config.json", "journal.jsonl", "student.safetensors", "student.safetensors.sha256", "result.json"),
         *("outcomes-validation.npz", "outcomes-test.npz"),
     }
     assert max(files, key=lambda name: files[name][0]) == "result.json"
@@ -134,6 +135,32 @@ def test_a_trial_that_was_killed_goes_on_to_the_same_result(
     assert record.verdict()["metrics"] == whole.verdict()["metrics"]
 
 
+def train_on_one_core(config: TrialConfig, root: Path, key: str, num_threads: int) -> None:
+    """Train a trial on one core of this machine, on any number of threads."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    list(run_trial(config, load(config.data), Store.at(root).trial(key), num_threads=num_threads))
+
+
+def test_a_trial_goes_on_with_the_threads_with_which_it_began_whatever_the_cores(
+    trial, digits, store, tmp_path, processes
+):
+    config, record, whole = trial("mixup"), store.trial("left"), store.trial("whole")
+    try:
+        running = run_trial(config, digits, record, num_threads=3)
+        next(running)
+        running.close()
+        list(run_trial(config, digits, record, num_threads=1))
+        assert record.verdict()["threads"] == record.config()["threads"] == torch.get_num_threads() == 3
+        process = processes.Process(target=train_on_one_core, args=(config, tmp_path, whole.key, 3))
+        process.start()
+        process.join()
+        assert record.weights.read_bytes() == whole.weights.read_bytes()
+        list(run_trial(config, digits, store.trial("other"), num_threads=1))  # in the process that had three
+        assert store.trial("other").verdict()["threads"] == 1
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_a_failure_is_written_down_and_forgotten_at_the_next_try(trial, digits, store):
     record = store.trial("key")
     with pytest.raises(NonFiniteLossError, match=r"epoch 1, step \d"):
@@ -166,3 +193,96 @@ def test_two_processes_on_one_record_train_it_once(trial, digits, store, tmp_pat
     first.join()
     assert first.exitcode == 0
     assert [row["epoch"] for row in record.journal()] == list(range(1, 9))
+
+
+def damage(path: Path, kind: str) -> None:
+    """Damage a file, or delete it; one bit of its middle is flipped, which is inside of a figure or of weights."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    damaged = {"cut": content[: middle - 1], "empty": b"", "flipped": flipped, "braces": b"{}"}
+    path.unlink() if kind == "deleted" else path.write_bytes(damaged[kind])
+
+
+DAMAGES = ["cut", "empty", "flipped", "braces", "deleted"]
+
+
+def equals(record: Record, whole: Record) -> bool:
+    """Whether two records hold the same weights, figures and epochs."""
+    assert record.status == whole.status == "finished"
+    assert record.problems() == []
+    journals = [
+        [{**row, "time": 0, "epoch_s": 0, "train/images_per_s": 0} for row in each.journal()]
+        for each in (record, whole)
+    ]
+    return (
+        record.weights.read_bytes() == whole.weights.read_bytes()
+        and record.verdict()["metrics"] == whole.verdict()["metrics"]
+        and (record.path / "outcomes-test.npz").read_bytes() == (whole.path / "outcomes-test.npz").read_bytes()
+        and journals[0] == journals[1]
+    )
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize(
+    ("names", "resumed"),
+    [
+        (["checkpoint-000000003.pt"], 3),
+        (["checkpoint-000000002.pt"], 4),
+        (["checkpoint-000000002.pt", "checkpoint-000000003.pt"], 1),
+        (["journal.jsonl"], None),
+        (["config.json", "heartbeat.json", "student.safetensors"], 4),
+    ],
+    ids=["newest", "one before", "both", "journal", "others"],
+)
+def test_a_half_trained_trial_survives_damage_and_ends_in_the_same_bits(
+    trial, digits, store, monkeypatch, names, resumed, kind
+):
+    monkeypatch.setattr(trial_module, "CHECKPOINT_INTERVAL_S", -1)
+    config, record = trial("mixup", train={"epochs": 5}), store.trial("hurt")
+    running = run_trial(config, digits, record)
+    for _ in range(3):
+        next(running)
+    running.close()
+    record.lease.renew()
+    record.weights.write_bytes(b"half of another trial's weights")
+    for name in names:
+        damage(Path(record.path / name), kind)
+    going_on = [result.epoch for result in run_trial(config, digits, record)]
+    assert going_on == list(range(resumed or going_on[0], 6))
+    assert going_on[0] <= 4
+    assert equals(record, finished(config, digits, store.trial("whole")))
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize(
+    ("names", "trains"),
+    [
+        (["result.json"], False),
+        (["outcomes-test.npz", "outcomes-validation.npz", "config.json"], False),
+        (["student.safetensors.sha256"], False),
+        (["journal.jsonl"], True),
+        (["student.safetensors"], True),
+        (["result.json", "student.safetensors.sha256"], True),
+    ],
+    ids=["verdict", "outcomes", "checksum", "journal", "weights", "verdict and checksum"],
+)
+def test_a_finished_trial_that_was_damaged_is_made_again_from_what_is_whole(trial, digits, store, names, trains, kind):
+    config, record = trial("mixup"), finished(trial("mixup"), digits, store.trial("hurt"))
+    whole = finished(config, digits, store.trial("whole"))
+    for name in names:
+        damage(Path(record.path / name), kind)
+    record.problems()
+    assert record.status in ("damaged", "pending")
+    assert bool(list(run_trial(config, digits, record))) == trains
+    assert equals(record, whole)
+
+
+def test_a_journal_that_is_made_again_leaves_whole_weights_alone(trial, digits, store):
+    """On a GPU, training again may give other weights, and a teacher's are part of its students' keys."""
+    record = finished(trial("mixup"), digits, store.trial("hurt"))
+    (record.path / "journal.jsonl").unlink()
+    before = record.weights.read_bytes()
+    finished(trial("mixup", seed=1), digits, record)  # trains to other weights
+    assert record.weights.read_bytes() == before
+    assert len(record.journal()) == 3

@@ -1,6 +1,7 @@
 """The front that MLflow shows is the one that the report wrote."""
 
 import pytest
+from mlflow import MlflowClient
 
 from analysis.report import write_report
 from sweeps.experiment import rows_of_experiment
@@ -38,6 +39,17 @@ def test_probabilities_are_not_known_for_other_objectives(shown):
     assert len(rows["front"]) == 1
     assert {(row["front_probability"], row["plausible"]) for row in rows["arms"]} == {(None, None)}
     assert all(row["ece_interval"] for row in rows["arms"])
+
+
+def test_a_row_that_nobody_can_have_measured_is_flagged(shown):
+    _, report, uri = shown
+    client, trial = MlflowClient(uri), report.arms[0]["trial"]
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    (run,) = client.search_runs([experiment], f"tags.`kdsweep.trial` = '{trial}'")
+    client.log_metric(run.info.run_id, "test/ece", 1.9, step=100)
+    rows = rows_of_experiment(uri, "tiny")["arms"]
+    assert rows[0]["impossible"].startswith("ECE ")
+    assert not [row for row in rows[1:] if "impossible" in row]
 
 
 def test_an_experiment_that_does_not_exist_is_named(shown):

@@ -50,7 +50,7 @@ def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdswee
     assert students_of(bucket) == students_of(finished.store)
     assert printed("run", tiny)["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
 
-    (verified,) = printed("signal", "verify", "tiny")["signals"]
+    (verified,) = printed("verify", "tiny")["signals"]
     assert (verified["epochs"], verified["argmax_flips"], verified["problem"]) == ([1, 2], 0, None)
     assert printed("signal", "prune", "--finished")["freed_bytes"] > 0
     assert bucket.signals() == []

@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from analysis.runs import runs_of, runs_of_experiment
 from kd_core.store.records import Store
 from sweeps.spec.mistakes import SpecError
+from sweeps.tracking import embedded_uri
 
 
 def contents(store):
@@ -19,9 +22,16 @@ def contents(store):
 
 def test_stdout_is_the_json_of_the_design_and_nothing_else(finished):
     printed = json.loads(finished.stdout)
-    assert printed.keys() == {"sweep", "trials", "front", "report"}
+    assert printed.keys() == {"sweep", "trials", "front", "arms", "claims", "report"}
     assert printed["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 0}
-    assert {"trial", "label", "accuracy", "ece"} <= printed["front"][0].keys()
+    intervals = {"accuracy_interval", "ece_interval", "ece_scaled_interval"}
+    told = {"trial", "label", "accuracy", "ece", "front_probability", "plausible"} | intervals
+    assert len(printed["arms"]) == 3
+    for row in printed["front"] + printed["arms"]:
+        assert told <= row.keys()
+        for low, high in (row[name] for name in intervals):
+            assert low <= high
+    assert {"claim", "verdict", "estimate", "interval", "trials"} <= printed["claims"][0].keys()
 
 
 def test_a_shell_sees_what_happens_where_the_report_is_and_how_to_look_at_the_runs(finished):
@@ -30,13 +40,25 @@ def test_a_shell_sees_what_happens_where_the_report_is_and_how_to_look_at_the_ru
     assert "finished  signal resnet uniform  2 epochs" in said
     assert "3/3  finished" in said
     assert "3 finished, 0 stopped, 0 failed" in said
+    assert "30 validation images may hide an ECE difference of 0.02" in said
+    assert said.count("latency of test_efficientnet: ") == 1
     assert f"report: {store.sweep('tiny').report / 'report.html'}" in said
     assert f"kdsweep ui --storage {store.root}" in said
     assert "Traceback" not in said
     assert not list(store.local.rglob("*.tmp"))
-    products, view = {"teachers", "signals", "trials", "sweeps"}, {"mlflow.db", "mlartifacts", ".mlflow.lock"}
-    assert {path.name for path in store.local.iterdir()} == products | view
+    products = {"teachers", "signals", "trials", "latency", "sweeps"}
+    assert {path.name for path in store.local.iterdir()} == products | {"mlflow.db", "mlartifacts", ".mlflow.lock"}
     assert (store.sweep("tiny").report / "report.html").read_text().count("kd_mixup")
+
+
+def test_mlflow_shows_what_the_report_says_and_the_latencies_once_a_run_has_ended(finished):
+    shown = runs_of_experiment(embedded_uri(finished.store), "tiny").set_index("trial")
+    for row in json.loads(finished.stdout)["arms"]:
+        for trial in row["trials"]:
+            assert shown.loc[trial, "front_probability"] == row["front_probability"]
+            assert shown.loc[trial, "plausible"] == row["plausible"]
+    assert shown["latency_ms_64"].tolist() == runs_of(finished.store, "tiny")["latency_ms_64"].tolist()
+    assert shown["latency_ms_64"].min() > 0
 
 
 def test_running_again_does_nothing(sweep, store):
@@ -47,7 +69,32 @@ def test_running_again_does_nothing(sweep, store):
     assert contents(store) == before
 
 
-HEAVY = ["torch", "torchvision", "timm", "ray", "mlflow", "matplotlib", "altair", "vl_convert"]
+def test_a_latency_is_measured_where_it_is_missing_and_never_again(sweep, store):
+    products, (known,) = contents(store), store.latencies()
+    (path,) = (store.local / "latency").iterdir()
+    written = path.stat().st_mtime_ns
+    assert "latency of" not in sweep(store)[1]
+    assert path.stat().st_mtime_ns == written
+    path.unlink()
+    outcome, log = sweep(store)
+    assert log.count("latency of test_efficientnet: ") == 1
+    (again,) = store.latencies()
+    assert (again["form"], again["device"]) == (known["form"], known["device"])
+    assert contents(store) == products
+    assert (runs_of(store, "tiny")["latency_ms_1"] == again["ms_1"]).all()
+    assert outcome.ok
+
+
+def test_a_latency_that_cannot_be_measured_is_a_note(sweep, store):
+    shutil.rmtree(store.local / "latency")
+    (store.local / "latency").touch()  # so that none can be written
+    outcome, log = sweep(store)
+    assert outcome.ok
+    assert log.count("latency of test_efficientnet: not measured: ") == 1
+    assert runs_of(store, "tiny")["latency_ms_1"].isna().all()
+
+
+HEAVY = ["torch", "torchvision", "timm", "ray", "mlflow", "matplotlib"]
 LOADED = """
 import atexit, sys
 from sweeps.cli import main

@@ -41,8 +41,10 @@ def test_changed_weights_are_refused_with_both_hashes(record):
     content[-1] ^= 1
     expected = file_sha256(record.weights)
     record.weights.write_bytes(content)
-    with pytest.raises(TeacherError, match=f"{file_sha256(record.weights)}.*{expected}"):
+    found = file_sha256(record.weights)
+    with pytest.raises(TeacherError, match=f"{found} where {expected} was written; run the sweep again to make it"):
         load_teacher(TEACHER, record, num_classes=10)
+    assert record.status == "damaged"  # which makes it true
 
 
 def test_a_teacher_that_is_not_finished_is_refused(tmp_path):
@@ -52,5 +54,6 @@ def test_a_teacher_that_is_not_finished_is_refused(tmp_path):
 
 def test_a_teacher_whose_weights_are_gone_is_refused(record):
     record.weights.unlink()
-    with pytest.raises(TeacherError):
+    with pytest.raises(TeacherError, match=r"weights\.safetensors: is missing or was cut; run the sweep again"):
         load_teacher(TEACHER, record, num_classes=10)
+    assert record.verdict() is None

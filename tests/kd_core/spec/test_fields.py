@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.spec.fields import Config, even, number_of
+from kd_core.spec.fields import AbsolutePath, Config, even, number_of, shown
 
 
 class Example(Config):
@@ -9,6 +9,8 @@ class Example(Config):
 
     rate: float = 0.1
     """a number"""
+    place: AbsolutePath = "/"
+    """a path"""
 
 
 def test_a_config_is_frozen_strict_and_finite():
@@ -32,3 +34,23 @@ def test_an_odd_number_is_refused():
     assert even(4) == 4
     with pytest.raises(ValueError, match="even"):
         even(3)
+
+
+@pytest.mark.parametrize(
+    "value", ["a\nb", "\x1b[31m\0", "\ud800", "x" * 10**6, "\n" * 99, 16**5000, 10**80, ["é"] * 99], ids=shown
+)
+def test_a_value_is_shown_in_one_line_of_at_most_80_characters(value):
+    text = shown(value)
+    assert text.isprintable()
+    assert 0 < len(text) <= 80
+    text.encode()
+
+
+def test_a_short_value_is_shown_as_it_is_and_a_long_one_by_both_its_ends():
+    assert [shown(value) for value in ("漢字 🙂", 1, None, [1, "a"])] == ["漢字 🙂", "1", "None", "[1, 'a']"]
+    assert shown("a" * 50 + "b" * 50) == "a" * 40 + "…" + "b" * 39
+
+
+def test_the_home_of_a_user_who_is_not_there_is_refused():
+    with pytest.raises(ValidationError, match="give the whole path"):
+        Example(place="~nobody-of-this-name/x")

@@ -9,7 +9,22 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from kd_core.store.files import cache_folder, clear_orphans, is_alive, read_json, write_bytes, write_json, writing
+from kd_core.store.files import (
+    DamagedError,
+    cache_folder,
+    clear_orphans,
+    damage_in,
+    from_json,
+    is_alive,
+    json_text,
+    read_json,
+    read_sealed,
+    sizes_in,
+    write_bytes,
+    write_json,
+    write_sealed,
+    writing,
+)
 
 KILLED_WRITER = """
 import os, sys
@@ -69,7 +84,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, write
 def test_a_replacement_that_fails_leaves_no_temporary_file(tmp_path):
     (tmp_path / "value.json" / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match=r"value\.json"):
-        write_json(UPath(tmp_path / "value.json"), 1)
+        write_json(UPath(tmp_path / "value.json"), {})
     assert names(tmp_path) == {"value.json"}
 
 
@@ -116,3 +131,83 @@ def test_a_process_is_alive_until_it_has_ended():
 def test_the_cache_folder_follows_the_users_own(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert cache_folder() == Path.home() / ".cache" / "kd-sweeps"
+
+
+VALUE = {"name": "héllo", "figures": {"test/ece": 0.1234567890123, "none": None}, "rows": [1, 2.5, True]}
+
+
+def flipped(content: bytes, at: int, bit: int = 0) -> bytes:
+    """The same bytes but for one bit."""
+    return content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
+
+
+def test_an_object_says_itself_that_it_is_whole_and_stays_json_for_everybody(tmp_path):
+    path = UPath(tmp_path / "value.json")
+    write_json(path, VALUE | {"pair": (1, 2)})
+    assert read_json(path) == VALUE | {"pair": [1, 2]}
+    assert damage_in(path) == ""
+    assert json.loads(path.read_text()).keys() - VALUE.keys() == {"pair", "sha256"}
+    assert read_json(tmp_path / "absent.json") is None
+    assert damage_in(tmp_path / "absent.json") == ""
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_no_flipped_bit_of_an_object_changes_what_is_read(tmp_path, bit):
+    """Only white space may change without being noticed."""
+    whole = json_text(VALUE).encode()
+    for at in range(len(whole)):
+        if whole[at : at + 1].isspace() and flipped(whole, at, bit)[at : at + 1].isspace():
+            continue
+        with pytest.raises(ValueError, match=r"it is no JSON|its checksum is another"):
+            from_json(flipped(whole, at, bit))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"{}", "it holds nothing"),
+        (b"[]", "it holds nothing"),
+        (b"null", "it holds nothing"),
+        (b'{"a": 1', "it is no JSON"),
+        (b'{"a": "\xff"}', "it is no JSON"),
+        (b"[" * 100_000, "it is no JSON"),
+        (b'{"a": 1, "sha256": "0"}', "its checksum is another"),
+        (b'{"a": 1, "sha356": "' + b"0" * 64 + b'"}', "its checksum is another"),
+    ],
+)
+def test_a_damaged_object_is_as_good_as_missing_and_named(tmp_path, content, said):
+    path = UPath(tmp_path / "value.json")
+    path.write_bytes(content)
+    assert read_json(path) is None
+    assert damage_in(path).startswith(f"{path}: is damaged: {said}")
+
+
+def test_what_an_older_version_wrote_is_taken_as_it_is_and_what_this_one_wrote_may_be_empty(tmp_path):
+    path = UPath(tmp_path / "value.json")
+    path.write_text(json.dumps(VALUE))
+    assert read_json(path) == VALUE
+    write_json(path, {})
+    assert read_json(path) == {}
+    assert damage_in(path) == ""
+
+
+def test_sealed_bytes_come_back_or_not_at_all(tmp_path):
+    path = UPath(tmp_path / "value.pt")
+    write_sealed(path, b"weights")
+    assert read_sealed(path) == b"weights"
+    whole = path.read_bytes()
+    damaged = [whole[:-1], whole[:10], b"", b"{}", *(flipped(whole, at) for at in range(len(whole)))]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(DamagedError, match=r"value\.pt: is damaged"):
+            read_sealed(path)
+
+
+def test_the_sizes_of_a_folder_come_from_one_listing(tmp_path):
+    for folder in (UPath(tmp_path / "sizes"), UPath(f"memory://{tmp_path.name}/sizes")):
+        assert sizes_in(folder) == {}
+        write_bytes(folder / "a.bin", b"123")
+        write_bytes(folder / "b.bin", b"")
+        assert sizes_in(folder) == {"a.bin": 3, "b.bin": 0}

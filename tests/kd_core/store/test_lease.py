@@ -44,6 +44,30 @@ def test_a_lease_is_in_other_hands_while_another_process_lives_and_renews_it(lea
     assert not lease.taken
 
 
+def test_a_lease_from_the_future_has_expired_unless_clocks_may_differ_by_so_much(lease):
+    say(lease, "elsewhere", 1, age_s=-LEASE_S / 2)
+    assert lease.taken
+    say(lease, "elsewhere", 1, age_s=-3600)
+    assert not lease.taken
+
+
+def test_a_holder_is_named_with_host_process_and_time(lease):
+    before = time.time()
+    with lease.held():
+        assert (lease.holder.host, lease.holder.pid) == (socket.gethostname(), os.getpid())
+        assert before <= lease.holder.since <= time.time()
+        assert str(lease.holder).startswith(f"process {os.getpid()} on {socket.gethostname()}, which has worked on it")
+    assert lease.holder is None
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "{", '{"time": "now", "host": "here", "pid": 1}'])
+def test_a_damaged_lease_is_free(lease, content):
+    lease.path.parent.mkdir(parents=True, exist_ok=True)
+    lease.path.write_text(content)
+    assert not lease.taken
+    assert lease.details() == {}
+
+
 def test_a_held_lease_is_renewed_with_what_its_holder_says(lease, monkeypatch):
     monkeypatch.setattr("kd_core.store.lease.LEASE_S", 0.6)
     with lease.held() as details:
@@ -60,3 +84,35 @@ def test_a_lease_is_let_go_when_the_work_fails(lease):
     with pytest.raises(ValueError, match="no"), lease.held():
         raise ValueError("no")
     assert not lease.taken
+
+
+ROUNDS = 50
+
+
+def contend(folder, barrier, counts):
+    """Take one lease a round, together with other processes, and count how many got it."""
+    for number in range(ROUNDS):
+        barrier.wait()
+        taken = Lease(folder / str(number) / "heartbeat.json").take()
+        with counts.get_lock():
+            counts[number] += taken
+    barrier.wait()  # a lease of a dead process is free
+
+
+def test_of_several_processes_at_once_only_one_takes_a_lease(tmp_path, processes):
+    barrier, counts = processes.Barrier(4), processes.Array("i", ROUNDS)
+    started = [processes.Process(target=contend, args=(UPath(tmp_path), barrier, counts)) for _ in range(4)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    assert list(counts) == [1] * ROUNDS
+
+
+def test_a_lease_in_other_hands_cannot_be_taken(lease):
+    say(lease, "elsewhere", os.getpid())
+    assert not lease.take()
+    say(lease, "elsewhere", os.getpid(), age_s=LEASE_S + 1)
+    assert lease.take()
+    assert lease.taken
+    assert not lease.in_other_hands

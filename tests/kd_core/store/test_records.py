@@ -1,3 +1,4 @@
+import json
 import time
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from kd_core.measure.outcomes import outcomes_of
-from kd_core.store.files import write_bytes, write_json
+from kd_core.store.files import DamagedError, read_sealed, write_json
 from kd_core.store.lease import LEASE_S
 from kd_core.store.records import Record, Store
 
@@ -43,11 +44,12 @@ def test_the_status_is_what_the_files_say(record):
     assert record.failure()["error"] == "ValueError: no"
     record.begin({"seed": 0})
     assert record.failure() is None
-    write_bytes(record.checkpoint, b"weights")
+    record.write_checkpoint(1, b"weights")
     record.finish({"validation": OUTCOMES}, {"metrics": {"test/ece": 0.1}})
     assert record.status == "finished"
-    assert record.verdict() == {"metrics": {"test/ece": 0.1}}
+    assert record.verdict()["metrics"] == {"test/ece": 0.1}
     assert names(record.path) == {"config.json", "heartbeat.json", "outcomes-validation.npz", "result.json"}
+    assert record.verdict()["files"].keys() == {"config.json", "outcomes-validation.npz"}
 
 
 def test_a_verdict_may_say_stopped(record):
@@ -108,3 +110,152 @@ def test_a_relative_storage_is_the_same_folder_for_every_worker(tmp_path, monkey
 
 def test_a_file_url_is_a_local_store(tmp_path):
     assert Store.at(f"file://{tmp_path}").local == tmp_path
+
+
+def test_a_latency_is_kept_once_a_form_and_device(store):
+    assert store.latencies() == []
+    first = {"form": {"student": "a"}, "device": "cpu", "ms_1": 1.0}
+    for latency in (first, first | {"device": "gpu"}, first | {"ms_1": 2.0}):
+        store.keep_latency(latency)
+    assert sorted((each["device"], each["ms_1"]) for each in store.latencies()) == [("cpu", 2.0), ("gpu", 1.0)]
+
+
+DAMAGES = {
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "flipped": lambda content: (
+        content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
+    ),
+    "braces": lambda content: b"{}",
+}
+FILES = ["config.json", "journal.jsonl", "student.safetensors", "student.safetensors.sha256", "outcomes-test.npz"]
+
+
+@pytest.fixture
+def complete(record) -> Record:
+    """A finished trial with every file."""
+    record.begin({"seed": 0, "threads": 1})
+    record.append({"epoch": 1, "loss": 0.5})
+    sha256 = record.write_weights(b"some weights, more than twenty bytes")
+    verdict = {"metrics": {"test/ece": 0.1}, "weights_sha256": sha256, "recipe": {"seed": 0}, "threads": 1}
+    record.finish({"validation": OUTCOMES, "test": OUTCOMES}, verdict)
+    assert record.status == "finished"
+    assert record.problems() == []
+    return record
+
+
+def damage(path, kind: str) -> None:
+    """Damage a file, or delete it."""
+    content = path.read_bytes()
+    path.unlink() if kind == "deleted" else path.write_bytes(DAMAGES[kind](content))
+
+
+@pytest.mark.parametrize("kind", [*DAMAGES, "deleted"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_product_with_a_damaged_file_is_complete_no_more_once_that_is_known(complete, name, kind):
+    damage(complete.path / name, kind)
+    if kind != "flipped":  # has the size that it had, and is found out by whoever reads it
+        assert complete.status == "damaged"
+        assert complete.damage() == f"{complete.path / name}: is missing or was cut"
+        assert complete.verdict() is None
+    assert complete.config() == {"seed": 0, "threads": 1}
+    (problem,) = complete.problems()
+    assert problem.startswith(f"{complete.path / name}: is ")
+    assert (complete.status, complete.verdict()) == ("damaged", None)
+    assert complete.has_weights() == (name != "student.safetensors")
+    complete.finish({"validation": OUTCOMES, "test": OUTCOMES}, {"metrics": {}})
+    assert complete.status == "finished"
+    assert not [each for each in names(complete.path) if "damaged" in each]
+
+
+@pytest.mark.parametrize("kind", [*DAMAGES, "deleted"])
+def test_a_damaged_verdict_is_believed_by_nobody_and_the_weights_are_known_without_it(complete, kind):
+    path = complete.path / "result.json"
+    damage(path, kind)
+    assert complete.verdict() is None
+    assert complete.status == ("pending" if kind == "deleted" else "damaged")
+    assert complete.has_weights()
+    assert complete.problems() == ([] if kind == "deleted" else [complete.damage()])
+    damage(complete.weights, "flipped")
+    assert not complete.has_weights()
+
+
+def test_an_edited_figure_is_found_out(complete):
+    path = complete.path / "result.json"
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    assert complete.damage() == f"{path}: is damaged: its checksum is another"
+    assert complete.verdict() is None
+
+
+def test_a_record_of_an_older_version_is_taken_as_it_is_if_it_can_be_read(complete):
+    verdict = complete.verdict()
+    del verdict["files"]
+    (complete.path / "result.json").write_text(json.dumps(verdict))
+    assert complete.status == "finished"
+    assert complete.problems() == []
+    damage(complete.path / "outcomes-test.npz", "cut")
+    damage(complete.weights, "flipped")
+    problems = complete.problems()
+    assert [problem.split(": ")[1].startswith("is damaged") for problem in problems] == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["cut", "empty", "flipped", "braces"])
+def test_damaged_outcomes_are_one_sentence(complete, kind):
+    damage(complete.path / "outcomes-test.npz", kind)
+    with pytest.raises(DamagedError, match=r"outcomes-test\.npz: is damaged: "):
+        complete.outcomes("test")
+
+
+def test_a_journal_is_read_up_to_its_first_damaged_row_and_goes_on_from_there(record):
+    for epoch in (1, 2, 3):
+        record.append({"epoch": epoch, "loss": 1 / epoch})
+    path = record.path / "journal.jsonl"
+    path.write_text(path.read_text().replace("0.5", "0.6"))
+    assert [row["epoch"] for row in record.journal()] == [1]
+    (problem,) = record.problems()
+    assert problem.endswith("journal.jsonl: line 2 is damaged: its checksum is another")
+    record.begin({})
+    assert record.problems() == []
+    path.write_bytes(path.read_bytes()[:-1])  # of its end of line only
+    record.append({"epoch": 2, "loss": 0.5})
+    assert record.journal() == [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}]
+
+
+def test_two_checkpoints_are_kept_in_turn(record):
+    for epoch in (1, 2, 10):
+        record.write_checkpoint(epoch, f"after {epoch}".encode())
+    assert [read_sealed(path) for path in record.checkpoints()] == [b"after 10", b"after 2"]
+    damage(record.checkpoints()[0], "flipped")
+    (problem,) = record.problems()
+    assert "checkpoint-000000010.pt: is damaged" in problem
+
+
+@pytest.mark.parametrize("kind", [*DAMAGES, "deleted"])
+def test_a_damaged_list_of_a_sweep_or_its_spec_is_one_sentence(store, kind):
+    sweep = store.sweep("first")
+    sweep.write("name: first\n", {"sweep": "first", "trials": []})
+    assert sweep.spec_yaml() == "name: first\n"
+    damage(sweep.path / "spec.yaml", kind)
+    with pytest.raises(FileNotFoundError if kind == "deleted" else DamagedError, match=r"spec\.yaml"):
+        sweep.spec_yaml()
+    (problem,) = sweep.problems()
+    assert problem.startswith(f"{sweep.path / 'spec.yaml'}: is ")
+    damage(sweep.path / "trials.json", kind)
+    said = "no sweep named first" if kind == "deleted" else r"trials\.json: is damaged: .*; run its spec again"
+    with pytest.raises(FileNotFoundError, match=said):
+        sweep.members()
+    sweep.write("name: first\n", {"sweep": "first", "trials": []})
+    assert sweep.problems() == []
+
+
+def test_a_spec_of_an_older_version_is_taken_as_it_is(store):
+    store.sweep("old").path.mkdir(parents=True)
+    (store.sweep("old").path / "spec.yaml").write_text("name: old\nseeds: [0]\n")
+    assert store.sweep("old").spec_yaml() == "name: old\nseeds: [0]\n"
+
+
+def test_a_damaged_latency_is_none(store):
+    for device in ("cpu", "gpu"):
+        store.keep_latency({"form": {}, "device": device})
+    damage(store.latency_files()[0], "flipped")
+    assert len(store.latencies()) == 1

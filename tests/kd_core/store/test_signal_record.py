@@ -81,7 +81,7 @@ def test_a_flipped_bit_anywhere_is_refused_and_named(record, at):
     record.discard([2])
     store(record, 2)
     shutil.rmtree(Path(record._local(1)).parent, ignore_errors=True) if record._local(1) != record._stored(1) else None
-    with pytest.raises(SignalError, match=r"epoch-00001\.npy: its sha256 is \w+ where \w+ was written; run the sweep"):
+    with pytest.raises(SignalError, match=r"epoch-00001\.npy: its sha256 is \w+ where \w+ was written; a run that"):
         record.logits(1)
     assert list(record.damaged([1, 2])) == [1]
 
@@ -94,7 +94,7 @@ def test_a_cut_or_empty_or_missing_epoch_is_refused(tmp_path):
         (record.path / "epoch-00001.npy").write_bytes(whole[:length])
         with pytest.raises(SignalError, match="its sha256 is"):
             record.logits(1)
-    with pytest.raises(SignalError, match=r"epoch-00003\.npy: is not stored; run the sweep again"):
+    with pytest.raises(SignalError, match=r"epoch-00003\.npy: is not stored; a run that needs it labels it anew"):
         record.logits(3)
     record.discard(record.damaged([1, 2]))
     assert record.epochs() == {2}
@@ -115,7 +115,7 @@ def test_a_manifest_of_something_else_is_refused_and_what_differs_is_named(recor
     with pytest.raises(SignalError, match=said) as refused:
         record.check(IDENTITY)
     assert str(refused.value).count("\n") == 0
-    assert "run the sweep again" in str(refused.value)
+    assert "a run that needs it labels it anew" in str(refused.value)
     record.begin(IDENTITY)
     record.check(IDENTITY)
     assert record.epochs() == frozenset()
@@ -126,8 +126,22 @@ def test_a_manifest_that_is_missing_or_no_json_is_refused(record):
         record.check(IDENTITY)
     record.begin(IDENTITY)
     (record.path / "manifest.json").write_text("{")
-    with pytest.raises(SignalError, match="is no valid JSON"):
+    with pytest.raises(SignalError, match="is damaged: it is no JSON"):
         record.check(IDENTITY)
+
+
+def test_all_that_is_wrong_with_a_signal_is_told_by_line(record):
+    record.begin(IDENTITY)
+    store(record, 1, 3)
+    assert record.problems([1, 3]) == []
+    missing, *rest = record.problems([1, 2, 3])
+    assert not rest
+    assert missing.endswith("epoch-00002.npy: is not stored; a run that needs it labels it anew")
+    path = record.path / "manifest.json"
+    path.write_text('{"teacher": "another"}')
+    assert record.problems([1]) == [f"{path}: is that of another signal; a run that needs it labels it anew"]
+    path.write_text("{}")
+    assert record.problems([1]) == [f"{path}: is damaged: it holds nothing; a run that needs it labels it anew"]
 
 
 def test_to_begin_again_changes_nothing(record):

@@ -1,7 +1,10 @@
 """The Ray cluster of a sweep: workers are warmed up before their tasks start."""
 
 import os
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import ray
@@ -20,5 +23,27 @@ def ready() -> tuple[int, bool]:
 def test_the_tasks_that_come_find_a_worker_that_has_imported_what_they_need():
     resources = ResourcesConfig(cpu=2)  # the whole cluster, so that there is one worker at a time
     warm_up(1, resources)
-    task = task_of(ready, resources, max_retries=0)
+    task = task_of(ready, resources)
     assert ray.get(task.remote())[1]
+
+
+def children_of(pid: int) -> dict[str, int]:
+    """The ids of the processes that a process has started, by their names."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in children}
+
+
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+def test_a_ray_that_dies_costs_one_sentence_and_exit_code_1(tiny, tmp_path, wait_until, name):
+    arguments = ["run", str(tiny), f"--storage={tmp_path}", "--set=teachers.resnet.finetune.epochs=50000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sweeps", *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as driver:
+        wait_until(lambda: list(tmp_path.glob("teachers/*/journal.jsonl")), driver)
+        os.kill(children_of(driver.pid)[name], signal.SIGKILL)
+        _, said = driver.communicate()
+    assert driver.returncode == 1
+    *before, empty, sentence = said.splitlines()
+    resume = " ".join(["kdsweep", *arguments])
+    assert (empty, sentence) == ("", f"kdsweep: Ray's {name} died; nothing is lost. To resume: {resume}")
+    assert not [line for line in before if "Traceback" in line or "raylet" in line or "gcs" in line]

@@ -12,6 +12,7 @@ import pytest
 
 from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
+from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 from sweeps.engine.teacher_pass import label_signals, tasks_for
 from sweeps.plan.plan import plan_sweep
@@ -87,8 +88,9 @@ def test_what_is_damaged_is_said_and_labelled_anew(sweep, store, students_of):
 def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(label, store):
     (signal,) = store.signals()
     before = {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()}
-    manifest = signal.path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"weights": "', '"weights": "0'))
+    identity = read_json(signal.path / "manifest.json")
+    identity["teacher"]["weights"] = "0" * 64
+    write_json(signal.path / "manifest.json", identity)
     forget_results(store)
     log = label(store)
     assert "teacher.weights is 0" in log

@@ -1,15 +1,22 @@
 """Teachers and trials on Ray: the resources of each."""
 
 import io
+import socket
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
 from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
+from kd_core.store.files import write_json
 from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.engine.trials import trial_resources
 from sweeps.plan.plan import plan_sweep
+from sweeps.run import run_sweep
 from sweeps.spec.reader import read_spec
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress
@@ -21,9 +28,56 @@ def test_a_trial_that_cannot_be_measured_costs_a_line_and_not_the_sweep(tiny, tm
     store, dataset, log = Store.at(tmp_path / "runs"), load(spec.data), io.StringIO()
     (teacher,) = plan_sweep(spec, store, summarize(spec.data)).teachers
     list(run_trial(teacher.finetuning, dataset, teacher.record))
+    plan = plan_sweep(spec, store, summarize(spec.data))
     teacher.record.weights.unlink()
     with SweepProgress(log) as progress:
-        resources = trial_resources(plan_sweep(spec, store, summarize(spec.data)), dataset, store, progress)
+        resources = trial_resources(plan, dataset, store, progress)
     assert resources == ResourcesConfig(cpu=1, gpu=0, workers=1)
     assert "resources: no trial could be measured: " in log.getvalue()
-    assert "holds no finished teacher; run the sweep again to make it; each has cpu 1, gpu 0" in log.getvalue()
+    assert "run the sweep again to make it; each has cpu 1, gpu 0" in log.getvalue()
+
+
+def test_a_process_whose_clock_is_an_hour_ahead_holds_nobody_up(sweep, tiny, tmp_path):
+    spec, store = read_spec(str(tiny), ["arms=[{method: classic}]"]), Store.at(tmp_path)
+    (trial,) = plan_sweep(spec, store, summarize(spec.data)).trials
+    write_json(trial.record.lease.path, {"time": time.time() + 3600, "host": "elsewhere", "pid": 1})
+    outcome, log = sweep(store, "arms=[{method: classic}]")
+    assert outcome.ok
+    assert "waits for" not in log
+
+
+HOLDER = """
+import sys
+from upath import UPath
+from kd_core.store.lease import Lease
+with Lease(UPath(sys.argv[1])).held():
+    print(flush=True)
+    input()
+"""
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_sweep_that_waits_for_another_process_says_for_whom_and_then_goes_on(tiny, tmp_path):
+    """Another process is at its teacher, and another one at its first trial; each ends when it was named."""
+    spec, store, log = read_spec(str(tiny), ["arms.1.temperature=2"]), Store.at(tmp_path), io.StringIO()
+    plan = plan_sweep(spec, store, summarize(spec.data))
+    holders = {}
+    for label, record in (("teacher resnet", plan.teachers[0].record), ("classic seed 0", plan.trials[0].record)):
+        command = [sys.executable, "-c", HOLDER, str(record.lease.path)]
+        holders[label] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert holders[label].stdout.readline()
+
+    def release():
+        """Let each process end once the log has named it."""
+        for label, holder in holders.items():
+            while f"{label} waits for process {holder.pid} on {socket.gethostname()}, which has" not in log.getvalue():
+                time.sleep(0.1)
+            holder.communicate("\n")
+
+    thread = threading.Thread(target=release, daemon=True)
+    thread.start()
+    with SweepProgress(log) as progress:
+        outcome = run_sweep(spec, store, progress)
+    thread.join()
+    assert outcome.ok
+    assert log.getvalue().count("waits for") == 2

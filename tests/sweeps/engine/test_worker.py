@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import ray
+import torch
 
 from kd_core.data.dataset import load
 from kd_core.spec.config import TrialConfig, finetuning_trial
@@ -34,10 +35,16 @@ def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
     return {"trial": {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}}
 
 
-def start(store, dataset, config):
+def start(store, dataset, config, retries=0):
     """A trainable that is set up without Ray."""
     trainable = TrialTrainable.__new__(TrialTrainable)
-    trainable.setup(config, dataset=dataset, storage=str(store.root), resources={"cpu": 1, "gpu": 0, "workers": 0})
+    trainable.setup(
+        config,
+        dataset=dataset,
+        storage=str(store.root),
+        resources={"cpu": 1, "gpu": 0, "workers": 0, "threads": 1},
+        retries=retries,
+    )
     return trainable
 
 
@@ -69,6 +76,14 @@ def test_an_actor_outlives_a_failed_trial_and_takes_the_next(setting):
     assert run_out(trainable)[-1]["status"] == "finished"
 
 
+def test_a_trial_with_an_error_is_tried_again_so_many_times(setting):
+    store, dataset, configs = setting
+    trainable = start(store, dataset, tune_config("orphan", configs["kd_mixup"], "nobody"), retries=2)
+    assert [report["status"] for report in run_out(trainable)] == ["again", "again", "failed"]
+    trainable.reset_config(tune_config("next", configs["classic"]))
+    assert run_out(trainable)[-1]["status"] == "finished"
+
+
 def test_a_teacher_stays_loaded_from_trial_to_trial(setting):
     store, dataset, configs = setting
     trainable = start(store, dataset, tune_config("one", configs["kd_mixup"], "teacher"))
@@ -82,7 +97,9 @@ def test_a_teacher_stays_loaded_from_trial_to_trial(setting):
 def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):
     store, dataset, configs = setting
     trainable = start(store, dataset, tune_config("orphan", configs["kd_mixup"], "nobody"))
-    assert run_out(trainable) == [{"done": True, "status": "failed"}]
+    (report,) = run_out(trainable)
+    assert (report["done"], report["status"]) == (True, "failed")
+    assert report["error"] == store.trial("orphan").failure()["error"]
     assert "holds no finished teacher" in store.trial("orphan").failure()["error"]
 
 
@@ -91,7 +108,10 @@ def test_what_a_trial_takes_is_measured_before_it_begins(setting):
     store, dataset, configs = setting
     small, resources = configs["kd_mixup"], ResourcesConfig()
     large = small.model_copy(update={"student": small.student.model_copy(update={"image_size": 128})})
-    task, given = task_of(measure_trial, resources, max_retries=0), (dataset, str(store.root), resources.model_dump())
+    task, given = (
+        task_of(measure_trial, resources),
+        (dataset, str(store.root), resources.model_dump() | {"threads": 1}),
+    )
     trials = [tune_config("one", config, "teacher")["trial"] for config in (small, large)]
     one, other = (ray.get(task.remote(trial, *given)) for trial in trials)
     assert (one.gpu_bytes, one.gpu_total_bytes) == (0, 0)
@@ -99,8 +119,11 @@ def test_what_a_trial_takes_is_measured_before_it_begins(setting):
     assert not list(store.local.glob("trials/*"))
 
 
-def test_a_worker_without_a_gpu_trains_on_the_cpu():
-    assert device_of({"cpu": 1, "gpu": 0}) == "cpu"
+def test_a_worker_without_a_gpu_trains_on_the_cpu_with_the_threads_it_is_given():
+    before = torch.get_num_threads()
+    assert device_of({"cpu": 1, "gpu": 0, "threads": 3}) == "cpu"
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
 
 
 def test_the_threads_of_a_worker_wait_for_work_without_spinning():

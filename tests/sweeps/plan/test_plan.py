@@ -31,7 +31,9 @@ def test_a_trial_has_no_record_before_its_teacher_is_finished(planned):
     plan = planned()
     assert [trial.record is None for trial in plan.trials] == [False, True, True]
     assert [trial["label"] for trial in plan.members()["trials"]] == ["classic seed 0"]
-    assert plan.members()["waiting"] == ["kd_mixup resnet T=2 seed 0", "kd_mixup resnet T=sigma seed 0"]
+    waiting = {"arm": "kd_mixup resnet T=2", "label": "kd_mixup resnet T=2 seed 0", "teacher": "resnet", "seed": 0}
+    assert plan.members()["waiting"][0] == waiting
+    assert plan.members()["waiting"][1]["label"] == "kd_mixup resnet T=sigma seed 0"
     finish(plan.teachers[0].record)
     assert all(trial.record for trial in planned().trials)
     assert not planned().up_to_date
@@ -68,6 +70,21 @@ def test_members_list_the_signals_that_are_stored(planned):
     assert planned("signal=live").members()["signals"] == []
 
 
+def test_members_tell_the_size_of_the_data(planned):
+    data = planned().members()["data"]
+    assert (data["num_train"], data["num_validation"], data["num_classes"], data["image_size"]) == (90, 30, 10, 8)
+
+
+def test_the_form_of_a_student_is_known_once_a_trial_has_finished(planned):
+    plan = planned("arms=[{method: [classic, mixup]}]")
+    assert plan.forms == []
+    for trial in plan.trials:
+        finish(trial.record)
+    first, second = plan.forms
+    assert first == second
+    assert (first["student"]["model"], first["num_classes"], first["image_size"]) == ("test_efficientnet", 10, 8)
+
+
 def test_trials_of_one_signal_point_to_it_and_others_to_none(planned):
     plan = planned()
     assert plan.trials[0].signal is None
@@ -81,3 +98,11 @@ def test_every_shipped_spec_plans(name, tmp_path, overrides_of):
     assert not plan.up_to_date
     assert all(signal.stored for signal in plan.signals if len(signal.pending_epochs) > 1)
     assert cost_of(plan).live_teacher_flops >= cost_of(plan).teacher_flops > 0
+
+
+def test_a_sweep_keeps_the_threads_with_which_it_began(planned, tmp_path):
+    begun = planned("resources={cpu: 2, teacher_cpu: 4}")
+    assert begun.threads == {"trial": 2, "teacher": 4}
+    Store.at(tmp_path / "runs").sweep("tiny").write("", begun.members())
+    assert planned("resources.cpu=8").threads == begun.threads
+    assert planned("resources.cpu=8", "name=other").threads == {"trial": 8, "teacher": 8}

@@ -10,7 +10,7 @@ from sweeps.plan.upkeep import unneeded_signals
 
 
 def test_a_stored_signal_is_what_the_teacher_says(kdsweep, store):
-    done = kdsweep("signal", "verify", "tiny", "--storage", store.root, "--samples", 60, "--json")
+    done = kdsweep("verify", "tiny", "--storage", store.root, "--samples", 60, "--json")
     assert done.exit_code == 0
     (found,) = json.loads(done.stdout)["signals"]
     assert (found["label"], found["problem"], found["argmax_flips"]) == ("resnet uniform", None, 0)
@@ -25,7 +25,7 @@ def test_another_teachers_logits_are_found_out(kdsweep, store):
         shape = signal.logits(epoch).shape
         with signal.writing(epoch, *shape) as logits:
             logits[:] = np.random.default_rng(0).normal(size=shape)
-    done = kdsweep("signal", "verify", "tiny", "--storage", store.root, "--json")
+    done = kdsweep("verify", "tiny", "--storage", store.root, "--json")
     assert done.exit_code == 1
     (found,) = json.loads(done.stdout)["signals"]
     assert "is not what the teacher says" in found["problem"]
@@ -36,13 +36,25 @@ def test_a_damaged_epoch_is_found_out(kdsweep, store):
     (signal,) = store.signals()
     path = signal.path / "epoch-00001.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    done = kdsweep("signal", "verify", "tiny", "--storage", store.root)
+    done = kdsweep("verify", "tiny", "--storage", store.root)
     assert done.exit_code == 1
     assert "epoch-00001.npy: its sha256 is" in done.stderr
 
 
+def test_a_deleted_epoch_is_found_out_and_a_pruned_signal_is_no_problem(kdsweep, store):
+    (signal,) = store.signals()
+    (signal.path / "epoch-00001.npy").unlink()
+    done = kdsweep("verify", "tiny", "--storage", store.root, "--samples", 0, "--json")
+    assert done.exit_code == 1
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert problem == f"{signal.path / 'epoch-00001.npy'}: is not stored; a run that needs it labels it anew"
+    kdsweep("signal", "prune", "--finished", "--storage", store.root)
+    done = kdsweep("verify", "tiny", "--storage", store.root)
+    assert (done.exit_code, done.stderr) == (0, "tiny: everything is whole\n")
+
+
 def test_verifying_a_sweep_that_is_not_there_is_one_sentence(kdsweep, tmp_path):
-    done = kdsweep("signal", "verify", "nothing", "--storage", tmp_path)
+    done = kdsweep("verify", "nothing", "--storage", tmp_path)
     assert done.exit_code == 2
     assert "no sweep named nothing" in done.stderr
 

@@ -40,3 +40,9 @@ def test_recycling_is_for_arms_with_a_teacher_and_an_arm_may_choose_its_own(tiny
     assert [trial.config.recycle for trial in trials_of(spec)] == [None, None, 1]
     spec = read_spec(str(tiny), ["signal.recycle=2"])
     assert [trial.config.recycle for trial in trials_of(spec)] == [None, 2, 2]
+
+
+def test_a_teacher_whose_name_looks_like_a_number_is_found_by_it(tiny):
+    edits = ['teachers={"1": {model: test_resnet, finetune: {epochs: 1}}}', "arms.1.teacher=1"]
+    assert [trial.teacher for trial in trials_of(read_spec(str(tiny), edits))] == [None, "1", "1"]
+    assert "kd_mixup 1 T=2 seed 0" in labels(read_spec(str(tiny), edits))

@@ -2,9 +2,11 @@
 
 import pytest
 
+from kd_core.spec.fields import shown
 from sweeps.spec.arms import trials_of
 from sweeps.spec.mistakes import SpecError
 from sweeps.spec.reader import read_spec, shipped_specs, to_yaml
+from tests.benchmarks.mutants import measure
 
 
 @pytest.mark.parametrize("resources", ["{cpu: 2}", "auto", "{auto: true, workers: 2}"])
@@ -44,8 +46,11 @@ MISTAKES = {
     "teachers.resnet={model: resnet18}": "teachers.resnet.finetune: missing, and so are weights",
     "teachers.resnet.checkpoint=/no/file": "teachers.resnet.checkpoint: /no/file: no such file",
     "name=../up": "name: ../up: must be letters, digits",
-    "objectives={validation/ec: min}": "objectives.validation/ec: is no validation figure; did you mean validation/ece",
-    "objectives={test/ece: min}": "objectives.test/ece: is no validation figure",
+    "objectives={validation/ec: min}": "objectives: validation/ec is no figure that selection may see; did you mean "
+    "validation/ece?",
+    "objectives={test/ece: min}": "objectives: test/ece is no figure that selection may see",
+    "objectives={latency_ms: min}": "did you mean latency_ms_1?",
+    "objectives={}": "objectives: name one to three",
     "objectives={validation/ece: least}": "objectives.validation/ece: least: must be 'max' or 'min'",
     "resources=many": "resources: many: must be auto, or what a trial takes, such as {cpu: 2, gpu: 0.25}",
     "resources={auto: true, gpu: 1}": "resources: auto chooses gpu; remove gpu, or remove auto",
@@ -61,16 +66,32 @@ MISTAKES = {
     "train.epochs=0": "train.epochs: 0: a student would learn nothing; raise it, or give train.head_epochs",
     "arms=[{method: classic, train.epochs: [2, 0]}]": "arms[0].train.epochs: 0: a student would learn nothing",
     "train={}": "train.epochs: missing; epochs is passes over the training images",
+    "arms.0.method={a: 1}": "arms[0].method: must be 'classic', 'mixup', 'kd'",
+    "arms.1.teacher=true": "arms[1].teacher: True: no such teacher; the spec has resnet",
+    "arms.1.temperature=1" + 400 * "0": "000: must be a number above 0, or sigma",
+    "arms.1.alpha=1" + 400 * "0": "arms[1].alpha: 1000",
+    "arms.1.alpha=-1" + 400 * "0": "arms[1].alpha: -1000",
+    "data.image_size=1"
+    + 30 * "0": "data.image_size: 1000000000000000000000000000000: must be less than or equal to 8192",
+    "student.bottleneck=9223372036854775808": "student.bottleneck: 9223372036854775808: must be less than or equal to",
+    "train.epochs=300000000": "train.epochs: 300000000: must be less than or equal to 99999; epochs is passes",
+    "name=2020-01-01": "name: 2020-01-01: must be a valid string",
+    "data={source: parquet, path: /" + 5000 * "x" + "}": "xxx: no such folder",
+    "data={source: parquet, path: ~nobody-of-this-name/x}": "data.path: ~nobody-of-this-name/x: begins with ~",
+    'student={model: a, "b\\n": 1}': "student.b\\n: unknown key; remove it",
+    "arms.1.seed." + 5000 * "x" + "=1": "arms[1].seed: is shared by all arms",
+    f"arms=[{{method: kd, a: {[*range(400)]}, b: {[*range(400)]}}}]": "arms[0]: makes 160000 trials",
 }
 
 
-@pytest.mark.parametrize("override", MISTAKES)
+@pytest.mark.parametrize("override", MISTAKES, ids=shown)
 def test_a_mistake_is_one_sentence_that_names_key_value_and_remedy(tiny, override):
     with pytest.raises(SpecError) as error:
         read_spec(str(tiny), [override])
     message = str(error.value)
     assert MISTAKES[override] in message
-    assert "\n" not in message
+    assert message.isprintable()
+    assert len(message) < len(str(tiny)) + 500
     assert override.startswith(("arms.9", "train.epochs.more", "epochs")) or message.startswith(f"{tiny}: ")
 
 
@@ -80,7 +101,22 @@ def test_a_mistake_is_one_sentence_that_names_key_value_and_remedy(tiny, overrid
         ("name: [", "is no valid YAML"),
         ("just words", "must hold keys and values"),
         ("name: a\nname: b\n", "the key 'name' is given twice"),
+        (
+            "a: 1\nname: 2020-13-45\n",
+            r"2020-13-45 is no valid timestamp; quote it if it is text in .*, line 2, column 7",
+        ),
+        ("name: !!bool c", "c is no valid bool"),
+        ('name: "\\ud800"', r"\\ud800 is no valid str"),
+        ("name: !!timestamp y", "y is no valid timestamp"),
+        ("name: !!map [1]", "is no valid YAML: expected a mapping node"),
+        ("name: " + 5000 * "1", "1111…1111.* is no valid int"),
+        ("name: *" + 5000 * "x", "found undefined alias"),
+        ("name: " + 1500 * "[" + 1500 * "]", "more than 50 levels"),
+        ("name: " + 60 * "[" + 60 * "]", "more than 50 levels"),
+        ("name: &a [*a]", "more than 50 levels or 100000 values"),
+        ("".join(f"k{n}: &k{n} [{', '.join(9 * [f'*k{n - 1}' if n else '1'])}]\n" for n in range(9)), "100000 values"),
     ],
+    ids=shown,
 )
 def test_a_file_that_is_no_spec_is_refused_by_name(tmp_path, text, problem):
     path = tmp_path / "broken.yaml"
@@ -88,6 +124,27 @@ def test_a_file_that_is_no_spec_is_refused_by_name(tmp_path, text, problem):
     with pytest.raises(SpecError, match=problem) as error:
         read_spec(str(path))
     assert str(error.value).startswith(str(path))
+    assert len(str(error.value)) < len(str(path)) + 500
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("content", [b"name: \xff", b"\x80"])
+def test_a_file_that_is_no_text_is_refused_by_name(tmp_path, content):
+    (tmp_path / "broken.yaml").write_bytes(content)
+    with pytest.raises(SpecError, match=r"broken\.yaml: is no text in UTF-8"):
+        read_spec(str(tmp_path / "broken.yaml"))
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "~nobody-of-this-name/x.yaml", "a\0b"], ids=shown)
+def test_a_name_that_no_file_can_have_is_no_spec(source):
+    with pytest.raises(SpecError, match="no such file, nor a shipped spec"):
+        read_spec(source)
+
+
+def test_of_spoilt_specs_none_is_a_traceback_and_each_mistake_is_one_sentence():
+    answered = measure(300, seed=1)
+    assert answered["wrong"] == 0
+    assert min(answered["sweeps"], answered["sentences"]) > 10
 
 
 def test_an_unknown_spec_lists_the_shipped_ones():

@@ -1,13 +1,14 @@
-"""What a plan looks like on a terminal."""
+"""What a plan and an outcome look like on a terminal."""
 
 import pytest
 
+from analysis.report import Report
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from sweeps.plan.cost import cost_of
 from sweeps.plan.plan import plan_sweep
 from sweeps.spec.reader import read_spec
-from sweeps.terminal.console import print_plan
+from sweeps.terminal.console import print_failures, print_front, print_outcome, print_plan, print_status
 
 
 @pytest.fixture
@@ -48,3 +49,93 @@ def test_a_plan_says_where_bfloat16_would_pay(shown):
     assert "bfloat16" not in shown()
     sentence = "resnet would label 2.1 times faster with --set teachers.resnet.precision=bfloat16"
     assert sentence in shown(gains={"resnet": 2.14})
+
+
+def row(arm, **values):
+    """The row of an arm in a report."""
+    figures = {"accuracy": 0.45296, "ece": 0.0203, "ece_estimate": 0.0163, "ece_scaled": 0.0181}
+    intervals = {"accuracy_interval": [0.4435, 0.4625], "ece_interval": [0.0121, 0.0204], "ece_scaled_interval": None}
+    judged = {"front_probability": 0.3, "plausible": True, "on_front": False}
+    return {"arm": arm, "ece_scaled_estimate": None} | figures | intervals | judged | values
+
+
+ARMS = [
+    row("mixup", plausible=False, front_probability=0.001),
+    row("kd resnet T=2"),
+    row("kd_mixup resnet T=sigma", front_probability=0.934, on_front=True),
+]
+
+
+@pytest.fixture
+def printed(capsys, monkeypatch):
+    """Returns what a function prints on a terminal of 80 columns, as lines."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def lines(print_it, *arguments):
+        print_it(*arguments)
+        return [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+
+    return lines
+
+
+def test_a_front_is_the_plausible_arms_in_80_columns_the_most_probable_first(printed):
+    first, second = printed(print_front, ARMS)[2:]
+    assert first.split() == [
+        "kd_mixup",
+        "resnet",
+        "T=sigma",
+        "45.30",
+        "±0.95",
+        "0.016",
+        "(0.012–0.020)",
+        "0.018",
+        "93%",
+    ]
+    assert second.split()[:3] == ["kd", "resnet", "T=2"]
+    assert max(len(first), len(second)) <= 80
+
+
+def test_where_plausibility_is_not_known_the_front_of_the_sample_is_shown(printed):
+    unknown = [row | {"plausible": None, "front_probability": None, "accuracy_interval": None} for row in ARMS]
+    (line,) = printed(print_front, unknown)[2:]
+    assert line.split()[:4] == ["kd_mixup", "resnet", "T=sigma", "45.30"]
+    assert "±" not in line
+    assert "%" not in line
+
+
+def test_a_long_arm_is_wrapped_and_its_figures_are_not(printed):
+    lines = printed(
+        print_front, [row(f"kd_mixup resnet T=2 alpha=0.2 train.learning_rate=0.0{number}") for number in (1, 2)]
+    )
+    assert sum("45.30 ±0.95  0.016 (0.012–0.020)" in line for line in lines) == 2
+    assert max(map(len, lines)) <= 80
+
+
+def test_an_outcome_tells_the_front_the_first_advice_the_counts_and_the_report(printed, tmp_path):
+    content = {"arms": ARMS, "advice": ["2,400 more images would tell.", "So would 9 seeds."]}
+    report = Report(Store.at(tmp_path).root / "report.html", content)
+    lines = printed(print_outcome, report, {"finished": 3, "failed": 0}, "kdsweep ui")
+    assert lines[-4:] == [
+        "2,400 more images would tell.",
+        "3 finished, 0 failed",
+        f"report: {tmp_path}/report.html",
+        "runs:   kdsweep ui",
+    ]
+
+
+def test_in_a_status_a_long_label_and_an_error_are_wrapped_and_a_key_is_not(printed):
+    product = {"status": "failed", "key": "0123456789abcdef", "epoch": 3, "epochs": 500}
+    label = "kd_mixup teacher T=sigma train.learning_rate=0.001 train.batch_size=128 seed 0"
+    lines = printed(print_status, [product | {"label": label, "error": "NonFiniteLossError: the loss is nan [/bold]"}])
+    assert "failed  3/500  0123456789abcdef" in lines[1]
+    assert max(map(len, lines)) <= 80
+    assert "[/bold]" in " ".join(lines)
+
+
+def test_failures_are_a_table_of_labels_and_reasons_as_they_are(capsys):
+    print_failures([("kd [bold] seed 0", "ValueError: [red] is no number"), ("teacher resnet", "out of memory")])
+    lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+    assert [line.split() for line in lines[:1]] == [["failed", "reason"]]
+    assert lines[1].endswith("ValueError: [red] is no number")
+    assert lines[1].startswith("kd [bold] seed 0  ")
+    assert lines[2].split("  ")[0] == "teacher resnet"

@@ -29,7 +29,8 @@ def test_what_waits_for_its_teacher_is_listed_without_a_key(planned, kdsweep):
     ]
     assert [row["status"] for row in shown["trials"]] == ["pending"] * 3
     assert [row["key"] is None for row in shown["trials"]] == [False, True, True]
-    assert "kd_mixup resnet T=sigma seed 0" in kdsweep("status", "tiny", "--storage", store.root).stderr
+    assert [row["error"] for row in shown["trials"]] == [None] + ["its teacher, resnet, failed"] * 2
+    assert "T=sigma seed 0" in kdsweep("status", "tiny", "--storage", store.root).stderr
 
 
 def test_a_trial_is_pending_then_running_then_finished(planned):

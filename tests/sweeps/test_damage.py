@@ -1,0 +1,256 @@
+"""The damage matrix: every kind of file of a sweep, damaged in every way, under every command."""
+
+import json
+import shutil
+
+import pytest
+
+from kd_core.store.records import Store
+from kd_core.trial import run_trial
+from sweeps.spec.arms import trials_of
+from sweeps.spec.reader import read_spec
+from sweeps.tracking import embedded_uri
+
+DAMAGES = ("cut", "empty", "flipped", "braces", "deleted")
+PARTS = ("config.json", "journal.jsonl", "{}.safetensors", "{}.safetensors.sha256")
+PARTS += ("outcomes-validation.npz", "outcomes-test.npz", "{}.json")
+SHARED = ("spec.yaml", "mlflow.json", "report/inputs.json", "report/front.json", "report/report.html")
+SHARED = tuple(f"sweeps/tiny/{name}" for name in SHARED)
+FIGURES = ("accuracy", "ece", "nll", "ece_scaled")
+COMMANDS = ("plan", "status", "report", "sync", "verify", "signal prune")
+
+
+def damage(path, kind):
+    """Damage a file, or delete it; of the middle byte, one bit is flipped."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    damaged = {"cut": content[: middle - 1], "empty": b"", "flipped": flipped, "braces": b"{}"}
+    path.unlink() if kind == "deleted" else path.write_bytes(damaged[kind])
+
+
+@pytest.fixture
+def store(finished, tmp_path):
+    """A copy of the finished store, with its view in MLflow."""
+    shutil.copytree(finished.store.local, tmp_path / "runs")
+    return Store.at(tmp_path / "runs")
+
+
+@pytest.fixture
+def command(kdsweep, store, tiny):
+    """Runs one command on the store; it must end by itself, with no traceback and one sentence if it complains."""
+
+    def run(line, *options):
+        """The result of the command."""
+        words = line.split()
+        words += {"plan": [str(tiny)], "signal": []}.get(words[0], ["tiny"])
+        done = kdsweep(*words, "--storage", store.root, *options)
+        assert done.exception is None or isinstance(done.exception, SystemExit), (line, done.exception)
+        assert "Traceback" not in done.output
+        assert done.exit_code in (0, 1, 2)
+        assert done.exit_code != 2 or done.stderr.count("\n") == 1, done.stderr
+        return done
+
+    return run
+
+
+def records_of(store):
+    """The teacher and the trials of the sweep, by label."""
+    members = store.sweep("tiny").members()
+    teachers = {each["name"]: store.teacher(each["key"]) for each in members["teachers"]}
+    return teachers | {each["label"]: store.trial(each["key"]) for each in members["trials"]}
+
+
+def named(record, part):
+    """The path of a part of a record."""
+    weights, verdict = record.weights_name.split(".")[0], record.verdict_name.split(".")[0]
+    return record.path / part.format(verdict if part == "{}.json" else weights)
+
+
+def figures_of(store):
+    """Everything that must come back: weights, figures and outcomes of each record, and its epochs."""
+    return {
+        label: (
+            record.weights.read_bytes(),
+            record.verdict()["metrics"],
+            [(record.path / f"outcomes-{split}.npz").read_bytes() for split in ("validation", "test")],
+            [(row["epoch"], row["train/loss"], row["validation/nll"]) for row in record.journal()],
+        )
+        for label, record in records_of(store).items()
+    }
+
+
+def arms_of(done):
+    """The figures of each arm as a command prints them."""
+    return {row["arm"]: [row[name] for name in FIGURES] for row in json.loads(done.stdout)["arms"]}
+
+
+def statuses_of(command):
+    """Status and error of the teacher and of each trial, by label."""
+    rows = json.loads(command("status", "--json").stdout)
+    return {
+        row["label"].removeprefix("teacher "): (row["status"], row["error"])
+        for kind in ("teachers", "trials")
+        for row in rows[kind]
+    }
+
+
+def check_commands(command, shown):
+    """Run every command; those that print figures print those of before, or none."""
+    for line in COMMANDS:
+        done = command(line, "--json") if line == "report" else command(line)
+        if line == "report":
+            assert arms_of(done).items() <= shown.items()
+
+
+@pytest.fixture(scope="module")
+def shown(finished):
+    """The figures of each arm of the undamaged sweep."""
+    return arms_of(finished)
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_damaged_file_is_named_and_costs_no_other_product_anything(store, command, part, kind):
+    for label in ("resnet", "classic seed 0"):
+        record = records_of(store)[label]
+        path = named(record, part)
+        content = path.read_bytes()
+        damage(path, kind)
+        assert command("plan").exit_code == 0
+        command("status")
+        done = command("verify", "--samples", "0", "--json")
+        problems = json.loads(done.stdout)["problems"]
+        gone = (part, kind) == ("{}.json", "deleted")  # which is what a trial looks like that never ended
+        assert [problem.split(": ")[0] for problem in problems] == ([] if gone else [str(path)])
+        assert done.exit_code == (0 if gone else 1)
+        statuses = statuses_of(command)
+        status, error = statuses.pop(label)
+        assert status == ("pending" if gone else "damaged")
+        assert gone or error.startswith(f"{path}: is ")
+        assert set(statuses.values()) == {("finished", None)}
+        path.write_bytes(content)
+    assert set(statuses_of(command).values()) == {("finished", None)}
+
+
+PAIRS = [(part, kind) for part in PARTS for kind in DAMAGES]
+
+
+@pytest.mark.parametrize("first", range(0, len(PAIRS), 4))
+def test_whatever_is_damaged_no_command_shows_a_wrong_figure_and_a_run_makes_it_again(
+    store, sweep, command, shown, first
+):
+    """Four products, the teacher among them, are damaged each in its own way."""
+    before = figures_of(store)
+    for number, record in enumerate(records_of(store).values()):
+        part, kind = PAIRS[(first + number) % len(PAIRS)]
+        damage(named(record, part), kind)
+    check_commands(command, shown)
+    again = command("report", "--from-mlflow", embedded_uri(store), "--json")
+    assert arms_of(again).items() <= shown.items()
+    outcome, log = sweep(store)
+    assert outcome.ok, log
+    assert figures_of(store) == before
+    assert {row["arm"]: [row[name] for name in FIGURES] for row in outcome.report.arms} == shown
+    assert command("verify").exit_code == 0
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_what_the_products_share_is_written_again_and_changes_no_figure(store, sweep, command, shown, kind):
+    before = figures_of(store)
+    (signal,) = store.signals()
+    files = [*(store.local / path for path in SHARED), *store.latency_files(), signal.path / "epoch-00001.npy"]
+    for path in files:
+        damage(path, kind)
+    done = command("verify", "--samples", "60")
+    assert done.exit_code == 1
+    told = {line.split(": ")[0] for line in done.stderr.splitlines()}
+    seen = {str(path) for path in files if kind != "deleted" or "latency" not in str(path)} - {
+        str(store.sweep("tiny").report / name) for name in ("front.json", "report.html")
+    }
+    assert told >= seen - ({str(store.sweep("tiny").path / "mlflow.json")} if kind == "deleted" else set())
+    check_commands(command, shown)
+    outcome, log = sweep(store)
+    assert outcome.counts["reused"] == 3, log
+    assert figures_of(store) == before
+    assert len(store.latencies()) == 1
+    problems = json.loads(command("verify", "--samples", "0", "--json").stdout)["problems"]
+    assert all("epoch-00001.npy" in each for each in problems)  # no trial needs it: it is labelled anew when one does
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_sweep_whose_list_is_damaged_says_so_and_is_written_again(store, sweep, command, kind):
+    before, path = figures_of(store), store.sweep("tiny").path / "trials.json"
+    damage(path, kind)
+    assert command("plan").exit_code == 0
+    for line in COMMANDS[1:]:
+        done = command(line)
+        assert done.exit_code == 2
+        assert ("no sweep named tiny" if kind == "deleted" else str(path)) in done.stderr
+    assert len(store.signals()) == 1
+    sweep(store)
+    assert figures_of(store) == before
+    assert command("verify", "--samples", "0").exit_code == 0
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_sweep_that_was_left_half_done_and_damaged_goes_on(store, sweep, command, turn):
+    """All trials have begun, one has failed; the signal's manifest and an epoch are damaged, and both are needed."""
+    before = figures_of(store)
+    records = list(records_of(store).values())[1:]
+    (signal,) = store.signals()
+    for record in records:
+        config = record.config()
+        shutil.rmtree(record.path)
+        record.begin(config)
+        record.write_checkpoint(1, b"no checkpoint")
+        record.append({"epoch": 1, "train/loss": 0.0})
+    records[0].fail("ValueError: no", "")
+    records[1].lease.renew(host="elsewhere")
+    files = [records[0].path / "failure.json", records[1].path / "heartbeat.json"]
+    files += [record.path / name for record in records for name in ("journal.jsonl", "config.json")]
+    files += [record.checkpoints()[0] for record in records]
+    files += [signal.path / "epoch-00001.npy", signal.path / "manifest.json"]
+    for number, path in enumerate(files):
+        damage(path, DAMAGES[(number + 2 * turn) % len(DAMAGES)])
+    for line in ("plan", "status", "verify"):
+        command(line)
+    assert {status for label, (status, _) in statuses_of(command).items() if label != "resnet"} == {"pending"}
+    outcome, log = sweep(store)
+    assert outcome.ok, log
+    assert figures_of(store) == before
+    assert command("verify").exit_code == 0
+
+
+def test_teacher_weights_that_are_gone_are_made_again_though_the_card_is_there(store, sweep):
+    before, records = figures_of(store), records_of(store)
+    records["resnet"].weights.unlink()
+    shutil.rmtree(records["classic seed 0"].path)
+    assert records["resnet"].status == "damaged"
+    _, log = sweep(store)
+    assert "weights.safetensors: is missing; making it again" in log
+    assert figures_of(store) == before
+
+
+def test_verify_with_other_teacher_weights_is_one_sentence(store, command):
+    teacher = records_of(store)["resnet"]
+    content = bytearray(teacher.weights.read_bytes())
+    content[-1] ^= 1
+    teacher.weights.write_bytes(content)
+    done = command("verify")
+    assert done.exit_code == 1
+    assert [line for line in done.stderr.splitlines() if "weights.safetensors: is damaged: its sha256 is" in line]
+
+
+def test_a_damaged_trial_that_another_sweep_shares_is_named_by_both(tiny, store, kdsweep):
+    spec = read_spec(str(tiny))
+    (trial, *_) = trials_of(spec)
+    record = records_of(store)[trial.label]
+    assert list(run_trial(trial.config, None, record)) == []  # finished: the data is not even looked at
+    listed = store.sweep("tiny").members()
+    store.sweep("other").write("name: other\n", listed | {"sweep": "other", "trials": listed["trials"][:1]})
+    damage(record.path / "result.json", "cut")
+    for name in ("tiny", "other"):
+        done = kdsweep("verify", name, "--samples", "0", "--storage", store.root)
+        assert done.exit_code == 1
+        assert "result.json: is damaged: it is no JSON" in done.stderr

@@ -1,0 +1,89 @@
+"""Memory or disk that runs out, and storages that cannot be written: a failed trial or one sentence, no traceback."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kd_core.data.splits import summarize
+from kd_core.store.records import Store
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec
+
+MOUNTING = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]  # in a name space
+MOUNTS = {
+    "full": ("mount -t tmpfs -o size=40k tmpfs $0", "No space left on device"),  # a teacher's weights take more
+    "read-only": ("mount --bind $0 $0 && mount -o remount,bind,ro $0", "Read-only file system"),
+}
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_a_disk_that_is_full_or_read_only_costs_one_sentence_and_exit_code_2(tiny, tmp_path, mount):
+    how, problem = MOUNTS[mount]
+    command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={tmp_path / 'runs'}"]
+    mounted = [*MOUNTING, "sh", "-c", f'{how} && exec "$@"', str(tmp_path), *command]
+    done = subprocess.run(mounted, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    *before, last = done.stderr.splitlines()
+    assert last.startswith("kdsweep: ")
+    assert problem in last
+    assert str(tmp_path / "runs") in last
+    told = [line.split(" ", 1)[1] for line in before if problem in line]
+    failed = f"teacher resnet  OSError: [Errno 28] {problem}"
+    assert told == ([f"{failed.replace('  ', ': ')}; trying again", f"failed  {failed}"] if mount == "full" else [])
+
+
+@pytest.mark.parametrize("command", [["run", "quickstart"], ["plan", "quickstart"], ["signal", "prune"], ["ui"]])
+@pytest.mark.parametrize("where", ["", "inside"])
+def test_a_storage_that_is_a_file_is_said_to_be_one(kdsweep, tmp_path, command, where):
+    (tmp_path / "runs").write_text("no folder")
+    done = kdsweep(*command, "--storage", tmp_path / "runs" / where)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"kdsweep: --storage: {tmp_path / 'runs' / where}: ")
+    assert "is a file; name a folder or another URL" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def starved(tiny, tmp_path_factory):
+    """The tiny sweep, run where every worker takes more memory than Ray lets it; its store and what it printed.
+
+    One of its trials has failed before.
+    """
+    spec, store = read_spec(str(tiny)), Store.at(tmp_path_factory.mktemp("starved"))
+    plan_sweep(spec, store, summarize(spec.data)).trials[0].record.fail("ValueError: an old reason", "")
+    command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={store.root}"]
+    limits = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "50", "COLUMNS": "200"}
+    done = subprocess.run(command, env=os.environ | limits, capture_output=True, text=True, check=False)
+    return store, done
+
+
+def test_workers_that_always_run_out_of_memory_fail_after_the_limit_and_say_so(starved):
+    _, done = starved
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    reason = "out of memory: its worker was ended; with more cores a trial (resources.cpu), fewer run at a time"
+    for label in ("teacher resnet", "classic seed 0"):
+        assert done.stderr.count(f"{label}: {reason}; trying again") == 1
+        assert done.stderr.count(f"failed  {label}  {reason}") == 1
+
+
+def test_a_sweep_with_failures_ends_with_a_table_of_them(starved):
+    _, done = starved
+    lines = done.stderr.splitlines()
+    table = lines[next(index for index, line in enumerate(lines) if line.split() == ["failed", "reason"]) + 1 :]
+    assert [line.split("  ")[0] for line in table] == [
+        "teacher resnet",
+        "kd_mixup resnet T=2 seed 0",
+        "kd_mixup resnet T=sigma seed 0",
+        "classic seed 0",
+    ]
+    assert table[1].rstrip().endswith("its teacher, resnet, failed")
+
+
+def test_the_reason_of_an_earlier_failure_is_not_shown_for_a_new_one(starved, kdsweep):
+    store, _ = starved
+    assert "an old reason" not in kdsweep("status", "tiny", "--storage", store.root).stderr
+    (trial,) = store.sweep("tiny").members()["trials"]
+    assert store.trial(trial["key"]).failure()["error"].startswith("out of memory: ")
