@@ -21,7 +21,7 @@ from analysis.report import CONTENT, INPUTS, PAGE, inputs_of, report_problems
 from analysis.runs import latencies_of, latency_figures
 from kd_core.measure.outcomes import RAW
 from kd_core.spec.keys import digest
-from kd_core.store.files import read_json, write_json
+from kd_core.store.files import clear_orphans, read_json, write_json, writing
 from kd_core.store.records import Record, Store
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -76,6 +76,8 @@ def _show(store: Store, name: str, tracking_uri: str, judged: bool = False) -> i
 
     members = store.sweep(name).members()
     with _one_at_a_time(store):
+        if store.local is not None and tracking_uri == embedded_uri(store):
+            _create_database(store.local / "mlflow.db")
         view = _SweepView(MlflowClient(tracking_uri), store, name, members)
         for trial in members["trials"]:
             view.sync_trial(trial)
@@ -116,6 +118,16 @@ class BackgroundSync:
                 if self._problem is None:
                     self._warn(f"MLflow at {self._uri} does not answer ({type(error).__name__}); the sweep goes on")
                 self._problem = error
+
+
+def _create_database(path: Path) -> None:
+    """Let MLflow create its database under another name: a kill in between would leave one that it cannot use."""
+    from mlflow import MlflowClient
+
+    clear_orphans(path.parent)
+    if not path.exists():
+        with writing(path) as temporary:
+            MlflowClient(f"sqlite:///{temporary}").search_experiments()
 
 
 @contextmanager

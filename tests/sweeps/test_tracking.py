@@ -1,5 +1,6 @@
 """MLflow as a view: nested, by epoch, idempotent, and unable to stop a sweep; with a real store and a real server."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -307,3 +308,13 @@ def test_a_latency_is_shown_once_it_is_measured(judged):
     shown, columns = runs_of_experiment(uri, "tiny"), ["trial", "latency_ms_1", "latency_ms_64", "latency_device"]
     pd.testing.assert_frame_equal(shown[columns], runs_of(judged, "tiny")[columns])
     assert set(shown["latency_device"]) == {"abacus", ""}
+
+
+def test_a_database_that_a_kill_left_half_made_is_not_in_the_way(store):
+    orphan = store.local / f".mlflow.db.{'0' * 8}-1-{'0' * 32}.tmp"
+    orphan.write_text("half of a database")
+    os.utime(orphan, (0, 0))
+    sync(store, "tiny", embedded_uri(store))
+    assert not orphan.exists()
+    assert len(MlflowClient(embedded_uri(store)).search_experiments()) >= 1
+    assert not list(store.local.glob(".mlflow.db.*"))
