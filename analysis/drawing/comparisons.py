@@ -17,9 +17,9 @@ from analysis.drawing.style import (
     format_axis,
     new_panel,
     shortened,
-    title_of,
 )
 from analysis.statistics.evidence import Evidence
+from analysis.writing.names import title_of
 
 SIGMA = "sigma"
 _ROW = 34.0  # pixels of an arm in a forest

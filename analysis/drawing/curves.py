@@ -19,8 +19,8 @@ from analysis.drawing.style import (
     Looks,
     format_axis,
     shortened,
-    title_of,
 )
+from analysis.writing.names import title_of
 
 _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 290.0, 46.0, 90.0, 42.0, 24.0  # pixels
 _LINE = 12.5  # pixels between labels

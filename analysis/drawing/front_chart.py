@@ -22,13 +22,12 @@ from analysis.drawing.style import (
     Looks,
     any_letters,
     format_axis,
-    likeliest,
     shortened,
-    title_of,
 )
 from analysis.pareto import Front, figure_of, staircase
-from analysis.statistics.bootstrap import Estimate
-from analysis.statistics.evidence import Evidence
+from analysis.statistics.evidence import Evidence, estimates_of
+from analysis.statistics.judgement import likeliest
+from analysis.writing.names import title_of
 
 MOST_MARKED = 400  # arms that have a marker each; others are dots
 MOST_DETAILED = 60  # arms that have error bars and, if there is room, a label
@@ -59,14 +58,6 @@ def axes_of(front: Front) -> tuple[str, str]:
     """The figures on a front's axes: of its first two objectives, or of its only one and ECE."""
     names = [figure_of(name) for name in front.objectives]
     return names[0], names[1] if len(names) > 1 else "ece"
-
-
-def estimates_of(points: pd.DataFrame, test: Evidence | None, figure: str) -> list[Estimate]:
-    """A test figure of each arm with its interval; NaN ends for one that has none, such as the number of parameters."""
-    if test is not None and figure in test.draws:
-        return [test.estimate(figure, arm) for arm in points["arm"]]
-    column = f"test/{figure}" if f"test/{figure}" in points else figure
-    return [Estimate(float(value), np.nan, np.nan) for value in points[column]]
 
 
 @matplotlib.rc_context(STYLE)

@@ -1,12 +1,10 @@
 """The page of a report: all that is known of a sweep, in figures and tables, in one self-contained HTML file."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -19,37 +17,44 @@ from analysis.drawing.comparisons import (
     trade_off_series,
 )
 from analysis.drawing.curves import draw_curves
-from analysis.drawing.front_chart import MOST_MARKED, draw_front, estimates_of
+from analysis.drawing.front_chart import MOST_MARKED, draw_front
 from analysis.drawing.reliability import FEWEST, ReliabilityCurve, draw_reliability, reliability_curve
 from analysis.drawing.style import (
     GLYPHS,
     NO_TEACHER,
     Looks,
     figure_css,
-    interval_text,
-    likeliest,
     svg_of,
-    title_of,
-    value_text,
 )
 from analysis.findings import Findings
-from analysis.paper import dataset_of, matching, paper_source
+from analysis.paper import paper_source
 from analysis.pareto import SIZES, Front, figure_of
 from analysis.runs import LATENCIES
-from analysis.statistics.bootstrap import COVERAGE, Estimate
-from analysis.statistics.claims import NOT_TESTABLE, Claim
+from analysis.statistics.bootstrap import COVERAGE
+from analysis.statistics.claims import NOT_TESTABLE
 from analysis.statistics.evidence import Evidence
-from analysis.statistics.judgement import PLAUSIBLE
-from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, Table, decimal, percent, table_of
+from analysis.statistics.judgement import PLAUSIBLE, likeliest
+from analysis.writing.names import title_of, value_text
+from analysis.writing.page_tables import (
+    COMPARED_FIGURES,
+    against_table,
+    cells_of,
+    claim_row,
+    failures_of,
+    front_table,
+    header_of,
+    paper_table,
+    shown_figures,
+)
+from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, table_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED, Outcomes
 
-MOST_ROWS, MOST_PLAUSIBLE, MOST_NAMES = 500, 50, 12  # of the tables of trials and of plausible arms, and of a list
+MOST_ROWS, MOST_NAMES = 500, 12  # of the table of trials, and of a list
 MOST_DIAGRAMS, MOST_TEACHERS = 24, 8
 MOST_IN_FOREST, MOST_LINES, MOST_COMPARED = 30, 12, 200  # arms of a panel
 READING_TITLES = {RAW: "As trained", SCALED: "Temperature-scaled", STANDARDIZED: "z/σ"}
 TRIALS_TABLE = {title: column for title, column in RUNS_TABLE.items() if title != "T"}  # the label tells it
-COMPARED_FIGURES = ("accuracy", "ece", "ece_scaled")
 TEMPLATES = Environment(
     loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
@@ -97,9 +102,9 @@ def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: Outcome
         "fronts": [_front(findings, reading) for reading in (RAW, SCALED)] if drawn else [],
         "chart": _chart(findings, diagrams) if drawn else None,
         "evidence": _evidence(findings, looks) if test is not None and drawn else None,
-        "claims": [_claim_row(claim) for claim in findings.claims if claim.verdict != NOT_TESTABLE],
+        "claims": [claim_row(claim) for claim in findings.claims if claim.verdict != NOT_TESTABLE],
         "untestable": [claim for claim in findings.claims if claim.verdict == NOT_TESTABLE],
-        "paper": _paper(findings) if drawn else None,
+        "paper": paper_table(findings) if drawn else None,
         "paper_source": paper_source(),
         "teachers": table_of(teachers, TEACHER_TABLE),
         "taught": _taught(findings, looks) if drawn else [],
@@ -109,7 +114,7 @@ def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: Outcome
         "latency": _latency(findings, looks) if drawn else None,
         "runs": table_of(findings.runs.iloc[:MOST_ROWS], TRIALS_TABLE),
         "num_runs": len(findings.runs),
-        "failures": _failures(findings),
+        "failures": failures_of(findings),
     }
 
 
@@ -153,58 +158,19 @@ def _front(findings: Findings, reading: str) -> dict[str, Any]:
         "wide": _inline(figures[0], f"{title}: the front"),
         "narrow": _inline(figures[1], f"{title}: the front, narrow"),
         "num_plausible": np.count_nonzero(front.points["plausible"]),
-        "table": _front_table(findings, front),
+        "table": front_table(findings, front),
     }
-
-
-def _shown_figures(front: Front) -> list[str]:
-    """The figures of tables and hovering: a front's objectives, then COMPARED_FIGURES."""
-    return list(dict.fromkeys([*(figure_of(name) for name in front.objectives), *COMPARED_FIGURES]))
-
-
-def _front_table(findings: Findings, front: Front) -> Table:
-    """The plausible arms, the likeliest first: test estimates with their intervals, then what validation says."""
-    plausible = likeliest(front.points.loc[front.points["plausible"]], MOST_PLAUSIBLE)
-    points, figures = plausible.sort_values("front_probability", ascending=False, kind="stable"), _shown_figures(front)
-    columns: dict[str, list[str]] = {"Arm": points["arm"].tolist()}
-    columns |= {_header(figure): _cells(points, findings.test, figure) for figure in figures}
-    columns |= {
-        "Front probability": [f"{value:.2f}" for value in points["front_probability"]],
-        "Val. acc. %": [percent(value) for value in points["validation/accuracy"]],
-        "Val. ECE": [decimal(value) for value in points["validation/ece"]],
-        "Seeds": [str(number) for number in points["num_seeds"]],
-    }
-    rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    return Table(list(columns), [header != "Arm" for header in columns], rows)
-
-
-def _header(figure: str) -> str:
-    raw = figure.removesuffix("_scaled")
-    title = title_of(raw) + " scaled" * (raw != figure) + " %" * (figure == "accuracy")
-    return title[:1].upper() + title[1:]
-
-
-def _cells(points: pd.DataFrame, test: Evidence | None, figure: str) -> list[str]:
-    """A figure of each arm, with its interval in brackets if it has one; empty where the arm lacks it."""
-    return [_cell(figure, estimate) for estimate in estimates_of(points, test, figure)]
-
-
-def _cell(figure: str, estimate: Estimate) -> str:
-    if np.isnan(estimate.value):
-        return ""
-    interval = "" if np.isnan(estimate.low) else f" ({interval_text(figure, estimate)})"
-    return value_text(figure, estimate.value) + interval
 
 
 def _chart(findings: Findings, diagrams: dict[str, list[Panel]]) -> dict[str, Any]:
     """What the script shows of the points of the front charts, by the place of their arm: name, figures, diagram."""
-    points, figures = findings.fronts[RAW].points, _shown_figures(findings.fronts[RAW])
+    points, figures = findings.fronts[RAW].points, shown_figures(findings.fronts[RAW])
     marked = {index for front in findings.fronts.values() for index in likeliest(front.points, MOST_MARKED).index}
     shown = points.loc[sorted(marked)]
-    rows = zip(shown["arm"], *(_cells(shown, findings.test, figure) for figure in figures), strict=True)
+    rows = zip(shown["arm"], *(cells_of(shown, findings.test, figure) for figure in figures), strict=True)
     anchors = {panel.anchor for panels in diagrams.values() for panel in panels}
     return {
-        "titles": [_header(figure) for figure in figures],
+        "titles": [header_of(figure) for figure in figures],
         "rows": dict(zip(shown.index.tolist(), rows, strict=True)),
         "probability": {
             reading: front.points.loc[shown.index, "front_probability"].round(3).to_dict()
@@ -239,71 +205,13 @@ def _evidence(findings: Findings, looks: Looks) -> dict[str, Any]:
         ),
         "optimistic": _listed(selected.loc[selected["optimistic"], "arm"]),
         "pessimistic": _listed(selected.loc[selected["pessimistic"], "arm"]),
-        "against": _against(findings.against),
+        "against": against_table(findings.against),
     }
 
 
 def _listed(names: Iterable[str]) -> str:
     first, others = list(names)[:MOST_NAMES], list(names)[MOST_NAMES:]
     return ", ".join(first) + f" and {len(others):,} more" * bool(others)
-
-
-def _against(differences: pd.DataFrame | None) -> Table | None:
-    """The differences to another sweep, a row a pair of arms."""
-    if differences is None or differences.empty:
-        return None
-    rows: dict[tuple[str, str], list[str]] = {}
-    for row in differences.to_dict("records"):
-        estimate = Estimate(row["value"], row["low"], row["high"])
-        rows.setdefault((row["arm"], row["other_arm"]), []).append(_signed(row["figure"], estimate))
-    figures = list(dict.fromkeys(differences["figure"]))
-    headers = ["Arm", "Less", *map(_header, figures)]
-    return Table(headers, [False, False, *[True] * len(figures)], [[*pair, *cells] for pair, cells in rows.items()])
-
-
-def _signed(figure: str, estimate: Estimate) -> str:
-    """A difference with its sign and its interval."""
-    if np.isnan(estimate.value):
-        return ""
-    factor, digits = (100, 2) if figure == "accuracy" else (1, 4)
-    value, low, high = (f"{factor * each:+.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})".replace("-", "−")
-
-
-def _claim_row(claim: Claim) -> dict[str, Any]:
-    """A claim with its numbers as text."""
-    numbers = [] if claim.estimate is None or claim.interval is None else [claim.estimate, *claim.interval]
-    value, *ends = [f"{number:+.4f}".replace("-", "−") for number in numbers] or [""]
-    return {"claim": claim, "value": value, "interval": " to ".join(ends)}
-
-
-def _paper(findings: Findings) -> Table | None:
-    """The paper's rows beside ours, if the sweep is on one of its data sets and has arms like the paper's."""
-    spec = yaml.safe_load(findings.spec_yaml) if findings.spec_yaml else None
-    data = spec.get("data") if isinstance(spec, dict) else None
-    dataset = dataset_of(data) if isinstance(data, dict) else ""
-    rows = matching(findings.fronts[RAW].points, dataset, findings.teachers) if dataset else pd.DataFrame()
-    if rows.empty:
-        return None
-    figures = {"Acc. %": ("accuracy", percent), "Conf. %": ("confidence", percent), "ECE": ("ece", decimal)}
-    cells = [
-        [
-            str(row["name"]),
-            *(write(row[name]) for name, write in figures.values()),
-            _paper_name(row),
-            *(write(row[f"paper_{name}"]) for name, write in figures.values()),
-            "impossible" if row["impossible"] else "",
-        ]
-        for row in rows.to_dict("records")
-    ]
-    headers = ["Ours", *figures, "The paper’s", *figures, ""]
-    return Table(headers, [header in figures for header in headers], cells)
-
-
-def _paper_name(row: Mapping[Hashable, Any]) -> str:
-    temperature = f"T={row['temperature']}" if row["temperature"] else ""
-    words = [f"Table {row['table']}:", row["method"], row["paper_teacher"], temperature.replace("sigma", "σ")]
-    return " ".join(word for word in words if word)
 
 
 def _taught(findings: Findings, looks: Looks) -> list[Panel]:
@@ -379,19 +287,6 @@ def _latency(findings: Findings, looks: Looks) -> dict[str, Any]:
         "same": [f"{title_of(name)}: {value_text(name, each[0])}" for name, each in values.items() if len(each) == 1],
         "device": next((each for each in findings.runs["latency_device"] if each), ""),
     }
-
-
-def _failures(findings: Findings) -> list[tuple[str, str]]:
-    """What failed or is damaged and why: teachers, trials, and trials that wait for a teacher that failed."""
-    teachers, runs = findings.teachers, findings.runs
-    lost = teachers.loc[teachers["status"].isin(["failed", "damaged"])]
-    failed = runs.loc[runs["status"].isin(["failed", "damaged"])]
-    waiting = runs.loc[(runs["status"] == "pending") & runs["teacher"].isin(lost["teacher"])]
-    return [
-        *((f"{teacher}, a teacher", error) for teacher, error in lost[["teacher", "error"]].to_numpy()),
-        *((label, error) for label, error in failed[["label", "error"]].to_numpy()),
-        *((label, f"its teacher, {teacher}, failed") for label, teacher in waiting[["label", "teacher"]].to_numpy()),
-    ]
 
 
 def _panels(figures: Iterable[str], draw: Callable[[str], Figure], title: str) -> list[Panel]:

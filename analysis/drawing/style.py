@@ -19,9 +19,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter
 
-from analysis.pareto import SIZES
-from analysis.statistics.bootstrap import Estimate
-
 PANEL_WIDTH = 330  # pixels: three panels beside each other on a desktop, one on a phone, with text of one size
 INK, SOFT, MUTED, FAINT, GRID = "#1f2933", "#52606d", "#8b97a3", "#cfd6dd", "#e9ecef"
 PAPER, NO_TEACHER = "#ffffff", "#5b6670"
@@ -39,20 +36,6 @@ DARK = {  # what each colour becomes on a dark page; in both, colour-blind reade
 MARKERS = {"classic": "o", "mixup": "D", "kd": "^", "kd_mixup": "s"}
 OTHER_MARKERS = ("P", "X", "v", "*")
 GLYPHS = {"o": "●", "D": "◆", "^": "▲", "s": "■", "P": "✚", "X": "✖", "v": "▼", "*": "★"}  # markers as text
-FIGURE_TITLES = {
-    "ece": "ECE",
-    "ece_debiased": "debiased ECE",
-    "mce": "maximum calibration error",
-    "classwise_ece": "class-wise ECE",
-    "nll": "NLL (nats)",
-    "brier": "Brier score",
-    "aurc": "AURC",
-    "gap": "confidence − accuracy",
-    "abs_gap": "|confidence − accuracy|",
-    "num_parameters": "parameters",
-    "latency_ms_1": "latency at batch 1 (ms an image)",
-    "latency_ms_64": "latency at batch 64 (ms an image)",
-}
 FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -166,36 +149,10 @@ class Looks:
         return " ".join(rest).replace("sigma", "σ").replace("alpha", "α") or method
 
 
-def likeliest(points: pd.DataFrame, most: int) -> pd.DataFrame:
-    """The arms that a figure shows if it shows so many at most: the likeliest on the front, plausible ones first."""
-    order = points.sort_values(["plausible", "front_probability"], ascending=False, kind="stable")
-    return points.loc[order.index[:most].sort_values()]
-
-
 def shortened(text: str, length: int) -> str:
     """A text of at most so many letters, of which wide ones, such as Chinese ones, count twice."""
     ends = list(accumulate(1 + (east_asian_width(letter) in "WF") for letter in text))
     return text if not ends or ends[-1] <= length else text[: bisect(ends, length - 1)] + "…"
-
-
-def title_of(figure: str) -> str:
-    """The name of a figure, such as `ECE after temperature scaling` for ece_scaled."""
-    raw = figure.removesuffix("_scaled")
-    return FIGURE_TITLES.get(raw, raw.replace("_", " ")) + " after temperature scaling" * (raw != figure)
-
-
-def value_text(figure: str, value: float) -> str:
-    """A value of a figure: accuracy in percent, without its sign, sizes in three digits or more, others in decimals."""
-    if figure == "accuracy":
-        return f"{100 * value:.2f}"
-    if figure in SIZES:
-        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    return f"{value:.4f}"
-
-
-def interval_text(figure: str, estimate: Estimate) -> str:
-    """An interval, such as `46.31–47.80`."""
-    return f"{value_text(figure, estimate.low)}–{value_text(figure, estimate.high)}"
 
 
 def new_panel(

@@ -41,14 +41,18 @@ class Evidence:
         draws, plain = self.draws[figure], self.plain[figure]
         return _estimate(figure, draws[:, one] - draws[:, other], plain[one] - plain[other])
 
-    def any_estimate(self, values: np.ndarray) -> Estimate:
-        """Any function of draws, values [R]."""
-        return Estimate.of(values)
-
 
 def _estimate(figure: str, draws: np.ndarray, plain: float) -> Estimate:
     is_mean = figure.removesuffix("_scaled") in MEANS  # then the sample's figure needs no correction
     return Estimate.of(draws, float(plain) if is_mean else None)
+
+
+def estimates_of(points: pd.DataFrame, test: Evidence | None, figure: str) -> list[Estimate]:
+    """A test figure of each arm with its interval; NaN ends for one that has none, such as the number of parameters."""
+    if test is not None and figure in test.draws:
+        return [test.estimate(figure, arm) for arm in points["arm"]]
+    column = f"test/{figure}" if f"test/{figure}" in points else figure
+    return [Estimate(float(value), np.nan, np.nan) for value in points[column]]
 
 
 def evidence_of(

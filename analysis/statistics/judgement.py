@@ -37,6 +37,12 @@ def judged(front: Front, validation: Evidence | None) -> Front:
     return replace(front, points=points)
 
 
+def likeliest(points: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The arms that a figure shows if it shows so many at most: the likeliest on the front, plausible ones first."""
+    order = points.sort_values(["plausible", "front_probability"], ascending=False, kind="stable")
+    return points.loc[order.index[:most].sort_values()]
+
+
 def oriented_draws(front: Front, evidence: Evidence) -> np.ndarray:
     """The objectives [R, A, D] of the front's arms, smaller being better; without draws (sizes), they are constant."""
     columns = []

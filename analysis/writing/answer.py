@@ -5,6 +5,7 @@ import numpy as np
 from analysis.pareto import Front, figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
+from analysis.writing.names import title_of
 
 BASELINES = ("classic", "mixup")  # methods that a distilled student is compared with, the first that was run
 
@@ -39,13 +40,17 @@ def answer_of(front: Front, test: Evidence | None, baseline: str, recommended: s
     if test is None or not recommended:
         return ["No trial has finished yet, so there is no front to show."]
     count, names = len(front.points), list(front.objectives)
+    first, final = (title_of(figure_of(names[place])) for place in (0, -1))
     plausible = np.count_nonzero(front.points["plausible"])
     others = f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal"
-    sentences = [f"For {_title(names[0])}, take {_case(front, test, baseline, recommended)}."]
+    sentences = [f"For {first}, take {_case(front, test, baseline, recommended)}."]
     last = _best(front, names[-1])
     if last == recommended:
-        return [*sentences, f"No arm that is likely on the front beats it in {_title(names[-1])}; {others}."]
-    return [*sentences, f"For {_title(names[-1])}, take {_case(front, test, baseline, last)}; {others}."]
+        return [
+            *sentences,
+            f"No arm that is likely on the front beats it in {final}; {others}.",
+        ]
+    return [*sentences, f"For {final}, take {_case(front, test, baseline, last)}; {others}."]
 
 
 def _case(front: Front, test: Evidence, baseline: str, arm: str) -> str:
@@ -54,17 +59,10 @@ def _case(front: Front, test: Evidence, baseline: str, arm: str) -> str:
     probability = front.points.set_index("arm")["front_probability"][arm]
     sure = f"on the front in {probability:.0%} of validation resamples"
     if arm == baseline:
-        values = [f"{_title(figure)} {_value(figure, test.estimate(figure, arm))}" for figure in figures]
+        values = [f"{title_of(figure)} {_value(figure, test.estimate(figure, arm))}" for figure in figures]
         return f"{arm}, the baseline ({'; '.join(values)}), {sure}"
     changes = " and ".join(_change(figure, test.difference(figure, arm, baseline)) for figure in figures)
     return f"{arm}: {changes} than {baseline} on {test.num_images:,} test images, {sure}"
-
-
-def _title(objective: str) -> str:
-    figure = figure_of(objective)
-    title = figure.removesuffix("_scaled").replace("_", " ")
-    title = title.upper() if title in ("ece", "nll", "aurc") else title
-    return title + " after temperature scaling" * figure.endswith("_scaled")
 
 
 def _value(figure: str, estimate: Estimate) -> str:
@@ -80,8 +78,8 @@ def _change(figure: str, difference: Estimate) -> str:
     unit, digits = (100, 1) if figure == "accuracy" else (1, 3)
     low, high = (f"{unit * end:.{digits}f}".replace("-", "−") for end in sorted(ends))
     if difference.low <= 0 <= difference.high:
-        word = "accuracy" if figure == "accuracy" else _title(figure)
+        word = "accuracy" if figure == "accuracy" else title_of(figure)
         return f"{word} not visibly {'higher' if up else 'lower'} ({low} to {high}{' points' * (unit > 1)})"
     if figure == "accuracy":
         return f"{unit * value:.{digits}f} points ({low} to {high}) {'more' if up else 'less'} accurate"
-    return f"{_title(figure)} {value:.{digits}f} ({low} to {high}) {'higher' if up else 'lower'}"
+    return f"{title_of(figure)} {value:.{digits}f} ({low} to {high}) {'higher' if up else 'lower'}"

@@ -180,14 +180,6 @@ VALIDATION_COLUMNS: dict[str, Column] = {
     "Val. acc. %": ("validation/accuracy", percent),
     "Val. ECE": ("validation/ece", decimal),
 }
-FRONT_TABLE: dict[str, Column] = (
-    {"Arm": ("arm", str)}
-    | TEST_COLUMNS
-    | {"AURC": ("test/aurc", decimal), "ECE debiased": ("test/ece_debiased", decimal)}
-    | {"ECE z/σ": ("test/ece_standardized", decimal)}
-    | VALIDATION_COLUMNS
-    | {"Val. ECE scaled": ("validation/ece_scaled", decimal), "Seeds": ("num_seeds", count)}
-)
 TEACHER_TABLE: dict[str, Column] = (
     {"Teacher": ("teacher", str), "Model": ("model", str), "Status": ("status", str)}
     | TEST_COLUMNS
@@ -209,11 +201,3 @@ def table_of(frame: pd.DataFrame, columns: Mapping[str, Column]) -> Table:
         check_rows(records, split)
     numeric = [write is not str for _, write in columns.values()]
     return Table(list(columns), numeric, [[write(row[name]) for name, write in columns.values()] for row in records])
-
-
-def front_table(front: Front) -> Table:
-    """The arms on a front as a table of text; the z/σ column is included if any arm has that reading."""
-    members = front.members
-    standardized = bool(members["test/ece_standardized"].notna().any())
-    columns = {title: column for title, column in FRONT_TABLE.items() if standardized or title != "ECE z/σ"}
-    return table_of(members, columns)

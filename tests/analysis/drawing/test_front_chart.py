@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drawing.front_chart import MOST_DETAILED, MOST_MARKED, axes_of, draw_front, estimates_of
+from analysis.drawing.front_chart import MOST_DETAILED, MOST_MARKED, axes_of, draw_front
 from analysis.drawing.style import DARK, any_letters, svg_of
+from analysis.statistics.evidence import estimates_of
 
 
 def marker(figure, index):

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from analysis.pareto import dominates, front_of
 from analysis.statistics.evidence import Evidence
-from analysis.statistics.judgement import domination, front_probability, judged, selected_on_test
+from analysis.statistics.judgement import domination, front_probability, judged, likeliest, selected_on_test
 
 mathematics = settings(deadline=None, derandomize=True)
 draw_sets = st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 3)).flatmap(
@@ -88,3 +88,9 @@ def test_optimistic_and_pessimistic_fronts_are_those_of_the_definition():
     assert chosen["arm"].tolist() == ["arm 0", "arm 1", "arm 2"]
     assert chosen["optimistic"].tolist() == [False, True, True]  # arm 1 dominates arm 0 on test
     assert chosen["pessimistic"].tolist() == [True, False, True]
+
+
+def test_the_likeliest_arms_are_plausible_ones_first_in_their_order():
+    points = pd.DataFrame({"plausible": [True, False, True, True], "front_probability": [0.2, 0.9, 0.5, 0.1]})
+    assert likeliest(points, 2).index.tolist() == [0, 2]
+    assert likeliest(points, 9).equals(points)

@@ -1,0 +1,39 @@
+"""How figures are called and written, in sentences, tables and charts."""
+
+from analysis.pareto import SIZES
+from analysis.statistics.bootstrap import Estimate
+
+FIGURE_TITLES = {
+    "ece": "ECE",
+    "ece_debiased": "debiased ECE",
+    "mce": "maximum calibration error",
+    "classwise_ece": "class-wise ECE",
+    "nll": "NLL (nats)",
+    "brier": "Brier score",
+    "aurc": "AURC",
+    "gap": "confidence − accuracy",
+    "abs_gap": "|confidence − accuracy|",
+    "num_parameters": "parameters",
+    "latency_ms_1": "latency at batch 1 (ms an image)",
+    "latency_ms_64": "latency at batch 64 (ms an image)",
+}
+
+
+def title_of(figure: str) -> str:
+    """The name of a figure, such as `ECE after temperature scaling` for ece_scaled."""
+    raw = figure.removesuffix("_scaled")
+    return FIGURE_TITLES.get(raw, raw.replace("_", " ")) + " after temperature scaling" * (raw != figure)
+
+
+def value_text(figure: str, value: float) -> str:
+    """A value of a figure: accuracy in percent, without its sign, sizes in three digits or more, others in decimals."""
+    if figure == "accuracy":
+        return f"{100 * value:.2f}"
+    if figure in SIZES:
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:.4f}"
+
+
+def interval_text(figure: str, estimate: Estimate) -> str:
+    """An interval, such as `46.31–47.80`."""
+    return f"{value_text(figure, estimate.low)}–{value_text(figure, estimate.high)}"
