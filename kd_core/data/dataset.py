@@ -65,7 +65,7 @@ def load(config: DataConfig) -> Dataset:
         raise DataError(
             f"data.image_size: missing, and the splits have images of {sizes}; set it to resize all of them"
         )
-    return Dataset(train, validation, test, parts.class_names, fingerprint_of(config))
+    return Dataset(train, validation, test, parts.class_names, fingerprint_of(config, parts.source))
 
 
 def _streamed(part: Part, image_size: int | None) -> StreamedSplit:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kd_core.data.folder_index import FolderIndex, index_of
 from kd_core.data.images import ArrayImages, FileImages, ParquetImages, Part, identity_of
 from kd_core.spec.data_config import DataConfig, DataError
 from kd_core.store.files import cache_folder
@@ -23,11 +24,12 @@ TEST_NAMES = ("test", "val", "validation")  # names of a source's test part, in 
 
 @dataclass(frozen=True)
 class Source:
-    """A source before splitting: its training part, its own test part if it has one, and its class names."""
+    """A source before splitting: its training part, its own test part if it has one, its class names, and its index."""
 
     train: Part
     test: Part | None
     class_names: tuple[str, ...]
+    index: FolderIndex | None = None
 
 
 def read_source(config: DataConfig) -> Source:
@@ -35,15 +37,20 @@ def read_source(config: DataConfig) -> Source:
     return _READERS[config.source](config)
 
 
-def source_identity(config: DataConfig) -> dict[str, Any]:
-    """A JSON value that changes when an image of the source changes, but not when the source is moved."""
+def source_identity(config: DataConfig, source: Source | None = None) -> dict[str, Any]:
+    """A JSON value that changes when an image of the source changes, but not when the source is moved.
+
+    A source that has just been read spares another look at its folder.
+    """
     if config.source == "digits":
         return {"sha256": hashlib.sha256(_bundled_digits().images.tobytes()).hexdigest()}
     if config.source in ("cifar10", "cifar100"):
         return {"md5": _cifar_class(config).tgz_md5}
     root = _folder(config)
-    files = _parquet_files(root) if config.source == "parquet" else _image_files(root)
-    return {"files": identity_of(files, root)}
+    if config.source == "folder":
+        index = source.index if source is not None else None
+        return {"files": (index or index_of(root, IMAGE_SUFFIXES)).identity()}
+    return {"files": identity_of(_parquet_files(root), root)}
 
 
 def _folder(config: DataConfig) -> Path:
@@ -92,30 +99,30 @@ def _cifar(config: DataConfig) -> Source:
     return Source(train_part, test_part, tuple(train.classes))
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-
-
 def _image_folder(config: DataConfig) -> Source:
     root = _folder(config)
+    index = index_of(root, IMAGE_SUFFIXES)
     has_parts = (root / "train").is_dir()
-    train_root = root / "train" if has_parts else root
-    test_root = next((root / name for name in TEST_NAMES if has_parts and (root / name).is_dir()), None)
-    class_names = tuple(sorted(each.name for each in train_root.iterdir() if each.is_dir() and _image_files(each)))
+    train = index.below("train") if has_parts else index
+    test_name = next((name for name in TEST_NAMES if has_parts and (root / name).is_dir()), None)
+    class_names = tuple(sorted({os.fsdecode(name) for name in np.unique(train.folders()).tolist() if name}))
     if not class_names:
         raise DataError(f"data.path: {root}: holds no class folders of images; make one folder of images a class")
-    test = _folder_part(test_root, class_names) if test_root else None
-    return Source(_folder_part(train_root, class_names), test, class_names)
+    test = _folder_part(index.below(test_name), class_names) if test_name else None
+    return Source(_folder_part(train, class_names), test, class_names, index)
 
 
-def _folder_part(root: Path, class_names: tuple[str, ...]) -> Part:
-    unknown = [folder.name for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name not in class_names]
-    if unknown and _image_files(root / unknown[0]):
-        raise DataError(f"data.path: {root}: class folder {unknown[0]!r} is not among the training classes; remove it")
-    files = [_image_files(root / name) for name in class_names]
-    names = [os.fsencode(file.relative_to(root)) for each in files for file in each]
-    labels = np.repeat(np.arange(len(class_names)), [len(each) for each in files])
-    return _whole(labels, FileImages(root, np.array(names, dtype=bytes)))
+def _folder_part(index: FolderIndex, class_names: tuple[str, ...]) -> Part:
+    folders, inverse = np.unique(index.folders(), return_inverse=True)
+    numbers = {os.fsencode(name): number for number, name in enumerate(class_names)}
+    unknown = [os.fsdecode(name) for name in folders.tolist() if name and name not in numbers]
+    if unknown:
+        raise DataError(
+            f"data.path: {index.root}: class folder {unknown[0]!r} is not among the training classes; remove it"
+        )
+    labels = np.array([numbers.get(name, -1) for name in folders.tolist()], dtype=np.int64)[inverse]
+    classed = labels >= 0  # images directly below the root belong to no class
+    return _whole(labels[classed], FileImages(index.root, index.names[classed]))
 
 
 def _parquet_files(root: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kd_core.data.images import Part
-from kd_core.data.sources import read_source, source_identity
+from kd_core.data.sources import Source, read_source, source_identity
 from kd_core.spec.data_config import DataConfig, DataError
 from kd_core.spec.keys import digest
 
@@ -24,12 +24,13 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Parts:
-    """The three splits before decoding, and their class names."""
+    """The three splits before decoding, their class names, and the source from which they are."""
 
     train: Part
     validation: Part
     test: Part
     class_names: tuple[str, ...]
+    source: Source
 
     @property
     def splits(self) -> tuple[Part, Part, Part]:
@@ -43,7 +44,9 @@ def summarize(config: DataConfig) -> DataSummary:
     image = parts.train.pixels(0, config.image_size)
     num_train, num_validation, num_test = (len(part) for part in parts.splits)
     size = max(image.shape[:2])
-    return DataSummary(fingerprint_of(config), num_train, num_validation, num_test, len(parts.class_names), size)
+    return DataSummary(
+        fingerprint_of(config, parts.source), num_train, num_validation, num_test, len(parts.class_names), size
+    )
 
 
 def parts_of(config: DataConfig) -> Parts:
@@ -57,18 +60,19 @@ def parts_of(config: DataConfig) -> Parts:
         kept = kept[stratified_sample(source.train.labels[kept], config.limit)]
     validation = kept[stratified_sample(source.train.labels[kept], round(config.validation * len(kept)))]
     train = np.setdiff1d(kept, validation)
-    parts = Parts(source.train.of(train), source.train.of(validation), test, source.class_names)
+    parts = Parts(source.train.of(train), source.train.of(validation), test, source.class_names, source)
     _check(parts, config)
     return parts
 
 
-def fingerprint_of(config: DataConfig) -> str:
+def fingerprint_of(config: DataConfig, source: Source | None = None) -> str:
     """Sixteen hexadecimal digits that change with any image, label or split option, but not with the path.
 
-    They do not depend on streaming. Of large sources, only a part is read (`kd_core.data.images.identity_of`).
+    They do not depend on streaming. Of large sources, only a part is read (`kd_core.data.images.identity_of`). A source
+    that has just been read spares another look at its folder.
     """
     options = config.model_dump(mode="json", exclude={"path", "streaming"})
-    return digest(options | source_identity(config))
+    return digest(options | source_identity(config, source))
 
 
 def stratified_sample(labels: np.ndarray, count: int) -> np.ndarray:
