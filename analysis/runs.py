@@ -143,6 +143,8 @@ def _findings(record: Record) -> dict[str, Any]:
     problem = next(record.check(*map(outcomes_name, SPLITS)), "") if verdict is not None else record.damage()
     status = "damaged" if verdict is not None and problem else record.status
     findings = {"status": status, "error": failure["error"].splitlines()[0] if failure else problem}
+    if status == "stopped" and (stop := record.stop()) is not None:
+        findings["error"] = f"rung {stop['rung']}: {stop['reason']}"
     if status != "finished" or verdict is None:
         return findings
     figures = {"scaling_temperature": verdict.get("temperature")}
@@ -190,7 +192,7 @@ def _child_row(run: Any) -> dict[str, Any]:
         "teacher": tags["kdsweep.teacher"],
         "temperature": temperature_name(params.get("temperature")),
         "alpha": params.get("alpha"),
-        "student": params.get("student.model", ""),
+        "student": params.get("student", params.get("student.model", "")),  # the latter of an older version
         "seed": int(tags["kdsweep.seed"]),
         "status": tags["kdsweep.status"],
         "error": tags.get("kdsweep.error", ""),

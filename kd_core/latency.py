@@ -70,11 +70,16 @@ def device_name() -> str:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
+    return f"{processor_name()}, {NUM_THREADS} thread"
+
+
+def processor_name() -> str:
+    """The name of this machine's CPU."""
     try:
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except FileNotFoundError:  # no Linux
         found = None
-    return f"{found[1] if found else platform.processor() or platform.machine()}, {NUM_THREADS} thread"
+    return found[1] if found else platform.processor() or platform.machine()
 
 
 def comparable(latencies: Iterable[Latency], forms: Iterable[Mapping[str, Any]]) -> dict[str, Latency]:

@@ -7,7 +7,8 @@ from typing import Any
 from analysis.pareto import front_of
 from analysis.runs import objectives_of_experiment, runs_of_experiment
 from analysis.writing.tables import arm_rows
-from sweeps.tracking import ESTIMATED
+from sweeps.tracking.answers import check_answers
+from sweeps.tracking.child import ESTIMATED
 
 
 def rows_of_experiment(
@@ -17,8 +18,9 @@ def rows_of_experiment(
 
     A row that breaks the bounds of ECE, which nobody can have measured, says so under `impossible`. Probabilities are
     those of the report in MLflow, and None without one or for other objectives than its own. Raises ValueError if there
-    is no such experiment, or for an objective that is none.
+    is no such experiment, or for an objective that is none, and OSError if a server does not answer at all.
     """
+    check_answers(tracking_uri)
     runs, shown = runs_of_experiment(tracking_uri, experiment), objectives_of_experiment(tracking_uri, experiment)
     front = front_of(runs, objectives or shown)
     rows = arm_rows(front.points.assign(front_probability=math.nan, plausible=None), None, imported=True)

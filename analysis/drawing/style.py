@@ -71,7 +71,7 @@ def svg_of(figure: Figure, name: str, standalone: bool = False) -> str:
 
     Ids depend on name and content only, so that equal figures give equal bytes and two names share no id. Groups of
     artists with the gid `arm-3` become <g data-arm="3">, with the gid `label` <g class="label">. A standalone figure
-    brings its background and `figure_css` along; in a page the page does.
+    has a size, and brings its background and `figure_css` along; in a page the page does.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), any_letters():
@@ -79,11 +79,10 @@ def svg_of(figure: Figure, name: str, standalone: bool = False) -> str:
     svg = buffer.getvalue()
     svg = re.sub(r"<!--.*?-->|<defs>\s*<style.*?</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r">\s+<", "><", re.sub(r"<[^>]+>", _tidied, svg))
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)  # the page sets the size, viewBox the proportions
     look = f'font-family="{FONT}" stroke-linejoin="round" stroke-linecap="butt"'
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(name)}" {look}', 1)
-    if not standalone:
-        return svg
+    if not standalone:  # the page sets the size, viewBox the proportions
+        return re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     background = f'<style>{figure_css()}</style><rect width="100%" height="100%" style="fill: {PAPER}"/>'
     return svg.replace(">", f">{background}", 1) + "\n"
 

@@ -2,7 +2,7 @@ import subprocess
 
 import torch
 
-from kd_core.versions import commit_of, versions
+from kd_core.versions import commit_of, is_dirty, versions
 
 
 def test_the_commit_of_a_checkout_is_found_loose_packed_and_detached(tmp_path):
@@ -25,3 +25,13 @@ def test_the_commit_of_a_checkout_is_found_loose_packed_and_detached(tmp_path):
 def test_versions_name_python_and_torch():
     assert versions()["torch"] == torch.__version__
     assert versions()["python"].startswith("3.")
+
+
+def test_a_checkout_is_dirty_while_a_file_differs_from_its_commit(tmp_path):
+    assert not is_dirty(tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert not is_dirty(tmp_path)
+    (tmp_path / "new.py").write_text("")
+    assert is_dirty(tmp_path)
+    (tmp_path / ".gitignore").write_text("*")
+    assert not is_dirty(tmp_path)

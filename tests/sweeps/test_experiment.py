@@ -5,7 +5,7 @@ from mlflow import MlflowClient
 
 from analysis.report import write_report
 from sweeps.experiment import rows_of_experiment
-from sweeps.tracking import embedded_uri, sync
+from sweeps.tracking.sync import embedded_uri, sync
 
 
 @pytest.fixture

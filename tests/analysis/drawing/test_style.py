@@ -71,6 +71,7 @@ def test_a_standalone_figure_brings_its_background_and_its_dark_colours():
     assert "prefers-color-scheme: dark" in svg
     background = next(ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}rect"))
     assert background.get("style") == f"fill: {PAPER}"
+    assert {"width", "height"} <= set(ElementTree.fromstring(svg).keys())  # or it has none in a viewer's <img>
     assert "<style>" not in svg_of(a_figure(), "a figure")
 
 

@@ -1,0 +1,97 @@
+"""The note of a sweep's parent run: what was asked, the answer, the front, and how far it is, in Markdown."""
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from analysis.pareto import figure_of
+from analysis.report import PAGE
+from analysis.statistics.bootstrap import Estimate
+from analysis.writing.names import interval_text, title_of, value_text
+from kd_core.measure.outcomes import RAW
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
+_MOST_ROWS = 15
+_LIMIT = 8000  # characters of a tag of MLflow
+_LONGEST = 160  # characters of an arm or an error
+_FIGURES = ("accuracy", "ece", "ece_scaled")
+
+
+def note_of(
+    name: str,
+    members: Mapping[str, Any],
+    statuses: Sequence[str],
+    hours: float,
+    failures: Iterable[tuple[str, str]],
+    content: Mapping[str, Any],
+) -> str:
+    """The note, from the sweep's trials.json, its trials' statuses and (label, error) of failures, and front.json."""
+    paragraphs = [_question(members), *map(plain, content.get("answer", []))]
+    front = content.get(RAW, {}).get("front", [])
+    paragraphs += [_table(front), _left_out(len(front), "on the front")] if front else []
+    paragraphs += [_progress(statuses, hours), _failures(list(failures))]
+    if content:
+        paragraphs.append(f"**The report:** Artifacts → {PAGE} shows it here; `kdsweep report {name}` writes it anew.")
+    return "\n\n".join(each for each in paragraphs if each)[:_LIMIT]
+
+
+def plain(text: str) -> str:
+    """A text as it is, neither Markdown nor HTML, on one line."""
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    text = text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…"
+    return html.escape(_MARKUP.sub(r"\\\1", text), quote=False)
+
+
+def _question(members: Mapping[str, Any]) -> str:
+    trials = [*members["trials"], *members.get("waiting", [])]
+    arms, seeds = (len({trial[key] for trial in trials}) for key in ("arm", "seed"))
+    directions = {"max": "high", "min": "low"}
+    wanted = [f"{directions[way]} {title_of(figure_of(each))}" for each, way in members["objectives"].items()]
+    return (
+        f"**Which of {_count(arms, 'arm')} is the best choice for {plain(' and '.join(wanted))}?** "
+        f"Chosen on validation images, reported on test images; {_count(seeds, 'seed')} an arm."
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    titles = ["on the front", *(title_of(figure) for figure in _FIGURES), "probability", "trials"]
+    lines = [titles, [":---", *["---:"] * (len(titles) - 1)]]
+    for row in rows[:_MOST_ROWS]:
+        probability = row.get("front_probability")
+        chance = "" if probability is None else f"{probability:.0%}"
+        figures = [_figure(row, figure) for figure in _FIGURES]
+        lines.append([plain(row["arm"][:_LONGEST]), *figures, chance, str(row["num_seeds"])])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _figure(row: Mapping[str, Any], figure: str) -> str:
+    """A figure on test, its unbiased estimate where there is one, with its interval."""
+    value, interval = row.get(f"{figure}_estimate") or row.get(figure), row.get(f"{figure}_interval")
+    if value is None:
+        return ""
+    text = value_text(figure, value)
+    if interval:
+        text += f" ({interval_text(figure, Estimate(value, *interval))})"
+    return text
+
+
+def _progress(statuses: Sequence[str], hours: float) -> str:
+    counts = {status: statuses.count(status) for status in dict.fromkeys(sorted(statuses))}
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"**Trials:** {told or 'none'}. **Training:** {hours:.2g} hours in all." if hours else f"**Trials:** {told}."
+
+
+def _failures(failures: Sequence[tuple[str, str]]) -> str:
+    if not failures:
+        return ""
+    lines = [f"- {plain(label[:_LONGEST])}: {plain(error[:_LONGEST])}" for label, error in failures[:_MOST_ROWS]]
+    return "\n".join(["**Failures:**\n", *lines]) + _left_out(len(failures), "")
+
+
+def _left_out(count: int, what: str) -> str:
+    return f"\n\nand {count - _MOST_ROWS} more {what}".rstrip() if count > _MOST_ROWS else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

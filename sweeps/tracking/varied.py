@@ -1,0 +1,79 @@
+"""What a sweep varies: the params of its trials, few and short, by which people compare them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from analysis.runs import temperature_name
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import canonical_json
+
+_NAMED = ("method", "temperature", "alpha", "student.model", "seed")  # every trial shows these, and its teacher's name
+_NO_SETTINGS = ("threads", "teacher.")  # a teacher's settings follow from its name
+
+
+def varied_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The dotted keys, beside those that every trial shows, in which the configs of a sweep differ.
+
+    A key that has the value that follows from the others in every config, such as beta = 1 − alpha, is left out.
+    """
+    configs = list(configs)
+    flat = [flat_of(config) for config in configs]
+    keys = list(dict.fromkeys(key for each in flat for key in each if key not in _NAMED))
+    values = {key: {canonical_json(each.get(key)) for each in flat} for key in keys if not key.startswith(_NO_SETTINGS)}
+    differing = [key for key, different in values.items() if len(different) > 1]
+    return [key for key in differing if any(not _follows(key, config) for config in configs)]
+
+
+def params_of(config: Mapping[str, Any], teacher: str | None, keys: Iterable[str]) -> dict[str, str]:
+    """The params of a trial: method, teacher, temperature, alpha, student, seed, and the other keys that vary."""
+    flat = flat_of(config)
+    params = {
+        "method": flat.get("method"),
+        "teacher": teacher,
+        "temperature": temperature_name(flat.get("temperature")) or None,
+        "alpha": flat.get("alpha"),
+        "student": flat.get("student.model"),
+        "seed": flat.get("seed"),
+    }
+    params |= {key: flat.get(key) for key in keys}
+    return {name: text_of(value) for name, value in params.items() if value is not None}
+
+
+def text_of(value: Any) -> str:
+    """A setting as YAML would have it: `true`, `0`, `0.002`, `sigma`."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def flat_of(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested config under dotted keys, without what is not set."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flat_of(value, f"{prefix}{key}.")
+        elif value is not None:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _follows(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether a config has the same value of a key if nothing is said of it, or of its section."""
+    whole = {name: value for name, value in config.items() if name != "threads"}
+    section, _, inner = key.partition(".")
+    without = [{name: value for name, value in whole.items() if name != section}]
+    if inner and "." not in inner:
+        without += [
+            whole | {section: {name: value for name, value in (whole.get(section) or {}).items() if name != inner}}
+        ]
+    return any(_completed(each).get(key) == flat_of(whole).get(key) for each in without if section in whole)
+
+
+def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat config with every default; empty if something is missing."""
+    try:
+        return flat_of(TrialConfig.model_validate(config).model_dump(mode="json"))
+    except ValidationError:
+        return {}

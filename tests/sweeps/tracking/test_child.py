@@ -1,0 +1,71 @@
+"""What MLflow shows of one trial."""
+
+import json
+
+import numpy as np
+from mlflow.entities import Metric
+
+from sweeps.tracking.child import Child, changed_points, datasets_of, judgement_of, standing_of
+
+DATA = {"fingerprint": "0123456789abcdef", "num_train": 90, "num_validation": 30, "num_classes": 10}
+
+
+def child_of(trained, arm):
+    """The child of an arm's trial."""
+    store, _ = trained
+    key = next(each["key"] for each in store.sweep("tiny").members()["trials"] if each["arm"] == arm)
+    return Child.of(store.trial(key))
+
+
+def test_a_finished_trial_has_ended_and_another_goes_on(trained):
+    finished, begun = child_of(trained, "classic"), child_of(trained, "mixup")
+    assert (finished.run_status, begun.run_status) == ("FINISHED", "RUNNING")
+    assert finished.end.endswith("+00:00")
+    assert begun.end == ""
+    assert finished.started_at < finished.ended_at
+    assert finished.seconds == finished.verdict["wall_s"]
+
+
+def test_metrics_are_those_of_the_epochs_that_are_new_and_of_the_verdict_once(trained):
+    finished, begun = child_of(trained, "classic"), child_of(trained, "mixup")
+    assert {metric.step for metric in begun.metrics(0)} == {1}
+    assert begun.metrics(1) == []
+    named = [(metric.key, metric.step, metric.value) for metric in finished.metrics(0)]
+    assert len(named) == len(set(named))
+    assert {"test/ece", "num_parameters", "scaling_temperature"} <= {name for name, *_ in named}
+
+
+def test_the_diagram_is_a_figure_with_a_size(trained, tmp_path):
+    assert child_of(trained, "classic").write_diagram(tmp_path)
+    assert 'width="' in (tmp_path / "reliability.svg").read_text().partition(">")[0]
+    assert not child_of(trained, "mixup").write_diagram(tmp_path)
+
+
+def test_a_data_set_is_told_by_name_fingerprint_source_and_context(trained):
+    child = child_of(trained, "classic")
+    inputs = datasets_of(child.config, DATA)
+    assert [each.dataset.name for each in inputs] == ["digits train", "digits validation"]
+    assert {each.dataset.digest for each in inputs} == {"0123456789abcdef"}
+    assert [tag.value for each in inputs for tag in each.tags] == ["train", "validation"]
+    assert json.loads(inputs[0].dataset.source)["source"] == "digits"
+    assert json.loads(inputs[1].dataset.profile)["num_rows"] == 30
+    assert datasets_of(child.config, {}) == []  # of an older version
+
+
+def test_standings_are_in_order(trained):
+    child = child_of(trained, "classic")
+    rows = [{"on_front": True, "plausible": True}, {"on_front": False, "plausible": True}]
+    standings = [standing_of(child, row) for row in [*rows, {"on_front": False, "plausible": False}, {}]]
+    standings += [standing_of(child_of(trained, "mixup"), {}), standing_of(None, {})]
+    assert standings == sorted(set(standings))
+
+
+def test_a_judgement_is_told_in_numbers_and_only_where_it_changed():
+    judged = judgement_of({"front_probability": 0.5, "ece_interval": [0.1, 0.2], "ece_estimate": 0.15})
+    assert judged == {"front_probability": 0.5, "test/ece_low": 0.1, "test/ece_high": 0.2, "test/ece_estimate": 0.15}
+    points = changed_points({"front_probability": 0.5, "test/ece_low": 0.0}, judged, 7.0)
+    assert {point.key for point in points} == set(judged) - {"front_probability"}
+    assert all(isinstance(point, Metric) for point in points)
+    times = {point.key: point.timestamp for point in points}
+    assert times["test/ece_high"] == 7000 < times["test/ece_low"]
+    assert np.isclose(sum(point.value for point in points), 0.45)

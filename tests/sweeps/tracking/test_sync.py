@@ -1,0 +1,134 @@
+"""MLflow follows the records, and no server, dead, silent or slow, holds up a sweep; with real stores and servers."""
+
+import os
+import time
+
+import pytest
+from mlflow import MlflowClient
+
+from analysis.report import update_report, write_report
+from kd_core.trial import run_trial
+from sweeps.tracking.sync import BackgroundSync, embedded_uri, is_synced, sync
+from tests.sweeps.tracking.shown import Proxy, config_in, view_of
+
+
+def test_a_sweep_is_synced_until_its_records_its_report_the_place_or_the_database_change(trained, tmp_path):
+    store, dataset = trained
+    uri = embedded_uri(store)
+    assert not is_synced(store, "tiny", uri)
+    sync(store, "tiny", uri)
+    assert is_synced(store, "tiny", uri)
+    assert not is_synced(store, "tiny", f"sqlite:///{tmp_path / 'other.db'}")
+    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    record = store.trial(trial["key"])
+    list(run_trial(config_in(record), dataset, record))
+    assert not is_synced(store, "tiny", uri)
+    sync(store, "tiny", uri)
+    write_report(store, "tiny")
+    assert not is_synced(store, "tiny", uri)
+    sync(store, "tiny", uri)
+    assert is_synced(store, "tiny", uri)
+    (store.local / "mlflow.db").unlink()
+    assert not is_synced(store, "tiny", uri)
+
+
+def test_a_deleted_experiment_comes_back_whole(trained):
+    store, _ = trained
+    uri = embedded_uri(store)
+    sync(store, "tiny", uri)
+    client, runs, before = view_of(uri)
+    for run in runs:
+        client.delete_run(run.info.run_id)
+    client.delete_experiment(runs[0].info.experiment_id)
+    sync(store, "tiny", uri)
+    assert {name: view[3] for name, view in view_of(uri)[2].items()} == {name: view[3] for name, view in before.items()}
+
+
+def test_a_database_that_a_kill_left_half_made_is_not_in_the_way(store):
+    orphan = store.local / f".mlflow.db.{'0' * 8}-1-{'0' * 32}.tmp"
+    orphan.write_text("half of a database")
+    os.utime(orphan, (0, 0))
+    sync(store, "tiny", embedded_uri(store))
+    assert not orphan.exists()
+    assert len(MlflowClient(embedded_uri(store)).search_experiments()) >= 1
+    assert not list(store.local.glob(".mlflow.db.*"))
+
+
+def figures_of(uri):
+    """Everything that MLflow shows of the sweep but what depends on the place."""
+    return {name: (status, params, metrics) for name, (status, params, _, metrics) in view_of(uri)[2].items()}
+
+
+def finish_mixup(store, dataset):
+    """Train the second trial of the sweep to its end."""
+    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    list(run_trial(config_in(store.trial(trial["key"])), dataset, store.trial(trial["key"])))
+
+
+def test_a_prompt_server_follows_a_sweep_without_a_warning(trained, server):
+    store, dataset = trained
+    warnings = []
+    background = BackgroundSync(store, "tiny", server[0], warnings.append)
+    finish_mixup(store, dataset)
+    assert background.finish()
+    assert warnings == []
+    assert is_synced(store, "tiny", server[0])
+    sync(store, "tiny", embedded_uri(store))
+    assert figures_of(server[0]) == figures_of(embedded_uri(store))
+
+
+@pytest.mark.parametrize("trouble", ["dead before", "dead later", "silent", "silent later", "slow"])
+def test_a_server_in_trouble_is_one_warning_and_is_brought_up_to_date_later(trained, server, trouble):
+    store, dataset = trained
+    proxy, warnings = Proxy(server[0]), []
+    proxy.silent, proxy.delay_s = trouble == "silent", 5.0 * (trouble == "slow")
+    if trouble == "dead before":
+        proxy.close()
+    background = BackgroundSync(store, "tiny", proxy.url, warnings.append)
+    if "later" in trouble:
+        deadline = time.monotonic() + 30
+        while MlflowClient(server[0]).get_experiment_by_name("tiny") is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        proxy.silent = True
+        if trouble == "dead later":
+            proxy.close()
+    finish_mixup(store, dataset)
+    began = time.monotonic()
+    assert not background.finish()
+    assert time.monotonic() - began < 6  # issue 12: at most 5 s
+    (warning,) = warnings
+    assert "kdsweep sync tiny" in warning
+    sync(store, "tiny", server[0])  # it is well again
+    sync(store, "tiny", embedded_uri(store))
+    assert figures_of(server[0]) == figures_of(embedded_uri(store))
+
+
+def test_syncs_of_two_processes_create_each_run_once(trained):
+    store, dataset = trained
+    uri, warnings = embedded_uri(store), []
+    background = BackgroundSync(store, "tiny", uri, warnings.append)
+    sync(store, "tiny", uri)
+    finish_mixup(store, dataset)
+    assert background.finish()
+    assert sorted(run.info.run_name for run in view_of(uri)[1]) == ["classic seed 0", "mixup seed 0", "tiny"]
+    assert warnings == []
+
+
+def test_a_silent_server_costs_a_command_line_5_s_and_one_sentence(kdsweep, tiny, store):
+    proxy = Proxy("http://127.0.0.1:9")
+    proxy.silent = True
+    update_report(store, "tiny")
+    options = ["--storage", store.root, "--tracking-uri"]
+    times = [time.monotonic()]
+    for uri in (embedded_uri(store), proxy.url):
+        done = kdsweep("run", tiny, *options, uri)
+        assert done.exit_code == 0, done.stderr
+        times.append(time.monotonic())
+    told = [line for line in done.stderr.splitlines() if "MLflow at" in line]
+    assert len(told) == 1
+    assert "kdsweep sync tiny" in told[0]
+    assert times[2] - times[1] < 5 + 2
+    synced = kdsweep("sync", "tiny", *options, proxy.url)
+    assert (synced.exit_code, synced.stderr.count("\n")) == (1, 1)
+    assert time.monotonic() - times[2] < 5 + 1
+    proxy.close()

@@ -1,0 +1,217 @@
+"""One parent and a nested child a trial, by epoch, idempotent, judged as the report judges; in a real MLflow store."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.pareto import front_of
+from analysis.report import write_report
+from analysis.runs import runs_of, runs_of_experiment
+from kd_core.latency import form_of
+from kd_core.store.files import read_json, write_json
+from kd_core.store.records import Store
+from kd_core.trial import run_trial
+from sweeps.tracking.sync import embedded_uri, sync
+from tests.sweeps.tracking.shown import config_in, view_of
+
+
+def test_a_sweep_is_one_parent_with_a_nested_child_a_trial(trained):
+    store, _ = trained
+    sync(store, "tiny", embedded_uri(store))
+    client, runs, view = view_of(embedded_uri(store))
+    parent = next(run for run in runs if run.info.run_name == "tiny")
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(run.info.run_name for run in children) == ["classic seed 0", "mixup seed 0"]
+    status, params, tags, metrics = view["classic seed 0"]
+    assert status == "FINISHED"
+    assert params == {"method": "classic", "alpha": "1", "student": "test_efficientnet", "seed": "0"}
+    assert tags["kdsweep.arm"] == "classic"
+    assert sorted(step for name, step, *_ in metrics if name == "validation/ece") == [1, 2]
+    assert {"test/ece", "test/ece_scaled", "scaling_temperature"} <= {name for name, *_ in metrics}
+    assert "report.html" in {file.path for file in client.list_artifacts(parent.info.run_id)}
+
+
+def test_syncing_again_changes_nothing_and_later_adds_only_what_is_new(trained):
+    store, dataset = trained
+    uri = embedded_uri(store)
+    sync(store, "tiny", uri)
+    before = view_of(uri)[2]
+    sync(store, "tiny", uri)
+    assert view_of(uri)[2] == before
+    assert before["mixup seed 0"][0] == "RUNNING"
+    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    record = store.trial(trial["key"])
+    list(run_trial(config_in(record), dataset, record))
+    sync(store, "tiny", uri)
+    after = view_of(uri)[2]
+    assert after["classic seed 0"] == before["classic seed 0"]
+    assert after["mixup seed 0"][0] == "FINISHED"
+    assert before["mixup seed 0"][3] < after["mixup seed 0"][3]
+    assert after["tiny"][0] == "FINISHED"
+
+
+def fronts(store):
+    """The front by the store and by MLflow, which front.json confirms, and the plausible arms by the last two."""
+    runs = runs_of(store, "tiny"), runs_of_experiment(embedded_uri(store), "tiny")
+    content = read_json(store.sweep("tiny").report / "front.json")
+    told = [front_of(each).members[["arm", "trials", "validation/ece", "test/nll"]].to_dict("records") for each in runs]
+    filed = [{"arm": row["arm"], "trials": row["trials"]} for row in content["raw"]["front"]]
+    assert [{"arm": row["arm"], "trials": row["trials"]} for row in told[0]] == filed
+    plausible = runs[1].loc[runs[1]["plausible"], "arm"].drop_duplicates().tolist()
+    return told, (plausible, [row["arm"] for row in content["arms"] if row["plausible"]])
+
+
+def test_the_front_is_the_same_from_the_store_from_mlflow_and_from_its_file(judged):
+    (store, mlflow), (shown, filed) = fronts(judged)
+    assert store == mlflow
+    assert shown == filed
+    assert "classic train.epochs=3" not in {row["arm"] for row in store} | set(shown)
+    best = store[0]["arm"]
+    sweep = judged.sweep("tiny")
+    content = sweep.members()
+    kept = [trial for trial in reversed(content["trials"]) if trial["arm"] != best]
+    sweep.write("", content | {"trials": kept})  # another spec of the same name
+    write_report(judged, "tiny")
+    sync(judged, "tiny", embedded_uri(judged))
+    (store, mlflow), (shown, filed) = fronts(judged)
+    assert store == mlflow
+    assert shown == filed
+    assert best not in {row["arm"] for row in mlflow}
+    sweep.write("", content)
+    write_report(judged, "tiny")
+    sync(judged, "tiny", embedded_uri(judged))
+    assert fronts(judged)[0][1][0]["arm"] == best
+
+
+def test_every_run_shows_what_the_report_says_of_its_arm(judged):
+    rows = read_json(judged.sweep("tiny").report / "front.json")["arms"]
+    _, _, view = view_of(embedded_uri(judged))
+    labels = {trial["key"]: trial["label"] for trial in judged.sweep("tiny").members()["trials"]}
+    for row in rows:
+        for trial in row["trials"]:
+            _, _, tags, metrics = view[labels[trial]]
+            values = {name: value for name, _, _, value in metrics}
+            assert values["front_probability"] == row["front_probability"]
+            assert [values["test/ece_low"], values["test/ece_high"]] == row["ece_interval"]
+            assert [values["test/accuracy_low"], values["test/accuracy_high"]] == row["accuracy_interval"]
+            assert [values["test/ece_scaled_low"], values["test/ece_scaled_high"]] == row["ece_scaled_interval"]
+            assert tags["on_front"] == ("true" if row["on_front"] else "false")
+            assert tags["plausible"] == ("true" if row["plausible"] else "false")
+    _, _, tags, metrics = view["mixup train.learning_rate=0.01 seed 0"]  # it failed
+    assert (tags["on_front"], tags["plausible"]) == ("false", "false")
+    assert "front_probability" not in {name for name, *_ in metrics}
+
+
+def test_a_run_that_has_ended_follows_the_report_and_nothing_else_changes(judged):
+    uri, path = embedded_uri(judged), judged.sweep("tiny").report / "front.json"
+    before = view_of(uri)[2]
+    sync(judged, "tiny", uri)
+    assert view_of(uri)[2] == before
+    content = read_json(path)
+    row = max(content["arms"], key=lambda each: each["front_probability"])
+    row |= {"front_probability": 0.001, "plausible": False, "on_front": False}
+    write_json(path, content)
+    sync(judged, "tiny", uri)
+    runs = runs_of_experiment(uri, "tiny").set_index("trial")
+    assert (runs.loc[row["trials"], "front_probability"] == 0.001).all()
+    assert not runs.loc[row["trials"], "plausible"].any()
+    after, members = view_of(uri)[2], judged.sweep("tiny").members()["trials"]
+    untouched = [trial["label"] for trial in members if trial["key"] not in row["trials"]]
+    assert {label: after[label] for label in untouched} == {label: before[label] for label in untouched}
+
+
+def test_a_latency_is_shown_once_it_is_measured(judged):
+    uri, sweep = embedded_uri(judged), judged.sweep("tiny")
+    assert runs_of_experiment(uri, "tiny")["latency_ms_1"].isna().all()
+    data = {"num_classes": 10, "image_size": 8}
+    sweep.write("", sweep.members() | {"data": data})
+    form = form_of(judged.trial(sweep.members()["trials"][0]["key"]).config()["student"], **data)
+    judged.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
+    sync(judged, "tiny", uri)
+    shown, columns = runs_of_experiment(uri, "tiny"), ["trial", "latency_ms_1", "latency_ms_64", "latency_device"]
+    pd.testing.assert_frame_equal(shown[columns], runs_of(judged, "tiny")[columns])
+    assert set(shown["latency_device"]) == {"abacus", ""}
+
+
+def artifacts_of(client, run):
+    """The names of a run's artifacts."""
+    return {file.path for file in client.list_artifacts(run.info.run_id)}
+
+
+def test_a_child_brings_its_config_its_diagram_or_its_traceback_and_its_machine(judged):
+    client, runs, _ = view_of(embedded_uri(judged))
+    by_name = {run.info.run_name: run for run in runs}
+    failed, finished = (
+        by_name["mixup train.learning_rate=0.01 seed 0"],
+        by_name["mixup train.learning_rate=0.01 seed 1"],
+    )
+    assert artifacts_of(client, failed) == {"config.json", "failure.txt"}
+    assert artifacts_of(client, finished) == {"config.json", "reliability.svg"}
+    assert artifacts_of(client, by_name["tiny"]) >= {"spec.yaml", "report.html", "front.svg"}
+    assert "Traceback" in Path(client.download_artifacts(failed.info.run_id, "failure.txt")).read_text()
+    record = judged.trial(finished.data.tags["kdsweep.trial"])
+    shown = json.loads(Path(client.download_artifacts(finished.info.run_id, "config.json")).read_text())
+    assert shown == record.config()
+    verdict = record.verdict()
+    assert finished.data.tags["kdsweep.node"] == verdict["machine"]["node"]
+    assert finished.data.tags["kdsweep.device"] == verdict["machine"]["device"]
+    commit = verdict["versions"].get("commit", "")
+    assert finished.data.tags.get("mlflow.source.git.commit", "") == commit.removesuffix("-dirty")
+
+
+def test_runs_are_sorted_by_their_standing_the_sweep_first(judged):
+    _, runs, view = view_of(embedded_uri(judged))
+    content = read_json(judged.sweep("tiny").report / "front.json")
+    standing = {run.data.tags.get("kdsweep.trial"): run.data.tags["standing"] for run in runs}
+    assert view["tiny"][2]["standing"] == min(standing.values())
+    on_front = {trial for row in content["arms"] if row["on_front"] for trial in row["trials"]}
+    assert {trial for trial, each in standing.items() if each == "1 on the front"} == on_front
+    assert view["mixup train.learning_rate=0.01 seed 0"][2]["standing"] == "5 failed"
+
+
+def test_a_trial_that_the_spec_has_dropped_says_so(judged):
+    uri, sweep = embedded_uri(judged), judged.sweep("tiny")
+    content = sweep.members()
+    sweep.write("", content | {"trials": content["trials"][1:]})
+    sync(judged, "tiny", uri)
+    dropped = view_of(uri)[2][content["trials"][0]["label"]][2]
+    assert (dropped["kdsweep.in_spec"], dropped["kdsweep.place"]) == ("false", "-1")
+    assert dropped["standing"] == "6 not in the spec"
+    sweep.write("", content)
+    sync(judged, "tiny", uri)
+    assert view_of(uri)[2][content["trials"][0]["label"]][2]["kdsweep.in_spec"] == "true"
+
+
+def test_what_a_later_spec_varies_is_added_to_the_runs_there_are(several, tmp_path):
+    shutil.copytree(several, tmp_path / "runs")
+    store = Store.at(tmp_path / "runs")
+    uri, sweep = embedded_uri(store), store.sweep("tiny")
+    content = sweep.members()
+    alike = [trial for trial in content["trials"] if "0.01" not in trial["label"] and "epochs" not in trial["label"]]
+    sweep.write("", content | {"trials": alike})
+    sync(store, "tiny", uri)
+    assert all("train.learning_rate" not in params for _, params, _, _ in view_of(uri)[2].values())
+    sweep.write("", content)
+    sync(store, "tiny", uri)
+    view = view_of(uri)[2]
+    rates = {view[trial["label"]][1]["train.learning_rate"] for trial in content["trials"]}
+    assert rates == {"0.002", "0.01"}
+
+
+def test_a_stop_shows_its_rung_and_its_reason_until_the_trial_goes_on(trained):
+    store, dataset = trained
+    uri = embedded_uri(store)
+    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    record = store.trial(trial["key"])
+    stop = {"sweep": "tiny", "early_stopping": "pareto_asha", "objectives": {}, "rung": 1, "epoch": 1}
+    record.write_stop(stop | {"reason": "behind the rung's front", "time": 1.7e9})
+    sync(store, "tiny", uri)
+    status, _, tags, metrics = view_of(uri)[2]["mixup seed 0"]
+    assert (status, tags["stop_reason"], tags["rung"]) == ("KILLED", "behind the rung's front", "1")
+    assert ("rung", 1, 1_700_000_000_000, 1.0) in metrics
+    list(run_trial(config_in(record), dataset, record))
+    sync(store, "tiny", uri)
+    status, _, tags, _ = view_of(uri)[2]["mixup seed 0"]
+    assert (status, tags["stop_reason"], tags["kdsweep.status"]) == ("FINISHED", "", "finished")
