@@ -14,7 +14,7 @@ from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import damage_in, json_text, read_json, write_bytes, write_json
 from kd_core.store.records import Record, Store
 
-REPORT_VERSION = 2  # increment when equal records give another report
+REPORT_VERSION = 3  # increment when equal records give another report
 PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"
 Rows = list[dict[str, Any]]
 
@@ -132,4 +132,4 @@ def _said(store: Store, name: str) -> list[object]:
 
 
 def _content(record: Record) -> list[object]:
-    return [record.status, record.config(), record.verdict(), record.failure(), record.journal()]
+    return [record.status, record.config(), record.verdict(), record.failure() or record.stop(), record.journal()]

@@ -1,6 +1,7 @@
 """Runs one trial from its config to its record: train or resume, evaluate once, write the verdict."""
 
 import io
+import platform
 import time
 import traceback
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import torch
 
 from kd_core.data.dataset import Dataset
 from kd_core.evaluation import evaluate
+from kd_core.latency import processor_name
 from kd_core.measure.outcomes import summary_of
 from kd_core.networks.models import Network, load_weights, num_parameters, weights_bytes
 from kd_core.signal import TeacherSignal
@@ -38,8 +40,9 @@ def run_trial(
 
     If another process works on the same record, for example in another sweep, this waits, and takes over if it dies.
     After a kill, the next run resumes from the last whole checkpoint, or evaluates the weights if they are there, and
-    ends with the same result. An error is written to the record before it is raised. The number of threads, by default
-    torch's, can change the last bits, so a record that was begun goes on with the number that it began with.
+    ends with the same result; so does one after the generator was closed, which writes a checkpoint. An error is
+    written to the record before it is raised. The number of threads, by default torch's, can change the last bits, so a
+    record that was begun goes on with the number that it began with.
     """
     while record.verdict() is None and not record.lease.take():
         time.sleep(WAIT_S)
@@ -62,7 +65,11 @@ def run_trial(
                         _save_checkpoint(record, result)
                         saved = time.monotonic()
                     network = result.network
-                    yield result
+                    try:
+                        yield result
+                    except GeneratorExit:  # stopped here, for another run to go on from
+                        _save_checkpoint(record, result)
+                        raise
                 trained = trained or network or _restored(config, dataset, checkpoint, device)
             _finish(trained, config, dataset, record, num_workers)
     except Exception as error:
@@ -87,8 +94,15 @@ def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Rec
         "recipe": config.model_dump(mode="json"),
         "threads": torch.get_num_threads(),
         "versions": versions(),
+        "machine": {"node": platform.node(), "device": _device_name(network)},
     }
     record.finish(splits, verdict)
+
+
+def _device_name(network: Network) -> str:
+    """The name of the GPU or CPU that a network is on."""
+    device = next(network.parameters()).device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def _trained(config: TrialConfig, dataset: Dataset, record: Record, device: Any) -> Network | None:

@@ -124,10 +124,10 @@ def _paper_name(row: Mapping[Hashable, Any]) -> str:
 
 
 def failures_of(findings: Findings) -> list[tuple[str, str]]:
-    """What failed or is damaged and why: teachers, trials, and trials that wait for a teacher that failed."""
+    """What failed, is damaged or was stopped early, and why; also trials that wait for a teacher that failed."""
     teachers, runs = findings.teachers, findings.runs
     lost = teachers.loc[teachers["status"].isin(["failed", "damaged"])]
-    failed = runs.loc[runs["status"].isin(["failed", "damaged"])]
+    failed = runs.loc[runs["status"].isin(["failed", "damaged", "stopped"])]
     waiting = runs.loc[(runs["status"] == "pending") & runs["teacher"].isin(lost["teacher"])]
     return [
         *((f"{teacher}, a teacher", error) for teacher, error in lost[["teacher", "error"]].to_numpy()),

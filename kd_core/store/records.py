@@ -3,6 +3,7 @@
     <storage>/teachers/<key>/  config.json journal.jsonl checkpoint-*.pt weights.safetensors outcomes-*.npz card.json
               signals/<key>/   manifest.json epoch-00001.npy …
               trials/<key>/    config.json journal.jsonl checkpoint-*.pt student.safetensors outcomes-*.npz result.json
+                               stopped.json (of a trial stopped early, until it goes on)
               latency/<key>.json
               sweeps/<name>/   spec.yaml trials.json report/
 
@@ -69,10 +70,12 @@ class Record:
     @property
     def status(self) -> Status:
         """The status from the files: finished, stopped, failed, running (a fresh heartbeat), damaged or pending."""
-        if (verdict := self.verdict()) is not None:
-            return "stopped" if verdict.get("stopped") else "finished"
+        if self.verdict() is not None:
+            return "finished"
         if self.failure() is not None:
             return "failed"
+        if self.stop() is not None:
+            return "stopped"
         if self.lease.taken:
             return "running"
         return "damaged" if self.damage() else "pending"
@@ -127,7 +130,7 @@ class Record:
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the files, one line each; this reads all of them, and puts aside as `check`."""
-        found = [damage_in(self.path / name) for name in (self.verdict_name, "failure.json")]
+        found = [damage_in(self.path / name) for name in (self.verdict_name, "failure.json", "stopped.json")]
         verdict = self._written_verdict()
         if verdict is not None:
             listed = verdict.get("files") or dict.fromkeys([self.weights_name, *map(outcomes_name, SPLITS)])
@@ -144,6 +147,16 @@ class Record:
     def failure(self) -> dict[str, Any] | None:
         """The error and traceback of a failed trial, or None."""
         return read_json(self.path / "failure.json")
+
+    def stop(self) -> dict[str, Any] | None:
+        """Why a sweep has stopped the trial early: {"sweep", "early_stopping", "objectives", "rung", "epoch", "reason",
+        "time"}; None if none has, or it has gone on since.
+        """
+        return read_json(self.path / "stopped.json")
+
+    def write_stop(self, stop: dict[str, Any]) -> None:
+        """Write why the trial is stopped; running it again goes on from its last checkpoint."""
+        write_json(self.path / "stopped.json", stop)
 
     def config(self) -> dict[str, Any] | None:
         """The trial's configuration as JSON, from its file or, if that is damaged, its verdict, or None."""
@@ -171,13 +184,14 @@ class Record:
         return lines, rows, ""
 
     def begin(self, config: dict[str, Any]) -> None:
-        """Write the config; remove an earlier failure, damaged rows, and the temporary files of killed workers."""
+        """Write the config; remove an earlier failure or stop, damaged rows, and temporary files of killed workers."""
         clear_orphans(self.path)
         write_json(self.path / "config.json", config)
         lines, _, problem = self._journal()
         if problem:
             self._write_lines(lines)
-        (self.path / "failure.json").unlink(missing_ok=True)
+        for name in ("failure.json", "stopped.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     def append(self, row: dict[str, Any]) -> None:
         """Append an epoch's row unless the journal has it; an epoch repeated after a kill gives the same row."""
@@ -227,7 +241,10 @@ class Record:
             raise DamagedError(f"{path}: is damaged: {str(error) or type(error).__name__}") from error
 
     def finish(self, splits: dict[str, Outcomes], verdict: dict[str, Any]) -> None:
-        """Write the outcomes of each split, then the verdict, then remove checkpoints and what was put aside."""
+        """Write the outcomes of each split, then the verdict, then remove checkpoints and what was put aside.
+
+        Temporary files go once more: a killed worker that was still ending when this one began has left its own.
+        """
         for split, outcomes in splits.items():
             write_bytes(self.path / outcomes_name(split), outcomes_to_bytes(outcomes))
         sizes = sizes_in(self.path)
@@ -240,6 +257,7 @@ class Record:
         write_json(self.path / self.verdict_name, verdict | {"files": files})
         for path in [*self.checkpoints(), *self.path.glob("*.damaged")]:
             path.unlink(missing_ok=True)
+        clear_orphans(self.path)
 
     def fail(self, error: str, traceback: str) -> None:
         """Write why the trial failed; running it again resumes from its last checkpoint."""

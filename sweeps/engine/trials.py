@@ -20,6 +20,7 @@ from sweeps.engine.scratch import scratch_folder
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, other_at_work, task_of
 from sweeps.plan.plan import Plan, TeacherPlan, TrialPlan
+from sweeps.search.scheduler import ParetoAshaScheduler
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress, figures_line
 
@@ -119,12 +120,14 @@ def _show_end(label: str, record: Record, progress: SweepProgress, reason: str) 
     """Show the end of a trial or teacher; reason is that of a failure which could not be written to its record."""
     if (verdict := record.verdict()) is not None:
         progress.done(label, record.status, figures_line(verdict["metrics"]))
+    elif (stop := record.stop()) is not None and record.failure() is None:
+        progress.done(label, "stopped", stop["reason"])
     else:
         progress.done(label, "failed", (record.failure() or {}).get("error") or reason)
 
 
 def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: Store, progress: SweepProgress) -> None:
-    """Run every trial that has no verdict as a Tune trial; if a worker dies, its trial is retried."""
+    """Run every trial that is not done as a Tune trial; if a worker dies, its trial is retried."""
     for each in plan.trials:
         if each.record is None:
             progress.done(each.trial.label, "failed", f"its teacher, {each.trial.teacher}, failed")
@@ -141,7 +144,11 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             param_space={"trial": tune.grid_search(wanted)},
-            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
+            tune_config=tune.TuneConfig(
+                scheduler=ParetoAshaScheduler(plan, store) if plan.spec.early_stopping else None,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(scratch),
@@ -153,8 +160,8 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
 
 
 def _pending(plan: Plan) -> dict[str, TrialPlan]:
-    """The trials without a verdict whose teacher is finished, by the key of their record."""
-    return {each.record.key: each for each in plan.trials if each.record and each.record.verdict() is None}
+    """The trials that are not done and whose teacher is finished, by the key of their record."""
+    return {each.record.key: each for each in plan.trials if each.record and not each.done}
 
 
 def _trial_config(key: str, planned: TrialPlan, plan: Plan) -> dict[str, Any]:

@@ -7,7 +7,8 @@ memory of trials before they run.
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Any
 
 # Read when torch is first imported: waiting threads release their cores instead of spinning.
@@ -51,20 +52,29 @@ class TrialTrainable(tune.Trainable):
         self.teachers: dict[tuple[str, str], Network] = {}
         self.device, self.num_workers = device_of(resources), int(resources["workers"])
         self.num_threads = int(resources["threads"])
-        self.reset_config(config)
+        self._start(config["trial"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start the next trial in the same actor."""
-        self.trial, self.num_failures = new_config["trial"], 0
+        self.cleanup()
+        self._start(new_config["trial"])
+        return True
+
+    def cleanup(self) -> None:
+        """Leave the trial; one that was stopped early writes its checkpoint and lets its record go."""
+        with suppress(Exception):  # its error is in its record
+            self.epochs.close()
+
+    def _start(self, trial: dict[str, Any]) -> None:
+        self.trial, self.num_failures = trial, 0
         self.record = self.store.trial(self.trial["key"])
         self._begin()
-        return True
 
     def _begin(self) -> None:
         torch.cuda.empty_cache()  # release the memory of what ran before to others on the GPU
         self.begun, self.epochs = False, self._epochs(self.trial)
 
-    def _epochs(self, trial: dict[str, Any]) -> Iterator[EpochResult]:
+    def _epochs(self, trial: dict[str, Any]) -> Generator[EpochResult]:
         config = TrialConfig.model_validate(trial["config"])
         try:
             signal = _signal(config, trial, self.store, self._teacher)

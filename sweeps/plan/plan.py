@@ -1,6 +1,6 @@
 """Compares a spec with the store: teachers, their signals and trials, and which are up to date."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kd_core.data.splits import DataSummary
@@ -33,11 +33,18 @@ class TrialPlan:
     trial: PlannedTrial
     record: Record | None
     signal: SignalPlan | None
+    stopping: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
-        """The status of the record, or pending while its teacher is not finished."""
-        return self.record.status if self.record is not None else "pending"
+        """The status of the record; pending while its teacher is not finished, or if only another sweep stopped it."""
+        status = self.record.status if self.record is not None else "pending"
+        return "pending" if status == "stopped" and not is_stopped(self.record, self.stopping) else status
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing of the trial is left to train."""
+        return self.status in ("finished", "stopped")
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,7 @@ class Plan:
     @property
     def up_to_date(self) -> bool:
         """Whether nothing is left to train."""
-        done = {"finished", "stopped"}
-        return not self.missing_teachers and all(t.status in done for t in self.trials)
+        return not self.missing_teachers and all(trial.done for trial in self.trials)
 
     def as_json(self) -> dict[str, Any]:
         """The output of `kdsweep plan --json`: teachers, signals and trials with their status."""
@@ -104,7 +110,7 @@ class Plan:
             "sweep": self.spec.name,
             "objectives": dict(self.spec.objectives),
             "threads": self.threads,
-            "data": {name: value for name, value in vars(self.data).items() if name != "fingerprint"},
+            "data": dict(vars(self.data)),
             "teachers": [{"name": teacher.name, "key": teacher.record.key} for teacher in self.teachers],
             "signals": [
                 {"key": each.record.key, "label": each.label, "teacher": each.teacher, "epochs": each.num_epochs}
@@ -148,10 +154,23 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     cards = {teacher.name: teacher.record.verdict() or {} for teacher in teachers}
     weights = {name: card.get("weights_sha256") for name, card in cards.items()}
     records = [_record(trial, store, data, weights) for trial in trials]
-    needs = [_need(trial, record, weights) for trial, record in zip(trials, records, strict=True)]
+    stopping = stopping_of(spec)
+    needs = [_need(trial, record, weights, stopping) for trial, record in zip(trials, records, strict=True)]
     signals = share_signals(needs, store, data, spec.signal)
-    planned = tuple(TrialPlan(*each) for each in zip(trials, records, signals, strict=True))
+    planned = tuple(TrialPlan(*each, stopping) for each in zip(trials, records, signals, strict=True))
     return Plan(spec, data, tuple(teachers), planned, _threads(spec, store))
+
+
+def stopping_of(spec: SweepSpec) -> dict[str, Any]:
+    """Who stops trials early, and how: the entries by which the record of a stopped trial names its sweep and rule."""
+    rule = spec.early_stopping.model_dump(mode="json") if spec.early_stopping is not None else None
+    return {"sweep": spec.name, "early_stopping": rule, "objectives": dict(spec.objectives)}
+
+
+def is_stopped(record: Record | None, stopping: dict[str, Any]) -> bool:
+    """Whether a trial was stopped by a sweep under this rule; stopped by another, it is to go on."""
+    stop = record.stop() if record is not None else None
+    return stop is not None and stop | stopping == stop
 
 
 def _threads(spec: SweepSpec, store: Store) -> Threads:
@@ -170,7 +189,10 @@ def _record(trial: PlannedTrial, store: Store, data: DataSummary, weights: dict[
     return store.trial(trial_key(trial.config, data.fingerprint, sha256)) if sha256 is not None else None
 
 
-def _need(trial: PlannedTrial, record: Record | None, weights: dict[str, str | None]) -> Need | None:
+def _need(
+    trial: PlannedTrial, record: Record | None, weights: dict[str, str | None], stopping: dict[str, Any]
+) -> Need | None:
     if trial.teacher is None:
         return None
-    return Need(trial.teacher, trial.config, weights[trial.teacher], record is None or record.verdict() is None)
+    pending = record is None or (record.verdict() is None and not is_stopped(record, stopping))
+    return Need(trial.teacher, trial.config, weights[trial.teacher], pending)

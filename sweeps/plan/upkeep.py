@@ -45,7 +45,7 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
 def to_make_again(plan: Plan) -> Iterator[str]:
     """What is damaged of the products that a run will make, or need, one line each."""
     yield from (problem for each in plan.missing_teachers for problem in each.record.problems())
-    pending = [each for each in plan.trials if each.record is not None and each.record.verdict() is None]
+    pending = [each for each in plan.trials if each.record is not None and not each.done]
     yield from (problem for each in pending if each.record is not None for problem in each.record.problems())
     needed = {each.trial.teacher for each in pending}
     for teacher in plan.teachers:

@@ -2,25 +2,18 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kd_core.spec.config import StudentConfig, TeacherConfig
 from kd_core.spec.data_config import DataConfig, ViewConfig
 from kd_core.spec.fields import Config, PositiveFloat, PositiveInt, Seed
 from kd_core.spec.recipe import TrainConfig
-from kd_core.store.records import SAFE_NAME
+from sweeps.spec.stopping_config import EarlyStoppingConfig, SafeName
 
 Objectives = dict[str, Literal["max", "min"]]
 DEFAULT_OBJECTIVES: Objectives = {"validation/accuracy": "max", "validation/ece": "min"}
 
 
-def _safe_name(value: str) -> str:
-    if not SAFE_NAME.fullmatch(value):
-        raise ValueError("must be letters, digits, dots, dashes and underscores, and start with a letter or digit")
-    return value
-
-
-SafeName = Annotated[str, AfterValidator(_safe_name)]
 Threads = dict[Literal["trial", "teacher"], int]
 _CHOSEN = {"cpu", "gpu"}  # by resources: auto
 _MOST_CORES = 4096  # a larger number is a mistake
@@ -107,8 +100,8 @@ class SweepSpec(Config):
     """seed of the vicinal stream that all trials share"""
     search: Literal["grid"] = "grid"
     """grid: every combination of the arms' lists"""
-    early_stopping: None = None
-    """null: every trial runs to its last epoch"""
+    early_stopping: EarlyStoppingConfig | None = None
+    """null (every trial runs to its last epoch), or {pareto_asha: {grace_epochs, reduction_factor, tolerance}}"""
     signal: SignalConfig = SignalConfig()
     """auto, stored or live: whether trials share one pass of their teacher; or {mode, max_gib, recycle}"""
     resources: ResourcesConfig = ResourcesConfig()

@@ -1,4 +1,5 @@
 import os
+import platform
 import signal as signals
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.numpy import load_file
 from kd_core import trial as trial_module
 from kd_core.data.dataset import load
 from kd_core.evaluation import evaluate
+from kd_core.latency import processor_name
 from kd_core.measure.outcomes import summary_of
 from kd_core.networks.losses import METHODS
 from kd_core.networks.models import build_teacher
@@ -76,6 +78,7 @@ def test_a_verdict_holds_what_the_network_does(trial, digits, store):
     assert verdict["num_parameters"] == sum(parameter.numel() for parameter in last.network.parameters())
     assert verdict["epochs"] == 3
     assert verdict["wall_s"] > 0
+    assert verdict["machine"] == {"node": platform.node(), "device": processor_name()}
     weights = load_file(record.weights)
     assert all(np.array_equal(weights[name], value) for name, value in last.network.state_dict().items())
     np.testing.assert_array_equal(record.outcomes("test", with_logits=True).logits, splits["test"].logits)
@@ -101,12 +104,20 @@ def test_a_trial_that_was_left_goes_on_to_the_same_result(trial, digits, store, 
     running.close()
     assert record.status not in ("finished", "failed")
     remaining = [result.epoch for result in run_trial(config, digits, record)]
-    # the checkpoint of an epoch is written before it is yielded
-    assert remaining == ([1, 2, 3] if interval_s else list(range(stop_after + 1, 4)))
+    assert remaining == list(range(stop_after + 1, 4))  # a trial that is closed writes a checkpoint
     assert [row["epoch"] for row in record.journal()] == [1, 2, 3]
     whole = finished(config, digits, store.trial("whole"))
     assert record.weights.read_bytes() == whole.weights.read_bytes()
     assert record.verdict()["metrics"] == whole.verdict()["metrics"]
+
+
+def test_a_trial_that_is_closed_keeps_its_last_epoch_and_lets_its_record_go(trial, digits, store):
+    record, epochs = store.trial("closed"), run_trial(trial("classic"), digits, store.trial("closed"))
+    assert next(epochs).epoch == 1
+    epochs.close()
+    assert [path.name for path in record.checkpoints()] == ["checkpoint-000000001.pt"]
+    assert not record.lease.taken
+    assert record.failure() is None
 
 
 @pytest.mark.parametrize(("at", "method"), enumerate(METHODS, start=1))

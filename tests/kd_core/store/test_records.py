@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -52,9 +54,17 @@ def test_the_status_is_what_the_files_say(record):
     assert record.verdict()["files"].keys() == {"config.json", "outcomes-validation.npz"}
 
 
-def test_a_verdict_may_say_stopped(record):
-    record.finish({}, {"stopped": {"rung": 3}})
-    assert record.status == "stopped"
+def test_a_stopped_trial_says_so_until_it_begins_again(record):
+    record.begin({"seed": 0})
+    assert record.stop() is None
+    record.write_stop({"sweep": "tiny", "rung": 3})
+    assert (record.status, record.stop()) == ("stopped", {"sweep": "tiny", "rung": 3})
+    (record.path / "stopped.json").write_text("{")
+    assert (record.status, record.stop()) == ("pending", None)
+    assert "stopped.json: is damaged" in record.problems()[0]
+    record.write_stop({"sweep": "tiny", "rung": 3})
+    record.begin({"seed": 0})
+    assert (record.status, record.stop()) == ("pending", None)
 
 
 def test_the_journal_takes_every_epoch_once(record):
@@ -142,6 +152,21 @@ def complete(record) -> Record:
     assert record.status == "finished"
     assert record.problems() == []
     return record
+
+
+def test_a_finished_trial_has_no_file_of_a_worker_that_was_still_ending_when_it_began(tmp_path):
+    """A killed process ends only when the disk has answered it."""
+    record = Store.at(tmp_path).trial("0123456789abcdef")
+    code = "import sys; from pathlib import Path; from kd_core.store.files import writing\n"
+    code += "with writing(Path(sys.argv[1])) as temporary: temporary.touch(); print(flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, record.weights], **pipes) as ending:
+        ending.stdout.readline()
+        record.begin({"seed": 0})
+        assert len(names(record.path)) == 2
+        ending.kill()
+    record.finish({"validation": OUTCOMES, "test": OUTCOMES}, {})
+    assert not list(record.path.glob("*.tmp"))
 
 
 def damage(path, kind: str) -> None:

@@ -73,6 +73,7 @@ def test_members_list_the_signals_that_are_stored(planned):
 def test_members_tell_the_size_of_the_data(planned):
     data = planned().members()["data"]
     assert (data["num_train"], data["num_validation"], data["num_classes"], data["image_size"]) == (90, 30, 10, 8)
+    assert data["fingerprint"] == planned().data.fingerprint
 
 
 def test_the_form_of_a_student_is_known_once_a_trial_has_finished(planned):

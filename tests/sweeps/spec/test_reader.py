@@ -51,6 +51,7 @@ MISTAKES = {
     "objectives={test/ece: min}": "objectives: test/ece is no figure that selection may see",
     "objectives={latency_ms: min}": "did you mean latency_ms_1?",
     "objectives={}": "objectives: name one to three",
+    "early_stopping=pareto_asha": "early_stopping: pareto_asha: must be null, or a rule such as {pareto_asha: ",
     "objectives={validation/ece: least}": "objectives.validation/ece: least: must be 'max' or 'min'",
     "resources=many": "resources: many: must be auto, or what a trial takes, such as {cpu: 2, gpu: 0.25}",
     "resources={auto: true, gpu: 1}": "resources: auto chooses gpu; remove gpu, or remove auto",
@@ -150,3 +151,13 @@ def test_of_spoilt_specs_none_is_a_traceback_and_each_mistake_is_one_sentence():
 def test_an_unknown_spec_lists_the_shipped_ones():
     with pytest.raises(SpecError, match="quickstart"):
         read_spec("quikstart")
+
+
+@pytest.mark.parametrize("objective", ["num_parameters", "latency_ms_1", "validation/ece_scaled"])
+def test_no_trial_is_stopped_by_what_no_epoch_measures(tiny, objective):
+    overrides = [f"objectives={{validation/accuracy: max, {objective}: min}}"]
+    assert objective in read_spec(str(tiny), overrides).objectives
+    with pytest.raises(SpecError) as error:
+        read_spec(str(tiny), [*overrides, "early_stopping={pareto_asha: {grace_epochs: 1}}"])
+    assert f"early_stopping: {objective} is not measured after every epoch" in str(error.value)
+    assert "\n" not in str(error.value)

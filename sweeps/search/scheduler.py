@@ -1,0 +1,40 @@
+"""Early stopping as a scheduler of Ray Tune, which keeps no state: its rungs are rebuilt from the journals."""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler
+
+from kd_core.spec.config import TrialConfig
+from kd_core.store.records import Store
+from sweeps.plan.plan import Plan, stopping_of
+from sweeps.search.pareto_asha import Rungs
+
+
+class ParetoAshaScheduler(FIFOScheduler):
+    """Stops trials by `sweeps.search.pareto_asha`, and writes to the record of each why it was stopped.
+
+    A trial is decided by its journal, so that one which resumes beyond a rung is compared as if it had stopped there.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        super().__init__()
+        assert plan.spec.early_stopping is not None
+        self.store, self.stopping = store, stopping_of(plan.spec)
+        self.rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
+        known = [(each.trial.config, each.record) for each in plan.trials if each.record is not None]
+        for config, record in known:
+            self.rungs.add(record.key, record.journal(), config.train.num_epochs)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stop a trial that an epoch has brought to a rung where it does not go on."""
+        given = trial.config["trial"]
+        num_epochs = TrialConfig.model_validate(given["config"]).train.num_epochs
+        if self.rungs.await_decision(given["key"], result.get("epoch", 0), num_epochs):
+            record = self.store.trial(given["key"])
+            with suppress(OSError):  # a store that cannot be read or written stops nothing
+                if stop := self.rungs.decide(record.key, record.journal(), num_epochs):
+                    record.write_stop(self.stopping | vars(stop) | {"time": time.time()})
+                    return self.STOP
+        return self.CONTINUE

@@ -1,0 +1,161 @@
+"""Checks early stopping on a real Ray: who is stopped, what is kept of them, and how others go on from there."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from analysis.runs import runs_of
+from kd_core.data.splits import summarize
+from kd_core.store.records import Store
+from sweeps.plan.plan import plan_sweep
+from sweeps.search.pareto_asha import Rungs
+from sweeps.search.scheduler import ParetoAshaScheduler
+from sweeps.spec.reader import read_spec
+
+ARMS = "arms=[{method: [classic, mixup], train.learning_rate: [0.003, 0.03, 0.3]}]"
+LONG = (ARMS, "teachers={}", "train.epochs=4", "early_stopping=null")
+RULE = "{grace_epochs: 1, reduction_factor: 2, tolerance: 0}"
+STOPPING = (*LONG[:3], f"early_stopping={{pareto_asha: {RULE}}}")
+
+
+@pytest.fixture(scope="module")
+def stopped(sweep, tmp_path_factory):
+    """A store with a sweep whose rule has stopped some of six trials; only to be read."""
+    store = Store.at(tmp_path_factory.mktemp("stopped"))
+    outcome, log = sweep(store, *STOPPING)
+    return store, outcome, log
+
+
+def records_of(store, name="tiny"):
+    """The records of the trials of a sweep."""
+    return [store.trial(each["key"]) for each in store.sweep(name).members()["trials"]]
+
+
+def plan_of(tiny, store, *overrides):
+    """The plan of the tiny sweep with these overrides."""
+    spec = read_spec(str(tiny), overrides)
+    return plan_sweep(spec, store, summarize(spec.data))
+
+
+def stops_of_journals(plan):
+    """Why trials are stopped, by their keys, if all is decided anew from the journals."""
+    rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
+    trials = [(each.record, each.trial.config.train.num_epochs) for each in plan.trials]
+    for record, num_epochs in trials:
+        rungs.add(record.key, record.journal(), num_epochs)
+    stops = {record.key: rungs.decide(record.key, record.journal(), num_epochs) for record, num_epochs in trials}
+    return {key: stop.reason for key, stop in stops.items() if stop}
+
+
+def test_some_trials_are_stopped_and_say_their_rung(stopped, tiny):
+    store, outcome, log = stopped
+    records = records_of(store)
+    stops = {record.key: record.stop() for record in records if record.status == "stopped"}
+    assert outcome.counts == {"finished": 6 - len(stops), "stopped": len(stops), "failed": 0, "reused": 0}, log
+    assert 0 < len(stops) < 6
+    for record in records:
+        if stop := stops.get(record.key):
+            assert (stop["sweep"], stop["rung"], stop["epoch"]) == ("tiny", stop["rung"], len(record.journal()))
+            assert stop["epoch"] == 2 ** (stop["rung"] - 1)
+            assert record.checkpoints()[0].name == f"checkpoint-{stop['epoch']:09d}.pt"
+            assert not record.lease.taken
+            assert stop["reason"] in log
+    assert not [problem for record in records for problem in record.problems()]
+    page = (store.sweep("tiny").report / "report.html").read_text()
+    for stop in stops.values():
+        assert f"rung {stop['rung']}: {stop['reason']}" in page
+    runs = runs_of(store, "tiny").set_index("trial")
+    assert runs.loc[list(stops), "validation/accuracy"].isna().all()  # so they are on no front
+
+
+def test_the_decisions_are_those_of_the_journals(stopped, tiny):
+    store, _, _ = stopped
+    written = {record.key: stop["reason"] for record in records_of(store) if (stop := record.stop())}
+    assert stops_of_journals(plan_of(tiny, store, *STOPPING)) == written
+
+
+def test_a_scheduler_of_a_new_driver_gives_the_same_answers_and_keeps_no_state(stopped, tiny):
+    store, _, _ = stopped
+    plan = plan_of(tiny, store, *STOPPING)
+    scheduler = ParetoAshaScheduler(plan, store)
+    for each in plan.trials:
+        stop, config = each.record.stop(), each.trial.config.model_dump(mode="json")
+        reported = type("Trial", (), {"config": {"trial": {"key": each.record.key, "config": config}}})()
+        epoch = len(each.record.journal())
+        for status in ({"status": "waiting"}, {"status": "again"}):
+            assert scheduler.on_trial_result(None, reported, status) == scheduler.CONTINUE
+        answer = scheduler.on_trial_result(None, reported, {"status": "running", "epoch": epoch})
+        assert answer == (scheduler.STOP if stop else scheduler.CONTINUE)
+
+
+def test_a_stopped_trial_is_done_for_the_same_sweep_and_rule_only(stopped, tiny):
+    store, _, _ = stopped
+    assert plan_of(tiny, store, *STOPPING).up_to_date
+    statuses = [each.status for each in plan_of(tiny, store, *STOPPING).trials]
+    for others in (
+        LONG,
+        (*STOPPING, "name=other"),
+        (*STOPPING, "early_stopping.pareto_asha.tolerance=0.1"),
+        (*STOPPING, "objectives={validation/nll: min}"),
+    ):
+        plan = plan_of(tiny, store, *others)
+        assert [each.status for each in plan.trials] == [s if s == "finished" else "pending" for s in statuses]
+
+
+def test_a_later_grid_trains_what_was_stopped_to_the_weights_of_uninterrupted_trials(
+    sweep, stopped, students_of, tmp_path
+):
+    store, first, _ = stopped
+    halves = {record.key: len(record.journal()) for record in records_of(store) if record.stop()}
+    before = {record.key: record.journal() for record in records_of(store)}
+    copied = Store.at(tmp_path / "runs")
+    _copy(store, copied)
+    outcome, log = sweep(copied, *LONG)
+    assert outcome.counts == {"finished": 6, "stopped": 0, "failed": 0, "reused": first.counts["finished"]}, log
+    assert not [record for record in records_of(copied) if record.stop()]
+    for record in records_of(copied):  # rows of the epochs before are not written again
+        assert record.journal()[: halves.get(record.key, 4)] == before[record.key]
+        assert len(record.journal()) == 4
+    whole = Store.at(tmp_path / "whole")
+    sweep(whole, *LONG)
+    assert students_of(copied) == students_of(whole)
+
+
+def test_a_damaged_stop_is_as_good_as_none(stopped, sweep, tiny, tmp_path):
+    store, first, _ = stopped
+    copied = Store.at(tmp_path / "runs")
+    _copy(store, copied)
+    record = next(record for record in records_of(copied) if record.stop())
+    stop = record.stop()
+    (record.path / "stopped.json").write_text('{"sweep": "tiny"')
+    assert "stopped.json: is damaged" in record.problems()[0]
+    assert not plan_of(tiny, copied, *STOPPING).up_to_date
+    outcome, log = sweep(copied, *STOPPING)
+    assert outcome.counts["stopped"] == first.counts["stopped"], log
+    assert {**record.stop(), "time": 0} == {**stop, "time": 0}
+
+
+def _copy(store, copied):
+    """Copy a store to a folder that does not exist yet."""
+    shutil.copytree(store.local, copied.local)
+
+
+def test_a_sweep_killed_after_a_stop_goes_on_as_its_journals_say(sweep, tiny, tmp_path, wait_until):
+    store = Store.at(tmp_path / "runs")
+    edits = (*STOPPING, "train.epochs=20")
+    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}"]
+    command += [f"--set={edit}" for edit in edits]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
+        wait_until(lambda: list(store.local.glob("trials/*/stopped.json")), driver)
+        os.killpg(driver.pid, signal.SIGKILL)
+    before = {record.key: stop for record in records_of(store) if (stop := record.stop())}
+    outcome, log = sweep(store, *edits)
+    assert outcome.counts["failed"] == 0, log
+    assert {record.key: record.stop() for record in records_of(store) if record.key in before} == before
+    assert stops_of_journals(plan_of(tiny, store, *edits)) == {
+        record.key: record.stop()["reason"] for record in records_of(store) if record.stop()
+    }
