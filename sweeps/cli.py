@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,8 +11,10 @@ from typing import Any, NoReturn
 import click
 
 from kd_core.store.records import Store, SweepRecord
+from sweeps.cluster.commands import stop, submit
 from sweeps.spec.mistakes import SpecError, found_in
 from sweeps.terminal.interrupt import leaving_at_signals, program
+from sweeps.terminal.options import json_option, set_option, store_option, tracking_option
 
 
 class _Commands(click.Group):
@@ -46,33 +48,13 @@ def main() -> None:
     """Find the accuracy–calibration Pareto front of distilling a small classifier with mixup."""
 
 
-def _store_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--storage", default="./runs", show_default=True, help="Folder or fsspec URL of the store.")(
-        command
-    )
-
-
-def _set_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    text = "Override a key of the spec (dotted, list indices allowed) by a YAML value."
-    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)(command)
-
-
-def _tracking_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    text = "MLflow tracking server; by default a SQLite file inside a local storage."
-    return click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help=text)(command)
-
-
-def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
-
-
 @main.command()
 @click.argument("spec")
-@_store_option
-@_set_option
+@store_option
+@set_option
 @click.option("--address", help="Address of a Ray cluster, such as auto; by default, one is started on this machine.")
-@_tracking_option
-@_json_option
+@tracking_option
+@json_option
 def run(
     spec: str, storage: str, overrides: tuple[str, ...], address: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
@@ -81,7 +63,7 @@ def run(
     from sweeps.spec.reader import read_spec
     from sweeps.terminal.console import print_failures, print_outcome
     from sweeps.terminal.progress import SweepProgress
-    from sweeps.tracking import embedded_uri
+    from sweeps.tracking.sync import embedded_uri
 
     sweep, store = read_spec(spec, overrides), _store(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
@@ -97,9 +79,9 @@ def run(
 
 @main.command()
 @click.argument("spec")
-@_store_option
-@_set_option
-@_json_option
+@store_option
+@set_option
+@json_option
 def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is up to date, what would run, and what it would cost, without running anything."""
     from kd_core.data.splits import summarize
@@ -124,8 +106,8 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 
 @main.command()
 @click.argument("name")
-@_store_option
-@_json_option
+@store_option
+@json_option
 def status(name: str, storage: str, as_json: bool) -> None:
     """Show the status of each teacher, signal and trial of the sweep NAME."""
     from sweeps.terminal.console import print_status
@@ -141,12 +123,13 @@ def status(name: str, storage: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("name")
-@_store_option
-@_tracking_option
+@store_option
+@tracking_option
 def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     """Update MLflow with the records of the sweep NAME."""
-    from sweeps.tracking import embedded_uri
-    from sweeps.tracking import sync as sync_sweep
+    from sweeps.tracking.answers import without_password
+    from sweeps.tracking.sync import embedded_uri
+    from sweeps.tracking.sync import sync as sync_sweep
 
     store = _store(storage)
     _sweep(store, name).members()
@@ -157,17 +140,17 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
         num_trials = sync_sweep(store, name, uri)
     except Exception as error:
         _no_answer(uri, error)
-    click.echo(f"{num_trials} trials of {name} are up to date in MLflow at {uri}", err=True)
+    click.echo(f"{num_trials} trials of {name} are up to date in MLflow at {without_password(uri)}", err=True)
 
 
 @main.command()
 @click.argument("name")
-@_store_option
+@store_option
 @click.option("--objectives", metavar="A,B", help="Objectives other than the spec's, such as accuracy,nll.")
 @click.option("--against", metavar="OTHER", help="Compare with this sweep of the same storage and test images.")
 @click.option("--from-mlflow", "uri", metavar="URI", help="Show the front of an MLflow experiment, and write no page.")
 @click.option("--experiment", help="The experiment of --from-mlflow.  [default: NAME]")
-@_json_option
+@json_option
 def report(
     name: str,
     storage: str,
@@ -224,9 +207,9 @@ def _read(uri: str, experiment: str, objectives: dict[str, str] | None) -> dict[
 
 @main.command()
 @click.argument("name")
-@_store_option
+@store_option
 @click.option("--samples", default=1024, show_default=True, help="About how many slots of each signal to compare.")
-@_json_option
+@json_option
 def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
     """Read every file of the sweep NAME, and run its teachers again on a sample; exit 1 if anything is not whole.
 
@@ -275,10 +258,10 @@ def signal_group() -> None:
 
 
 @signal_group.command()
-@_store_option
+@store_option
 @click.option("--finished", is_flag=True, help="Also remove signals that only finished sweeps use.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
-@_json_option
+@json_option
 def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the stored signals that no sweep of the store needs."""
     from sweeps.plan.upkeep import unneeded_signals
@@ -296,17 +279,28 @@ def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
 
 
 @main.command()
-@_store_option
+@click.argument("name", required=False)
+@store_option
 @click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
-def ui(storage: str, port: int) -> None:
-    """Serve the MLflow UI of a local storage, on this machine only."""
-    from sweeps.tracking import embedded_uri
+def ui(name: str | None, storage: str, port: int) -> None:
+    """Serve the MLflow UI of a local storage, on this machine only, and open the runs of NAME, or of the last sweep."""
+    from sweeps.tracking.answers import is_taken, open_once_served
+    from sweeps.tracking.runs_shown import page_of
+    from sweeps.tracking.sync import embedded_uri
 
     store = _store(storage)
     uri = embedded_uri(store)
     if uri is None or store.local is None or not (store.local / "mlflow.db").exists():
         raise SpecError(f"--storage: {storage}: holds no tracking store; run a sweep there first")
-    click.echo(f"MLflow UI: http://127.0.0.1:{port}  (Ctrl-C ends it)", err=True)
+    page = page_of(uri, [name] if name else _newest_first(store))
+    if name and page is None:
+        raise SpecError(f"{name}: MLflow in {storage} has no such sweep; run it there, or `{program()} sync {name}`")
+    if is_taken(port):
+        raise SpecError(f"--port: {port}: another server uses it; give another, such as {port + 1}")
+    url = f"http://127.0.0.1:{port}{page or ''}"
+    click.echo(f"MLflow UI: {url}  (Ctrl-C ends it)", err=True)
+    if sys.stderr.isatty():
+        open_once_served(url)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     destination = ["--artifacts-destination", (store.local / "mlartifacts").as_uri(), "--port", str(port)]
     os.execv(sys.executable, command + destination)
@@ -326,9 +320,18 @@ def _store(storage: str) -> Store:
     return store
 
 
+def _newest_first(store: Store) -> list[str]:
+    """The sweeps of a local store by their last start, the newest first."""
+    started = {each.name: (each.path / "trials.json").stat().st_mtime for each in store.sweeps()}
+    return sorted(started, key=lambda name: started[name], reverse=True)
+
+
 def _no_answer(uri: str, error: Exception) -> NoReturn:
     """Say in one sentence that MLflow cannot be used, and exit with 1."""
-    click.echo(f"kdsweep: MLflow at {uri} does not answer: {(str(error).splitlines() or [''])[0]}", err=True)
+    from sweeps.tracking.answers import without_password
+
+    problem = (str(error).splitlines() or [""])[0]
+    click.echo(f"kdsweep: MLflow at {without_password(uri)} does not answer: {problem}", err=True)
     sys.exit(1)
 
 
@@ -345,6 +348,10 @@ def _runs_command(storage: str, tracking_uri: str | None) -> str | None:
         where = "" if Path(storage) == Path("./runs") else f" --storage {storage}"
         return f"{program()} ui{where}"
     return tracking_uri
+
+
+main.add_command(submit)
+main.add_command(stop)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from kd_core.latency import measure_latency, unmeasured
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, plan_sweep
 from sweeps.plan.validation_size import too_small
-from sweeps.spec.reader import to_yaml
+from sweeps.spec.reader import paths_of, to_yaml
 from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
-from sweeps.tracking import BackgroundSync, is_synced
+from sweeps.tracking.sync import BackgroundSync, is_synced
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run_sweep(
         _write_down(plan, store)
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
     else:
-        with _engine(plan, address):
+        with _engine(plan, address, store):
             if warning := too_small(plan.data.num_validation):
                 progress.note(warning)
             if plan.threads != spec.resources.threads:
@@ -74,11 +74,12 @@ def run_sweep(
 
 
 @contextmanager
-def _engine(plan: Plan, address: str | None) -> Iterator[None]:
+def _engine(plan: Plan, address: str | None, store: Store) -> Iterator[None]:
     """Start a cluster, and load timm meanwhile to check the spec's networks, both here and in the workers.
 
     Networks are checked only if something is left to train: those of finished trials have been built.
     """
+    from sweeps.cluster.visibility import check_visible
     from sweeps.engine.cluster import cluster, warm_up, whole_resources
 
     with ThreadPoolExecutor(1) as thread:
@@ -86,7 +87,13 @@ def _engine(plan: Plan, address: str | None) -> Iterator[None]:
         with cluster(address, plan.spec.resources):
             warm_up(len(plan.missing_teachers), whole_resources(plan.spec.resources))
             checked.result()
+            check_visible(_read_by_workers(plan.spec), store)
             yield
+
+
+def _read_by_workers(spec: SweepSpec) -> list[tuple[str, str]]:
+    """The paths of a spec that its workers read, by their places; they get data in memory from this process."""
+    return [(where, path) for where, path in paths_of(spec) if spec.data.streaming or path != spec.data.path]
 
 
 def _check_networks(plan: Plan) -> None:
@@ -142,7 +149,7 @@ def _measure_latencies(plan: Plan, store: Store, progress: SweepProgress) -> Non
 
 
 def _num_done(plan: Plan) -> int:
-    return sum(trial.status in ("finished", "stopped") for trial in plan.trials)
+    return sum(trial.done for trial in plan.trials)
 
 
 def _counts(plan: Plan, num_reused: int) -> dict[str, int]:

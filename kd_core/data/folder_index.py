@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kd_core.data import images
+from kd_core.data.images import hashing_stride
 from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import cache_folder, writing
 
@@ -37,12 +37,8 @@ class FolderIndex:
         return np.array([name.rpartition(b"/")[0].partition(b"/")[0] for name in self.names.tolist()], dtype=bytes)
 
     def identity(self) -> dict[str, tuple[int, str | None]]:
-        """Size in bytes and sha256 of each file, by its path.
-
-        Up to 2 GiB in total, every file is hashed. Above that, only every n-th, n = ⌈total / 2 GiB⌉, so that about
-        2 GiB are read; the others are identified by path and size, and a change that keeps both is not detected.
-        """
-        stride = max(1, -(-int(self.sizes.sum()) // images.HASHED_BYTES))
+        """Size in bytes and sha256 of each file, by its path, as in `kd_core.data.images.identity_of`."""
+        stride = hashing_stride(int(self.sizes.sum()))
         hashes = _kept(self)
         missing = [row for row in range(0, len(self.names), stride) if not hashes[row]]
         for row in missing:

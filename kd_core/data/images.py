@@ -185,11 +185,16 @@ def identity_of(files: Sequence[Path], root: Path) -> dict[str, tuple[int, str |
     are read; the others are identified by name and size, and a change that keeps both is not detected.
     """
     sizes = [file.stat().st_size for file in files]
-    stride = max(1, -(-sum(sizes) // HASHED_BYTES))
+    stride = hashing_stride(sum(sizes))
     return {
         file.relative_to(root).as_posix(): (size, None if index % stride else file_sha256(file))
         for index, (file, size) in enumerate(zip(files, sizes, strict=True))
     }
+
+
+def hashing_stride(total_bytes: int) -> int:
+    """The n of `identity_of`: every n-th file of a source is hashed."""
+    return max(1, -(-total_bytes // HASHED_BYTES))
 
 
 def _unpack(images: ParquetImages, folder: Path) -> None:

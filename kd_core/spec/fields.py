@@ -44,7 +44,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN // 2]}…{text[1 - _MOST_SHOWN // 2 :]}"
 
 
-def _absolute(value: str) -> str:
+def absolute(value: str) -> str:
     """The absolute path, which every worker can use in any working directory; a URL unchanged."""
     try:
         return value if "://" in value else str(Path(value).expanduser().absolute())
@@ -52,7 +52,7 @@ def _absolute(value: str) -> str:
         raise ValueError("begins with ~ and a user whom this machine does not know; give the whole path") from None
 
 
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+AbsolutePath = Annotated[str, AfterValidator(absolute)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]

@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from analysis.pareto import check_objectives
+from analysis.pareto import SIZES, check_objectives
 from kd_core.spec.checkpoint import checkpoint_problem
-from kd_core.spec.config import NetworkConfig
 from kd_core.spec.fields import shown
 from kd_core.store.records import SAFE_NAME
 from sweeps.spec.arms import students_of
@@ -28,19 +27,25 @@ def shipped_specs() -> list[str]:
     return sorted(name.stem for name in names if name.suffix == ".yaml")
 
 
-def read_spec(source: str, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Read a spec from a path or by a shipped name, with KEY=VALUE overrides applied; raises SpecError."""
+def read_spec(source: str, overrides: Sequence[str] = (), elsewhere: Sequence[str] | None = None) -> SweepSpec:
+    """Read a spec from a path or by a shipped name, with KEY=VALUE overrides applied; raises SpecError.
+
+    For a sweep that runs on other machines, elsewhere is the list of folders that they share: the spec's paths must be
+    URLs or below one of them, and need not be here.
+    """
     try:
         text = _spec_path(source).read_text()
     except UnicodeDecodeError as error:
         raise SpecError(
             f"{source}: is no text in UTF-8 ({error.reason} at byte {error.start}); save it as such"
         ) from None
-    return parse_spec(text, source, overrides)
+    return parse_spec(text, source, overrides, elsewhere)
 
 
-def parse_spec(text: str, source: str, overrides: Sequence[str] = ()) -> SweepSpec:
-    """A spec from its YAML text; source is its name in error messages. Raises SpecError."""
+def parse_spec(
+    text: str, source: str, overrides: Sequence[str] = (), elsewhere: Sequence[str] | None = None
+) -> SweepSpec:
+    """A spec from its YAML text; source is its name in error messages, elsewhere as in read_spec. Raises SpecError."""
     content = _parse_yaml(text, source)
     for override in overrides:
         _apply(content, override)
@@ -48,6 +53,10 @@ def parse_spec(text: str, source: str, overrides: Sequence[str] = ()) -> SweepSp
         spec = SweepSpec.model_validate(content)
     except ValidationError as error:
         raise SpecError(f"{source}: {sentence_of(error, SweepSpec)}") from None
+    for where, path in paths_of(spec, source):
+        problem = _problem_here(where, path) if elsewhere is None else _problem_elsewhere(path, elsewhere)
+        if problem:
+            raise SpecError(f"{source}: {where}: {shown(path)}: {problem}")
     _check_references(spec, source)
     return spec
 
@@ -152,22 +161,45 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise SpecError(f"--set {shown(override)}: {problem}") from None
 
 
+def paths_of(spec: SweepSpec, source: str = "spec") -> list[tuple[str, str]]:
+    """The data and the weights that a spec names, each with its place in the spec."""
+    networks = {f"teachers.{name}": teacher for name, teacher in spec.teachers.items()} | students_of(spec, source)
+    found = [("data.path", spec.data.path)]
+    found += [(f"{where}.checkpoint", network.checkpoint) for where, network in networks.items()]
+    return [(where, path) for where, path in found if path is not None]
+
+
+def _problem_here(where: str, path: str) -> str | None:
+    """Why a path of a spec cannot be read on this machine, and what to do about it."""
+    if where != "data.path":
+        return checkpoint_problem(path)
+    return None if _is_folder(path) else "no such folder; give the folder that holds the data"
+
+
+def _problem_elsewhere(path: str, shared: Sequence[str]) -> str | None:
+    """Why the nodes of a cluster may not see a path, and what to do about it; shared are the folders they all mount."""
+    folders = [Path(folder).absolute() for folder in shared]
+    if "://" in path or any(Path(path).is_relative_to(folder) for folder in folders):
+        return None
+    known = f", as {', '.join(map(str, folders))} is" if folders else ""
+    return f"the cluster may not see it; move it below a folder that every node mounts, named by --shared{known}"
+
+
 def _check_references(spec: SweepSpec, source: str) -> None:
-    """Raise SpecError for missing files or weights and unknown objectives; timm's part is in check_networks."""
-    if spec.data.path is not None and not _is_folder(spec.data.path):
-        raise SpecError(
-            f"{source}: data.path: {shown(spec.data.path)}: no such folder; give the folder that holds the data"
-        )
+    """Raise SpecError for teachers without weights and unknown objectives; timm's part is in check_networks."""
     for name, teacher in spec.teachers.items():
-        _check_checkpoint(teacher, f"{source}: teachers.{name}")
         if not (teacher.finetune or teacher.checkpoint or teacher.pretrained):
             raise SpecError(f"{source}: teachers.{name}.finetune: missing, and so are weights: it would know nothing")
-    for where, student in students_of(spec, source).items():
-        _check_checkpoint(student, f"{source}: {where}")
     try:
         check_objectives(spec.objectives)
     except ValueError as error:
         raise SpecError(f"{source}: {error}") from None
+    late = [name for name in spec.objectives if name in SIZES or name.endswith("_scaled")]
+    if late and spec.early_stopping is not None:
+        raise SpecError(
+            f"{source}: early_stopping: {late[0]} is not measured after every epoch; remove early_stopping, or take "
+            f"objectives that are, such as {{'validation/accuracy': max, 'validation/ece': min}}"
+        )
 
 
 def _is_folder(path: str) -> bool:
@@ -175,9 +207,3 @@ def _is_folder(path: str) -> bool:
         return Path(path).is_dir()
     except OSError:  # such as a name that is too long
         return False
-
-
-def _check_checkpoint(network: NetworkConfig, where: str) -> None:
-    problem = checkpoint_problem(network.checkpoint) if network.checkpoint is not None else None
-    if problem is not None:
-        raise SpecError(f"{where}.checkpoint: {shown(network.checkpoint)}: {problem}")

@@ -12,7 +12,19 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.drawing.style import svg_of
-from tests.benchmarks import coverage, gpu, labelling, large_report, memory, mutants, overhead, shared_teacher, step
+from tests.benchmarks import (
+    coverage,
+    early_stopping,
+    gpu,
+    image_folder,
+    labelling,
+    large_report,
+    memory,
+    mutants,
+    overhead,
+    shared_teacher,
+    step,
+)
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "step": step.measure,
@@ -22,8 +34,10 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "labelling": labelling.measure,
     "shared_teacher": shared_teacher.measure,
     "coverage": coverage.measure,
+    "early_stopping": early_stopping.measure,
     "large_report": large_report.measure,
     "mutants": mutants.measure,
+    "image_folder": image_folder.measure,
 }
 RESULTS = Path(__file__).parent / "results.json"
 FIGURE = RESULTS.with_name("shared_teacher.svg")

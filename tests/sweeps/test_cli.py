@@ -1,6 +1,7 @@
 """The command line: what it prints where, and its exit codes."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from kd_core.spec.keys import trial_key
 from kd_core.trial import run_trial
 from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import read_spec
-from sweeps.tracking import embedded_uri
+from sweeps.tracking.sync import embedded_uri
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,18 @@ def test_an_unreachable_server_costs_a_report_one_sentence_and_exit_code_1(kdswe
     done = kdsweep("report", "tiny", "--from-mlflow", "http://127.0.0.1:9")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "does not answer" in done.stderr
+
+
+def test_the_ui_shows_only_sweeps_that_mlflow_has_and_takes_no_port_twice(kdsweep, finished):
+    storage = ["--storage", finished.store.root]
+    absent = kdsweep("ui", "absent", *storage)
+    assert (absent.exit_code, absent.stderr.count("\n")) == (2, 1)
+    assert "absent: MLflow in" in absent.stderr
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        taken = kdsweep("ui", *storage, "--port", port)
+    assert (taken.exit_code, taken.stderr.count("\n")) == (2, 1)
+    assert f"--port: {port}: another server uses it" in taken.stderr
 
 
 def test_an_unreachable_server_costs_a_sync_one_sentence_and_exit_code_1(kdsweep, finished):

@@ -9,7 +9,7 @@ from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import read_spec
-from sweeps.tracking import embedded_uri
+from sweeps.tracking.sync import embedded_uri
 
 DAMAGES = ("cut", "empty", "flipped", "braces", "deleted")
 PARTS = ("config.json", "journal.jsonl", "{}.safetensors", "{}.safetensors.sha256")
@@ -207,7 +207,9 @@ def test_a_sweep_that_was_left_half_done_and_damaged_goes_on(store, sweep, comma
         record.append({"epoch": 1, "train/loss": 0.0})
     records[0].fail("ValueError: no", "")
     records[1].lease.renew(host="elsewhere")
+    records[1].write_stop({"sweep": "tiny", "early_stopping": None})
     files = [records[0].path / "failure.json", records[1].path / "heartbeat.json"]
+    files += [records[1].path / "stopped.json"]
     files += [record.path / name for record in records for name in ("journal.jsonl", "config.json")]
     files += [record.checkpoints()[0] for record in records]
     files += [signal.path / "epoch-00001.npy", signal.path / "manifest.json"]

@@ -1,88 +1,25 @@
-"""A sweep that is killed, interrupted and loses a worker still ends with the same results."""
+"""A sweep that is killed, damaged, given other resources or run twice at once still ends with the same results."""
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-
-from mlflow import MlflowClient
+from pathlib import Path
 
 from kd_core.store.records import Store
-from sweeps.tracking import embedded_uri, sync
-
-EPOCHS = 100  # some seconds: a kill comes in between
+from tests.benchmarks.kills import Ordeal
 
 
-def training_workers(driver):
-    """The ids of the processes that train trials for one driver, a process id, and no other one."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    processes = [line.split(None, 2) for line in listed.splitlines() if len(line.split(None, 2)) == 3]
-    family = {str(driver)}
-    for _ in range(3):  # driver → raylet → worker
-        family |= {pid for pid, parent, _ in processes if parent in family}
-    return [
-        int(pid)
-        for pid, _, command in processes
-        if pid in family and command.startswith("ray::") and ".train" in command
-    ]
-
-
-def trials_of(store):
-    """The records of the trials that have begun."""
-    return [store.trial(path.name) for path in store.local.glob("trials/*")]
-
-
-def test_a_sweep_outlives_a_kill_an_interrupt_and_a_dead_worker_and_nothing_is_lost_or_doubled(
-    sweep, tiny, tmp_path, students_of, wait_until
-):
-    edits = ["arms=[{method: [classic, mixup]}]", f"train.epochs={EPOCHS}", "resources.cpu=1"]
-    hurt, whole = Store.at(tmp_path / "hurt"), Store.at(tmp_path / "whole")
-    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={hurt.root}"]
-    command += [f"--set={edit}" for edit in edits]
-
-    def start():
-        """Start the sweep from a shell, in its own session."""
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-    with start() as driver:
-        wait_until(lambda: any(len(record.journal()) > 3 for record in trials_of(hurt)), driver)
-        os.killpg(driver.pid, signal.SIGKILL)
-
-    with start() as driver:
-        wait_until(lambda: training_workers(driver.pid), driver)
-        driver.send_signal(signal.SIGINT)
-        _, said = driver.communicate()
-    assert driver.returncode == 130
-    assert shlex.split(said.splitlines()[-1].split("To resume: ")[1]) == ["kdsweep", *command[3:]]
-    assert "Traceback" not in said
-
-    def kill_a_worker():
-        """Kill the first worker of this process's Ray that trains."""
-        while not (workers := training_workers(os.getpid())):
-            time.sleep(0.02)
-        os.kill(workers[0], signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_a_worker, daemon=True)
-    killer.start()
-    outcome, log = sweep(hurt, *edits)
-    killer.join()
-    assert outcome.counts == {"finished": 2, "stopped": 0, "failed": 0, "reused": 0}, log
-
-    sweep(whole, *edits)
-    assert students_of(hurt) == students_of(whole)
-    for key in students_of(hurt):
-        assert [row["epoch"] for row in hurt.trial(key).journal()] == list(range(1, EPOCHS + 1))
-    sync(hurt, "tiny", embedded_uri(hurt))
-    client = MlflowClient(embedded_uri(hurt))
-    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
-    assert len(runs) == 3
-    for run in runs:
-        history = client.get_metric_history(run.info.run_id, "train/loss")
-        assert len(history) == (EPOCHS if "kdsweep.trial" in run.data.tags else 0)
+def test_a_sweep_outlives_kills_of_driver_workers_and_server_and_damaged_files_bit_for_bit():
+    """The short form of `make bench`; the folder's path is short, as Ray's sockets need."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="kd") as folder:
+        ordeal = Ordeal(Path(folder), num_kills=10, num_epochs=40, seed=0)
+        assert ordeal.undergo() == []
+    assert ordeal.killed == {"driver": 3, "worker": 5, "server": 2}
+    assert len(ordeal.damaged) >= 3
 
 
 def test_neither_other_resources_nor_a_kill_between_two_teachers_change_a_key_or_a_weight(

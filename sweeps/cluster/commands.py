@@ -1,0 +1,89 @@
+"""The commands `kdsweep submit` and `kdsweep stop`, which run sweeps as jobs of a Ray cluster."""
+
+import sys
+
+import click
+
+from sweeps.spec.mistakes import SpecError, found_in
+from sweeps.terminal.options import set_option, store_option, tracking_option
+
+_ADDRESS_HELP = "URL of the cluster's job server, such as http://127.0.0.1:8265."
+address_option = click.option("--address", required=True, envvar="RAY_API_SERVER_ADDRESS", help=_ADDRESS_HELP)
+
+
+@click.command()
+@click.argument("spec")
+@address_option
+@store_option
+@set_option
+@tracking_option
+@click.option("--shared", multiple=True, metavar="DIR", help="A folder that every node mounts at this same path.")
+@click.option("--follow", is_flag=True, help="Show the log until the sweep ends, and end with its exit code.")
+@click.option("--wait", is_flag=True, help="Wait until the sweep ends, and end with its exit code.")
+@click.option("--insecure", is_flag=True, help="Submit to another machine although it asks for no token.")
+def submit(
+    spec: str,
+    address: str,
+    storage: str,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    shared: tuple[str, ...],
+    follow: bool,
+    wait: bool,
+    insecure: bool,
+) -> None:
+    """Run the sweep of SPEC as a job of a Ray cluster; submitted again, it attaches, or resumes."""
+    from sweeps.cluster.job_server import JobServer
+    from sweeps.cluster.submission import follow as followed
+    from sweeps.cluster.submission import submit as submitted
+    from sweeps.spec.reader import read_spec
+    from sweeps.terminal.progress import size_text
+
+    storage, server = _storage(storage), JobServer(address)
+    elsewhere = None if server.is_loopback and not shared else [*shared, *([] if "://" in storage else [storage])]
+    sweep = read_spec(spec, overrides, elsewhere)
+    if server.is_open and not server.is_loopback and not insecure:
+        problem = "asks for no token, so that anybody who reaches it may run code there and read your data"
+        remedy = "start the cluster with RAY_AUTH_MODE=token, or give --insecure"
+        raise SpecError(f"--address: {server.address}: {problem}; {remedy}")
+    _check_tracking(tracking_uri)
+    with found_in(spec):
+        made = submitted(server, sweep, storage, tracking_uri)
+    sent = "runs already" if made.attached else f"submitted, with a package of {size_text(made.size_bytes)}"
+    click.echo(f"job {made.job}: {sent}", err=True)
+    if follow or wait:
+        write = (lambda text: click.echo(text, err=True, nl=False)) if follow else None
+        sys.exit(followed(server, made.job, write, made.log_start))
+    click.echo(f"to end it, so that it can be resumed: kdsweep stop {sweep.name} --address {server.address}", err=True)
+
+
+def _storage(storage: str) -> str:
+    """The storage as every node names it."""
+    from kd_core.spec.fields import absolute
+
+    return absolute(storage)
+
+
+def _check_tracking(uri: str | None) -> None:
+    """Raise SpecError for a URI with a password, which everybody who may list the jobs would see."""
+    from urllib.parse import urlsplit
+
+    if uri is not None and urlsplit(uri).password is not None:
+        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD on the nodes instead"
+        raise SpecError(f"--tracking-uri: holds a password, which everybody who lists the jobs would see; {remedy}")
+
+
+@click.command()
+@click.argument("name")
+@address_option
+def stop(name: str, address: str) -> None:
+    """End the running jobs of the sweep NAME in order; submitted again, it resumes."""
+    from sweeps.cluster.job_server import JobServer
+    from sweeps.cluster.submission import stop as end
+
+    server = JobServer(address)
+    stopped = end(server, name)
+    if not stopped:
+        raise SpecError(f"{name}: no job of this sweep runs at {server.address}")
+    for job in stopped:
+        click.echo(f"job {job}: stopped; submit its spec again to resume", err=True)

@@ -1,0 +1,45 @@
+"""What `kdsweep submit` refuses, in one sentence each and with exit code 2, before anything is sent."""
+
+import pytest
+
+
+def test_the_exit_code_of_a_submitted_sweep_is_passed_on(guarded, kdsweep_there, tiny, tmp_path):
+    place = ["--address", guarded.address, "--storage", tmp_path / "runs"]
+    refused = kdsweep_there("submit", tiny, *place, "--set", "resources.cpu=4", "--follow")
+    assert refused.returncode == 2
+    assert "resources.cpu: 4: no node of the Ray cluster has more than 1 CPUs" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("token_given", "said"),
+    [("", "asks for a token, and there is none here"), ("wrong-token-0123456789012345678901", "refuses the token")],
+)
+def test_no_token_and_a_wrong_one_are_one_sentence_and_submit_nothing(
+    guarded, kdsweep_there, tiny, tmp_path, token_given, said
+):
+    place = ["--address", guarded.address, "--storage", tmp_path / "runs"]
+    refused = kdsweep_there("submit", tiny, *place, token=token_given)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert f"kdsweep: --address: {guarded.address}: {said}" in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_another_machine_may_not_see_or_anybody_may_enter_is_refused(start_nodes, kdsweep_there, tiny, tmp_path):
+    """The address is not loopback, though it leads to this machine."""
+    nodes = start_nodes("disabled", host="0.0.0.0")
+    address = f"http://0.0.0.0:{nodes.dashboard}"
+    place = ["--address", address, "--storage", tmp_path / "runs"]
+    (tmp_path / "data").mkdir()
+    data = ["--set", f"data={{source: folder, path: {tmp_path / 'data'}, image_size: 8}}"]
+    unseen = kdsweep_there("submit", tiny, *place, *data)
+    assert (unseen.returncode, unseen.stderr.count("\n")) == (2, 1)
+    assert f"data.path: {tmp_path / 'data'}: the cluster may not see it; move it below a folder" in unseen.stderr
+    entered = kdsweep_there("submit", tiny, *place, *data, "--shared", tmp_path)
+    assert (entered.returncode, entered.stderr.count("\n")) == (2, 1)
+    assert "asks for no token" in entered.stderr
+    assert "--insecure" in entered.stderr
+    password = kdsweep_there("submit", tiny, *place, "--insecure", "--tracking-uri", "http://me:word@host")
+    assert (password.returncode, password.stderr.count("\n")) == (2, 1)
+    assert "holds a password" in password.stderr
+    assert "word@" not in password.stderr

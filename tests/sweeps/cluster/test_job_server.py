@@ -1,0 +1,27 @@
+import socket
+
+import pytest
+
+from sweeps.cluster.job_server import JobServer
+from sweeps.spec.mistakes import SpecError
+
+
+@pytest.mark.parametrize("address", ["ray://host:10001", "http://", "file:///tmp"])
+def test_an_address_that_is_no_url_of_a_server_is_refused(address):
+    with pytest.raises(SpecError, match="must be the URL of a job server, such as http://HOST:8265"):
+        JobServer(address)
+
+
+def test_an_address_where_nobody_answers_is_one_sentence():
+    with socket.socket() as taken:  # bound, but not listening
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(SpecError, match=r"no job server answers there; start the cluster, or correct the address$"):
+            JobServer(f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+def test_a_server_with_tokens_is_not_open_and_its_address_is_loopback(guarded, monkeypatch, token):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    server = JobServer(guarded.address)
+    assert server.is_loopback
+    assert not server.is_open
+    assert server.status("never-submitted") is None

@@ -1,0 +1,50 @@
+"""Sweeps as jobs of a real head with tokens, by the command line."""
+
+import os
+import signal
+import time
+
+from kd_core.store.records import Store
+
+
+def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_machine(
+    guarded, kdsweep_there, tiny, tmp_path, finished, students_of
+):
+    store = Store.at(tmp_path / "runs")
+    place = ["--address", guarded.address, "--storage", store.root]
+    submitted = kdsweep_there("submit", tiny, *place)
+    assert submitted.returncode == 0, submitted.stderr
+    assert "submitted, with a package of" in submitted.stderr
+    again = kdsweep_there("submit", tiny, *place)
+    assert again.stderr.splitlines()[0] == submitted.stderr.split(":")[0] + ": runs already"
+
+    while not list(store.local.glob("teachers/*/journal.jsonl")):
+        time.sleep(0.05)
+    stopped = kdsweep_there("stop", "tiny", "--address", guarded.address)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "stopped; submit its spec again to resume" in stopped.stderr
+    assert not list(store.local.glob("sweeps/tiny/report/report.html"))
+    nothing = kdsweep_there("stop", "tiny", "--address", guarded.address)
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+    assert "no job of this sweep runs" in nothing.stderr
+
+    followed = kdsweep_there("submit", tiny, *place, "--follow")
+    assert followed.returncode == 0, followed.stderr
+    assert followed.stderr.count("3 finished, 0 stopped, 0 failed") == 1
+    assert followed.stderr.count("Running entrypoint") == 1  # not the log of the job that was stopped
+    assert students_of(store) == students_of(finished.store)
+
+
+def test_a_sweep_outlives_a_node_that_is_killed(guarded, kdsweep_there, tiny, tmp_path, finished, students_of):
+    """The worker node dies while it trains; its trials are tried again on the head."""
+    store = Store.at(tmp_path / "runs")
+    worker = guarded.start_worker(num_cpus=2)
+    place = ["--address", guarded.address, "--storage", store.root]
+    edits = ["--set", "train.epochs=60", "--set", "arms=[{method: [classic, mixup]}]", "--set", "teachers={}"]
+    kdsweep_there("submit", tiny, *place, *edits)
+    while not any(len(path.read_bytes().splitlines()) > 3 for path in store.local.glob("trials/*/journal.jsonl")):
+        time.sleep(0.05)
+    os.killpg(worker.pid, signal.SIGKILL)
+    followed = kdsweep_there("submit", tiny, *place, *edits, "--follow")
+    assert followed.returncode == 0, followed.stderr
+    assert "2 finished, 0 stopped, 0 failed" in followed.stderr
