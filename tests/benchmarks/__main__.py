@@ -17,6 +17,7 @@ from tests.benchmarks import (
     early_stopping,
     gpu,
     image_folder,
+    kills,
     labelling,
     large_report,
     memory,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "early_stopping": early_stopping.measure,
     "large_report": large_report.measure,
     "mutants": mutants.measure,
+    "kills": kills.measure,
     "image_folder": image_folder.measure,
 }
 RESULTS = Path(__file__).parent / "results.json"
