@@ -112,6 +112,7 @@ class Ordeal:
     def _run_to_its_end(self, verb: str, store: Store) -> None:
         exit_code = self._start(verb, store).wait()
         assert exit_code in {"run": [0], "verify": [0, 1]}[verb], self.log.read_text()
+        self._wait_for_processes()
 
     def _run_and_kill(self) -> None:
         """Start the sweep, and kill one victim after another until it was the driver, or the sweep has ended."""
@@ -123,6 +124,10 @@ class Ordeal:
                 self._kill(self.victims[-1], driver)
             time.sleep(0.05)
         assert driver.wait() in (0, -signal.SIGKILL), self.log.read_text()
+        self._wait_for_processes()
+
+    def _wait_for_processes(self) -> None:
+        """Give what the driver has started the time to end, and fail if it does not."""
         last = time.monotonic() + LEAVING_S
         while (left := self.processes()) and time.monotonic() < last:
             time.sleep(0.1)
