@@ -67,7 +67,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _figure(row: Mapping[str, Any], figure: str) -> str:
     """A figure on test, its unbiased estimate where there is one, with its interval."""
-    value, interval = row.get(f"{figure}_estimate") or row.get(figure), row.get(f"{figure}_interval")
+    estimate, interval = row.get(f"{figure}_estimate"), row.get(f"{figure}_interval")
+    value = row.get(figure) if estimate is None else estimate  # an estimate may be 0
     if value is None:
         return ""
     text = value_text(figure, value)
