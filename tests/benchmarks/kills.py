@@ -92,6 +92,7 @@ class Ordeal:
                 for _ in range(DAMAGED_AT_ONCE):
                     self._damage()
             self._run_to_its_end("verify", self.hurt)  # reads all, and puts aside what has its size and is damaged
+            self._need_the_signals()
             self.server.wait()
             self._run_to_its_end("run", self.hurt)
             return self._differences()
@@ -168,6 +169,11 @@ class Ordeal:
             path, how = self.random.choice(files), self.random.choice(DAMAGES)
             damage(path, how)
             self.damaged.append(f"{path.parent.parent.name}/{path.name} {how}")
+
+    def _need_the_signals(self) -> None:
+        """Delete the results of all trials, as a damaged signal is labelled again only while a trial needs it."""
+        for trial in self.hurt.sweep(NAME).members()["trials"]:
+            (self.hurt.trial(trial["key"]).path / "result.json").unlink(missing_ok=True)
 
     def figures(self) -> dict[str, Any]:
         """Kills by victim, damaged files, and runs of the command that were not left alone."""
