@@ -86,6 +86,7 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     """Show what is up to date, what would run, and what it would cost, without running anything."""
     from kd_core.data.splits import summarize
     from sweeps.plan.cost import bfloat16_gains, cost_of
+    from sweeps.plan.pace import time_of
     from sweeps.plan.plan import plan_sweep
     from sweeps.spec.reader import read_spec
     from sweeps.terminal.console import print_plan
@@ -97,28 +98,45 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
             from sweeps.spec.networks import check_networks
 
             check_networks(sweep, planned.data.num_classes)
-    cost, gains = cost_of(planned), bfloat16_gains(planned)
+    cost, time, gains = cost_of(planned), time_of(planned, store), bfloat16_gains(planned)
     if as_json:
-        click.echo(json.dumps(planned.as_json() | {"cost": vars(cost), "bfloat16_gains": gains}))
+        found = {"cost": vars(cost), "time": time.as_json(), "bfloat16_gains": gains}
+        click.echo(json.dumps(planned.as_json() | found))
     else:
-        print_plan(planned, cost, gains)
+        print_plan(planned, cost, gains, time)
 
 
 @main.command()
 @click.argument("name")
 @store_option
+@click.option("--watch", "follow", is_flag=True, help="Follow it until nothing is left to run; Ctrl-C ends this.")
 @json_option
-def status(name: str, storage: str, as_json: bool) -> None:
+def status(name: str, storage: str, follow: bool, as_json: bool) -> None:
     """Show the status of each teacher, signal and trial of the sweep NAME."""
     from sweeps.terminal.console import print_status
     from sweeps.terminal.status import status_of
 
     store = _store(storage)
+    if follow:
+        if as_json:
+            raise SpecError("--watch: prints no JSON; leave out --json, or --watch")
+        _watch(store, _sweep(store, name))
+        return
     rows = status_of(store, _sweep(store, name))
     if as_json:
         click.echo(json.dumps({"sweep": name} | rows, ensure_ascii=False))
     else:
         print_status([row for kind in rows.values() for row in kind])
+
+
+def _watch(store: Store, sweep: SweepRecord) -> None:
+    """Follow a sweep on stderr until nothing of it is left to run, or Ctrl-C."""
+    from sweeps.terminal.follower import watch
+    from sweeps.terminal.interrupt import ending_at_ctrl_c
+    from sweeps.terminal.progress import SweepProgress
+
+    with ending_at_ctrl_c():
+        watch(store, sweep, SweepProgress(only_trials=True))
 
 
 @main.command()

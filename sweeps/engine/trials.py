@@ -119,7 +119,7 @@ def _fail(record: Record, before: dict[str, Any] | None, reason: str, error: obj
 def _show_end(label: str, record: Record, progress: SweepProgress, reason: str) -> None:
     """Show the end of a trial or teacher; reason is that of a failure which could not be written to its record."""
     if (verdict := record.verdict()) is not None:
-        progress.done(label, record.status, figures_line(verdict["metrics"]))
+        progress.done(label, record.status, figures_line(verdict["metrics"]), verdict["metrics"])
     elif (stop := record.stop()) is not None and record.failure() is None:
         progress.done(label, "stopped", stop["reason"])
     else:
@@ -128,6 +128,7 @@ def _show_end(label: str, record: Record, progress: SweepProgress, reason: str) 
 
 def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: Store, progress: SweepProgress) -> None:
     """Run every trial that is not done as a Tune trial; if a worker dies, its trial is retried."""
+    progress.foresee(plan, store)
     for each in plan.trials:
         if each.record is None:
             progress.done(each.trial.label, "failed", f"its teacher, {each.trial.teacher}, failed")
@@ -184,6 +185,10 @@ class _Watch(tune.Callback):
 
     def _planned(self, trial: Any) -> TrialPlan:
         return self.pending[trial.config["trial"]["key"]]
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Show the start of a trial."""
+        self.progress.begins(self._planned(trial).trial.label)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,9 +14,12 @@ from sweeps.terminal.progress import size_text
 if TYPE_CHECKING:  # printing a status loads neither torch nor pandas
     from analysis.report import Report
     from sweeps.plan.cost import Cost
+    from sweeps.plan.pace import TimeLeft
     from sweeps.plan.plan import Plan
     from sweeps.plan.sharing import SignalPlan
     from sweeps.plan.upkeep import Verification
+
+_MOST_ROWS = 100  # of a status that lists all
 
 
 def stderr() -> Console:
@@ -31,8 +35,8 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
-def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float]) -> None:
-    """Print the parts of a sweep, their status, the cost of the rest, and where bfloat16 would make it cheaper."""
+def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float], time: TimeLeft | None = None) -> None:
+    """Print the parts of a sweep, their status, cost and time of the rest, and where bfloat16 would make it cheaper."""
     console, data = stderr(), plan.data
     console.print(
         f"{plan.spec.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test "
@@ -48,6 +52,8 @@ def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float]) -> None
         trials.add_row(each.trial.label, each.status, str(each.trial.config.train.num_epochs))
     console.print(trials)
     console.print(_cost_sentence(cost), soft_wrap=True)
+    if time is not None and not plan.up_to_date:
+        console.print(f"time to train, one after another: {time}", soft_wrap=True)
     for teacher, gain in bfloat16_gains.items():
         sentence = f"measured here: {teacher} would label {gain:.1f} times faster with --set"
         console.print(f"{sentence} teachers.{teacher}.precision=bfloat16", soft_wrap=True)
@@ -94,14 +100,21 @@ def _cost_sentence(cost: Cost) -> str:
 
 
 def print_status(rows: list[dict[str, Any]]) -> None:
-    """Print the status of each product of a sweep."""
+    """Print the status of each product of a sweep; of many, only those that are neither finished nor pending."""
+    ordinary = {"finished", "pending"} if len(rows) > _MOST_ROWS else set()
     shown = table("", "status", "epoch", "key", "error")
     for column in shown.columns:  # a long label or error is wrapped, and a key is not
         column.no_wrap = column.header not in ("", "error")
     for row in rows:
-        epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
-        shown.add_row(Text(row["label"]), row["status"], epochs, row["key"] or "", Text(row["error"] or ""))
-    stderr().print(shown)
+        if row["status"] not in ordinary:
+            epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
+            shown.add_row(Text(row["label"]), row["status"], epochs, row["key"] or "", Text(row["error"] or ""))
+    console = stderr()
+    if shown.row_count:
+        console.print(shown)
+    if ordinary:
+        counts = ", ".join(f"{count} {status}" for status, count in Counter(row["status"] for row in rows).items())
+        console.print(f"{counts}; --json lists all", soft_wrap=True)
 
 
 def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> None:

@@ -86,6 +86,18 @@ def cleaning_up(cleanup: Callable[[], object]) -> Iterator[None]:
         cleanup()
 
 
+@contextmanager
+def ending_at_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end the block, and not the process; for a block that leaves nothing to resume, in the main thread."""
+    wakeup, before = signal.set_wakeup_fd(-1), signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.set_wakeup_fd(wakeup)
+
+
 def leave(exit_code: int, why: str) -> NoReturn:
     """End the process at once: kill its child processes, clean up, and print why and the command that resumes.
 

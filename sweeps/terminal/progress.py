@@ -1,55 +1,43 @@
-"""Shows a running sweep: live bars on a terminal, one plain line per event in a log."""
+"""Shows a running sweep: a live board on a terminal, one plain line per event in a log."""
+
+from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.live import Live
 
+from sweeps.terminal.board import ENDED, Board, Shown, objectives_shown
 from sweeps.terminal.interrupt import cleaning_up
 
-_LINE_S = 30.0  # between two lines of a log about the same trial
+if TYPE_CHECKING:
+    from kd_core.store.records import Store
+    from sweeps.plan.plan import Plan
+
+LINE_S = 60.0  # between two lines of a log about one teacher or signal, or about all trials
 
 
 class SweepProgress:
     """Prints the events of a sweep to a stream; it has no effect on results."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+    def __init__(self, stream: TextIO | None = None, *, only_trials: bool = False) -> None:
+        self.console = Console(file=stream or sys.stderr, highlight=False)
         self.live = self.console.is_terminal
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            refresh_per_second=4,
-        )
-        self._tasks: dict[str, TaskID] = {}
+        self.board = Board()
         self._logged: dict[str, float] = {}
         self._ending = ExitStack()
         self._waits: set[str] = set()
         self.failures: list[tuple[str, str]] = []
-        self._overall: TaskID | None = None
+        self._runs_trials = only_trials
         self._num_done = self._num_total = 0
 
     def __enter__(self) -> Self:
         if self.live:
-            self._bars.start()
-            self._ending.callback(self._bars.stop)
+            self._ending.enter_context(Live(self.board, console=self.console, transient=True, refresh_per_second=2))
             self._ending.enter_context(cleaning_up(self.console.show_cursor))
         return self
 
@@ -58,7 +46,7 @@ class SweepProgress:
 
     def note(self, text: str) -> None:
         """Print one line about the whole sweep."""
-        self.console.print(f"{'' if self.live else time.strftime('%H:%M:%S ')}{text}", markup=False)
+        self.console.print(f"{'' if self.live else time.strftime('%H:%M:%S ')}{text}", markup=False, soft_wrap=True)
 
     def waits(self, label: str, holder: object) -> None:
         """Say once that a trial, teacher or signal waits for another process, the holder of its lease."""
@@ -71,42 +59,91 @@ class SweepProgress:
         """Say that a trial, teacher or signal has failed and is tried again."""
         self.note(f"{label}: {reason}; trying again")
 
-    def expect(self, num_trials: int) -> None:
-        """Set the number of trials to run."""
-        self._num_total = num_trials
-        self._overall = self._bars.add_task("trials", total=num_trials, note="")
+    def foresee(self, plan: Plan, store: Store) -> None:
+        """Learn the trials of a plan: what is finished, and from earlier trials of a form, how long the rest takes."""
+        from sweeps.plan.pace import form_in_plan, num_epochs_of, paces_in
 
-    def epoch(self, label: str, epoch: int, num_epochs: int, figures: dict[str, float]) -> None:
+        self.board.name, self.board.objectives = plan.spec.name, objectives_shown(plan.spec.objectives)
+        for each in plan.trials:
+            known = {"arm": each.trial.arm, "num_epochs": each.trial.config.train.num_epochs}
+            if each.done:
+                verdict = (each.record and each.record.verdict()) or {}
+                self.board.trial(each.trial.label, each.status, figures=verdict.get("metrics", {}), **known)
+            else:
+                form, epoch = form_in_plan(each, plan), num_epochs_of(each.record)
+                self.board.trial(each.trial.label, form=form, epoch=epoch, **known)
+        forms = {each.form for each in self.board.trials.values() if each.form}
+        self.board.paces = paces_in(store, forms, first=plan.spec.name)
+
+    def expect(self, num_trials: int) -> None:
+        """Set the number of trials to run; what is reported from now on is of trials."""
+        self._num_total, self._num_done, self._runs_trials = num_trials, 0, True
+        self.board.num_expected = num_trials + sum(self.board.counts[state] for state in ENDED)
+        self._logged[""] = time.monotonic()
+
+    def begins(self, label: str) -> None:
+        """Say that a trial starts, or goes on."""
+        self._shown(label, state="running")
+        if not self.live:
+            self.note(f"started  {label}")
+
+    def epoch(self, label: str, epoch: int, num_epochs: int, figures: Mapping[str, Any]) -> None:
         """Show one more epoch of a running trial or teacher."""
-        accuracy, ece = figures.get("validation/accuracy"), figures.get("validation/ece")
-        note = f"accuracy {accuracy:.3f}  ECE {ece:.3f}" if accuracy is not None and ece is not None else ""
-        self.advance(label, epoch, num_epochs, note)
+        if self._is_trial(label):
+            self.board.trial(label, figures=figures)
+            self.board.timed(label, [figures["epoch_s"]] if "epoch_s" in figures else [])
+        has_both = all(figures.get(f"validation/{name}") is not None for name in ("accuracy", "ece"))
+        self.advance(label, epoch, num_epochs, figures_line(figures) if has_both else "")
 
     def advance(self, label: str, completed: float, num_epochs: int, note: str = "") -> None:
-        """Show the completed epochs under a label: as a bar on a terminal, or now and then as a line in a log."""
-        if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(f"  {label}", total=num_epochs, note="")
-            self._logged[label] = time.monotonic()
-        self._bars.update(self._tasks[label], completed=completed, note=note)
-        if not self.live and time.monotonic() - self._logged[label] > _LINE_S:
-            self._logged[label] = time.monotonic()
+        """Show the completed epochs under a label: on the board of a terminal, or now and then as a line in a log."""
+        self._shown(label, state="running", epoch=completed, num_epochs=num_epochs, note=note)
+        if self._is_trial(label):
+            self.log_counts()
+        elif self._is_time_to_log(label):
             self.note(f"epoch {completed:.4g}/{num_epochs}  {label}  {note}".rstrip())
 
-    def done(self, label: str, status: str, detail: str = "") -> None:
-        """Show the end and status of a trial, teacher or signal; what has failed is kept in `failures`."""
+    def done(self, label: str, status: str, detail: str = "", figures: Mapping[str, float] | None = None) -> None:
+        """Show the end and status of a trial, teacher or signal; what has failed is kept in `failures`.
+
+        Trials that end well are only counted on a terminal, and are a line each in a log.
+        """
         if status == "failed":
             self.failures.append((label, detail))
-        if label in self._tasks:
-            self._bars.remove_task(self._tasks.pop(label))
+        if self._is_trial(label):
+            self._shown(label, state=status, **({} if figures is None else {"figures": figures}))
+        else:
+            self.board.others.pop(label, None)
         count = ""
-        if self._overall is not None:
+        if self._num_total:
             self._num_done += 1
-            self._bars.update(self._overall, completed=self._num_done)
             count = f"{self._num_done}/{self._num_total}  "
-        self.note(f"{count}{status}  {label}  {detail}".rstrip())
+        if status == "failed" or not (self.live and self._runs_trials):
+            self.note(f"{count}{status}  {label}  {detail}".rstrip())
+        if self._runs_trials:
+            self.log_counts()
+
+    def log_counts(self) -> None:
+        """Now and then, a line of a log with the trials by state and the time left."""
+        if self._is_time_to_log(""):
+            self.note(self.board.line())
+
+    def _is_trial(self, label: str) -> bool:
+        return self._runs_trials or label in self.board.trials
+
+    def _shown(self, label: str, **known: Any) -> Shown:
+        return self.board.trial(label, **known) if self._is_trial(label) else self.board.other(label, **known)
+
+    def _is_time_to_log(self, label: str) -> bool:
+        """Whether a log's last line about a label, or about all trials (""), is long ago."""
+        now = time.monotonic()
+        if self.live or now - self._logged.setdefault(label, now) <= LINE_S:
+            return False
+        self._logged[label] = now
+        return True
 
 
-def figures_line(metrics: dict[str, float]) -> str:
+def figures_line(metrics: Mapping[str, float]) -> str:
     """Validation accuracy and ECE in a few words."""
     return f"accuracy {metrics['validation/accuracy']:.3f}  ECE {metrics['validation/ece']:.3f}"
 

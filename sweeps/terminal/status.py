@@ -5,6 +5,7 @@ from typing import Any
 from kd_core.spec.recipe import TrainConfig
 from kd_core.store.records import Record, Store, SweepRecord
 from kd_core.store.signal_record import SignalRecord
+from sweeps.plan.pace import num_epochs_of
 
 Rows = list[dict[str, Any]]
 
@@ -44,12 +45,16 @@ def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
 
 
 def _product(label: str, record: Record) -> dict[str, Any]:
-    journal, failure, config = record.journal(), record.failure(), record.config()
-    return {
-        "label": label,
-        "key": record.key,
-        "status": record.status,
-        "epoch": journal[-1]["epoch"] if journal else 0,
-        "epochs": TrainConfig.model_validate(config["train"]).num_epochs if config else None,
-        "error": failure["error"] if failure else record.damage() or None,
-    }
+    status, config = record.status, record.config()
+    epochs = TrainConfig.model_validate(config["train"]).num_epochs if config else None
+    shown = {"label": label, "key": record.key, "status": status, "epoch": epochs, "epochs": epochs, "error": None}
+    if status == "finished" and epochs is not None:
+        return shown
+    failure, stop = record.failure(), record.stop() if status == "stopped" else None
+    error = failure["error"] if failure else record.damage() or (stop_text(stop) if stop else None)
+    return shown | {"epoch": num_epochs_of(record), "error": error}
+
+
+def stop_text(stop: dict[str, Any]) -> str:
+    """Where a trial was stopped early, in a few words."""
+    return f"stopped at epoch {stop['epoch']} (rung {stop['rung']})"

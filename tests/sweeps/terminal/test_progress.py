@@ -2,6 +2,9 @@
 
 import io
 
+from kd_core.data.splits import summarize
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec
 from sweeps.terminal.progress import SweepProgress, figures_line
 
 
@@ -38,3 +41,29 @@ def test_a_log_says_once_for_whom_something_waits_and_keeps_what_failed():
         "finished  kd seed 1",
     ]
     assert progress.failures == [("kd seed 0", "out of memory")]
+
+
+def test_a_log_gets_a_line_of_counts_and_time_left_now_and_then(monkeypatch):
+    stream = io.StringIO()
+    with SweepProgress(stream) as progress:
+        progress.expect(3)
+        progress.begins("kd seed 0")
+        progress.epoch("kd seed 0", 1, 2, {"epoch_s": 600.0})
+        monkeypatch.setattr("sweeps.terminal.progress.LINE_S", -1.0)
+        progress.epoch("kd seed 1", 1, 2, {"epoch_s": 600.0})
+    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert lines[0] == "started  kd seed 0"
+    assert len(lines) == 2
+    assert lines[1].startswith("2 running, 1 pending; time left: about 20 min (from 2 trials of the same form); 2 at")
+    assert lines[1].endswith("kd seed 0 1/2; kd seed 1 1/2")
+
+
+def test_the_trials_of_a_plan_are_known_before_they_run(tiny, store):
+    spec = read_spec(str(tiny), ["seeds=[0, 1]"])
+    progress = SweepProgress(io.StringIO())
+    progress.foresee(plan_sweep(spec, store, summarize(spec.data)), store)
+    progress.expect(3)
+    assert progress.board.count_text() == "3 finished, 3 pending"
+    assert progress.board.total == 6
+    assert progress.board.time_left().num_unknown == 0
+    assert progress.board.front()

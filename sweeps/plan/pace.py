@@ -1,0 +1,202 @@
+"""How long what is left of a sweep will take, from the epochs of trials of the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from kd_core.spec.keys import canonical_json
+from kd_core.store.records import Record, Store, SweepRecord
+
+if TYPE_CHECKING:
+    from sweeps.plan.plan import Plan, TrialPlan
+
+_NETWORK = ("model", "bottleneck", "stem_stride", "image_size")
+_RECIPE = ("batch_size", "optimizer", "precision", "compile", "deterministic")
+_DATA = ("num_train", "num_validation", "num_classes", "image_size")
+_ENOUGH = 20  # trials of a form; more tell nothing new
+_MOST_READ = 200  # configs of earlier trials, so that a plan is quick in a large store
+
+
+@dataclass(frozen=True)
+class Work:
+    """The epochs that a trial or teacher has left, and its form; the form is "" if it is not known yet."""
+
+    form: str
+    epochs: float
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """The estimated time of some work; seconds is None if nothing is known of any of it.
+
+    num_trials have told it; of num_unknown trials no other of their form has ended an epoch, so that they are left out.
+    """
+
+    seconds: float | None
+    num_trials: int
+    num_unknown: int
+    at_most: bool = False
+
+    def __str__(self) -> str:
+        if self.seconds is None:
+            return "unknown (no trial of this form has finished an epoch)"
+        least = "at least" if self.num_unknown else "at most" if self.at_most else "about"
+        trials = f"{self.num_trials} trial{'' if self.num_trials == 1 else 's'} of the same form"
+        others = f"; unknown for {self.num_unknown} of another form" if self.num_unknown else ""
+        return f"{least} {duration_text(self.seconds)} (from {trials}{others})"
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry `time` of `kdsweep plan --json`."""
+        return {"seconds": self.seconds, "num_trials": self.num_trials, "num_unknown": self.num_unknown}
+
+
+class Paces:
+    """The seconds an epoch of the trials that have run, by form."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, dict[str, list[float]]] = {}
+        self._medians: dict[str, float] = {}
+
+    def add(self, form: str, trial: str, seconds: Iterable[float]) -> None:
+        """Count epochs of one trial."""
+        if seconds := list(seconds):
+            self._epochs.setdefault(form, {}).setdefault(trial, []).extend(seconds)
+            self._medians.pop(form, None)
+
+    def num_trials(self, form: str) -> int:
+        """How many trials of a form have told their epochs."""
+        return len(self._epochs.get(form, ()))
+
+    def seconds(self, form: str) -> float | None:
+        """The median over the trials of a form of their median epoch; None if none has finished an epoch.
+
+        Of a form that is not known, "", this is the mean of all trials' medians.
+        """
+        if form not in self._medians:
+            forms = self._epochs.values() if form == "" else [self._epochs.get(form, {})]
+            trials = [median(epochs) for each in forms for epochs in each.values()]
+            if not trials:
+                return None
+            self._medians[form] = fmean(trials) if form == "" else median(trials)
+        return self._medians[form]
+
+    def time_left(self, works: Iterable[Work], at_once: int = 1) -> TimeLeft:
+        """The time of some work, of which so many trials run at once."""
+        known, forms, num_unknown = [], set(), 0
+        for work in works:
+            pace = self.seconds(work.form)
+            if pace is None:
+                num_unknown += 1
+            else:
+                known.append(work.epochs * pace)
+                forms |= {work.form} if work.form else self._epochs.keys()
+        num_trials = sum(map(self.num_trials, forms))
+        seconds = max(sum(known) / max(1, at_once), max(known)) if known else None if num_unknown else 0.0
+        return TimeLeft(seconds, num_trials, num_unknown)
+
+
+def form_of_trial(config: Mapping[str, Any], data: Mapping[str, Any], stored: bool, threads: int | None) -> str:
+    """What the time of an epoch depends on, as JSON; config is the JSON of a TrialConfig, data of a DataSummary."""
+    teacher = config["teacher"]
+    live = {name: teacher[name] for name in (*_NETWORK, "precision")} if teacher and not stored else None
+    return canonical_json(
+        {
+            "student": {name: config["student"][name] for name in _NETWORK},
+            "teacher": "stored" if teacher and stored else live,
+            "train": {name: config["train"][name] for name in _RECIPE},
+            "data": {name: data[name] for name in _DATA},
+            "streaming": config["data"]["streaming"],
+            "view": config["view"],
+            "threads": threads,
+        }
+    )
+
+
+def form_in_plan(trial: TrialPlan, plan: Plan) -> str:
+    """The form of a planned trial."""
+    stored = trial.signal is not None and trial.signal.stored
+    return form_of_trial(trial.trial.config.model_dump(mode="json"), vars(plan.data), stored, plan.threads["trial"])
+
+
+def time_of(plan: Plan, store: Store) -> TimeLeft:
+    """The time of all training that a plan leaves, one trial after another, from earlier trials and teachers.
+
+    The labelling of signals is not in it.
+    """
+    works = [
+        Work(form_in_plan(each, plan), each.trial.config.train.num_epochs - num_epochs_of(each.record))
+        for each in plan.trials
+        if not each.done
+    ]
+    for each in plan.missing_teachers:
+        config = each.finetuning.model_dump(mode="json")
+        form = form_of_trial(config, vars(plan.data), False, plan.threads["teacher"])
+        works.append(Work(form, each.finetuning.train.num_epochs - num_epochs_of(each.record)))
+    works = [work for work in works if work.epochs > 0]
+    return paces_in(store, {work.form for work in works}, first=plan.spec.name).time_left(works)
+
+
+def paces_in(store: Store, forms: set[str], first: str) -> Paces:
+    """The paces of these forms by finished trials and teachers of a store, those of the sweep `first` before others.
+
+    The trials of one form are of one device: that of the first one found.
+    """
+    paces, devices, num_read = Paces(), dict[str, str](), 0
+    for sweep in sorted(store.sweeps(), key=lambda each: each.name != first) if forms else ():
+        for form, record, device in _finished(store, sweep):
+            num_read += 1
+            if form in forms and devices.setdefault(form, device) == device:
+                paces.add(form, record.key, (row["epoch_s"] for row in record.journal() if "epoch_s" in row))
+            if num_read == _MOST_READ or all(paces.num_trials(each) >= _ENOUGH for each in forms):
+                return paces
+    return paces
+
+
+def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Record, str]]:
+    """Form, record and device of each finished trial and teacher of a sweep, without those of some older versions."""
+    with suppress(FileNotFoundError):
+        members = sweep.members()
+        records = [(each, store.trial(each["key"])) for each in members["trials"]]
+        records += [(each, store.teacher(each["key"])) for each in members["teachers"]]
+        for member, record in records:
+            with suppress(KeyError, TypeError):
+                if verdict := record.verdict():
+                    yield (
+                        form_of_member(member, verdict["recipe"], members, verdict["threads"]),
+                        record,
+                        (verdict["machine"]["device"]),
+                    )
+
+
+def form_of_member(member: dict[str, Any], config: dict[str, Any], members: dict[str, Any], threads: int | None) -> str:
+    """The form of a trial or teacher that a sweep lists; raises KeyError or TypeError if an older version wrote it."""
+    stored = f"{member.get('teacher')} {_mixup_text(config['mixup'])}" in {each["label"] for each in members["signals"]}
+    return form_of_trial(config, members["data"], stored, threads)
+
+
+def _mixup_text(mixup: dict[str, Any]) -> str:
+    """The mixup of a signal as its label has it (`sweeps.plan.sharing`)."""
+    concentration = f"({mixup['concentration']:g})" if mixup["concentration"] is not None else ""
+    return f"{'unmixed' if mixup['distribution'] == 'off' else mixup['distribution']}{concentration}"
+
+
+def num_epochs_of(record: Record | None) -> int:
+    """The epochs that a trial or teacher has trained."""
+    journal = record.journal() if record is not None else None
+    return journal[-1]["epoch"] if journal else 0
+
+
+def duration_text(seconds: float) -> str:
+    """A time in its two largest units, or one: 50 s, 7 min, 2 h 5 min, 3 d 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"

@@ -1,0 +1,233 @@
+"""What a display shows of a sweep: its trials by state, the running ones, the current front, and the time left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.plan.pace import Paces, TimeLeft, Work
+
+STATES = ("finished", "stopped", "failed", "damaged", "running", "pending")
+ENDED = frozenset(STATES[:3])
+_STYLES = {"finished": "green", "failed": "bold red", "damaged": "red", "stopped": "yellow", "running": "cyan"}
+_OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
+_ROWS = 8  # of the running trials and of the front, at least; more where the terminal is high
+
+
+def objectives_shown(objectives: Mapping[str, str]) -> dict[str, str]:
+    """Those of a sweep's objectives that a trial's figures tell; if there is none, accuracy and ECE."""
+    return {name: way for name, way in objectives.items() if name.startswith("validation/")} or _OBJECTIVES
+
+
+@dataclass
+class Shown:
+    """One trial, teacher or signal as it is shown; arm and form are "" if they are not known."""
+
+    label: str
+    arm: str = ""
+    form: str = ""
+    state: str = "pending"
+    epoch: float = 0
+    num_epochs: int = 0
+    note: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    since: float = 0.0
+
+
+class Board:
+    """The state of a sweep, filled by whoever follows it and drawn by rich; its methods may be called by any thread."""
+
+    def __init__(self) -> None:
+        self.name, self.paces = "", Paces()
+        self.objectives = objectives_shown({})
+        self.num_expected = 0
+        self.most_at_once = 1
+        self.trials: dict[str, Shown] = {}
+        self.others: dict[str, Shown] = {}
+        self.counts: Counter[str] = Counter()
+        self._lock = threading.RLock()
+        self._front: list[tuple[str, list[float]]] | None = None
+        self._num_arms = 0
+
+    def trial(self, label: str, state: str | None = None, **known: Any) -> Shown:
+        """The trial of this label, from now on with this state and whatever else is known of it."""
+        with self._lock:
+            if label not in self.trials:
+                self.trials[label] = Shown(label)
+                self.counts["pending"] += 1
+            shown = self.trials[label]
+            if state is not None and state != shown.state:
+                self.counts[shown.state] -= 1
+                self.counts[state] += 1
+                if "finished" in (state, shown.state):
+                    self._front = None
+                shown.state, shown.since = state, time.monotonic()
+                self.most_at_once = max(self.most_at_once, self.counts["running"])
+            if known.get("epoch", shown.epoch) != shown.epoch:
+                shown.since = time.monotonic()
+            vars(shown).update(known)
+            return shown
+
+    def other(self, label: str, **known: Any) -> Shown:
+        """The teacher or signal of this label, from now on with what is known of it."""
+        with self._lock:
+            shown = self.others.setdefault(label, Shown(label))
+            vars(shown).update(known)
+            return shown
+
+    def timed(self, label: str, seconds: Iterable[float]) -> None:
+        """Learn how many seconds epochs of a trial took."""
+        with self._lock:
+            self.paces.add(self.trials[label].form, label, seconds)
+
+    def forget(self, labels: Iterable[str]) -> None:
+        """Leave out trials that the sweep no longer lists."""
+        with self._lock:
+            for label in labels:
+                self.counts[self.trials.pop(label).state] -= 1
+                self._front = None
+
+    @property
+    def total(self) -> int:
+        """The trials that are known or still to appear."""
+        return max(self.num_expected, len(self.trials))
+
+    def count_text(self) -> str:
+        """The trials by state in one line."""
+        counts = [(self._count(state), state) for state in STATES]
+        return ", ".join(f"{count} {state}" for count, state in counts if count) or "no trials"
+
+    def _count(self, state: str) -> int:
+        return self.counts[state] + (self.total - len(self.trials) if state == "pending" else 0)
+
+    def time_left(self) -> TimeLeft:
+        """The time of what is left, by the trials that have run, with as many at once as were seen to."""
+        with self._lock:
+            left = [each for each in self.trials.values() if each.state not in ENDED]
+            lengths = [each.num_epochs for each in self.trials.values() if each.num_epochs]
+            mean = fmean(lengths) if lengths else 0.0
+            works = [Work(each.form, self._epochs_left(each)) for each in left if each.num_epochs]
+            num_unseen = self.total - len(self.trials) + len(left) - len(works)  # a search has yet to propose them
+            return self.paces.time_left(works + [Work("", mean)] * num_unseen, self.most_at_once)
+
+    def _epochs_left(self, shown: Shown) -> float:
+        """The epochs of a trial that are left, less the part of one that a running trial has probably trained."""
+        left, pace = max(0.0, shown.num_epochs - shown.epoch), self.paces.seconds(shown.form)
+        if shown.state != "running" or not pace:
+            return left
+        return max(0.0, left - min(1.0, (time.monotonic() - shown.since) / pace))
+
+    def time_text(self) -> str:
+        """The time left in one line, with what it is from."""
+        if not self._count("running") and not self._count("pending"):
+            return "nothing left to run"
+        time_left = self.time_left()
+        if self.counts["stopped"]:  # others may be stopped, too
+            time_left = replace(time_left, at_most=True)
+        how = f"{self.most_at_once} at once" if self._count("running") else "nothing is running now"
+        return f"time left: {time_left}; {how}"
+
+    def line(self) -> str:
+        """The trials by state, the time left, and up to three running trials, for a log."""
+        with self._lock:
+            running = [each for each in self.trials.values() if each.state == "running"]
+            epochs = "".join(f"; {each.label} {each.epoch:.4g}/{each.num_epochs}" for each in running[:3])
+            return f"{self.count_text()}; {self.time_text()}{epochs}"
+
+    def front(self) -> list[tuple[str, list[float]]]:
+        """The arms of the finished trials that none dominates, and their objectives; the best by the first is first."""
+        with self._lock:
+            if self._front is None:
+                self._front = self._new_front()
+            return self._front
+
+    def _new_front(self) -> list[tuple[str, list[float]]]:
+        arms: dict[str, list[Mapping[str, float]]] = {}
+        for each in self.trials.values():
+            if each.state == "finished" and each.figures.keys() >= self.objectives.keys():
+                arms.setdefault(each.arm or each.label, []).append(each.figures)
+        self._num_arms = len(arms)
+        if not arms:
+            return []
+        import numpy as np  # with pandas, which a display without a finished trial does not need
+
+        from analysis.pareto import nondominated
+
+        means = [[fmean(figures[name] for figures in all_) for name in self.objectives] for all_ in arms.values()]
+        signs = [-1.0 if way == "max" else 1.0 for way in self.objectives.values()]
+        on_front = nondominated(np.array(means) * signs)
+        front = [each for each, on in zip(zip(arms, means, strict=True), on_front, strict=True) if on]
+        return sorted(front, key=lambda each: signs[0] * each[1][0])
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the board so that it fits the terminal."""
+        with self._lock:
+            yield Group(*self._parts(options.max_width, max(console.height, 16)))
+
+    def _parts(self, width: int, height: int) -> Iterable[RenderableType]:
+        running = [each for each in [*self.others.values(), *self.trials.values()] if each.state == "running"]
+        front = self.front()
+        room = height - 8  # without headings and blank lines
+        num_front = min(len(front), max(_ROWS // 2, room - min(len(running), max(_ROWS // 2, room // 2))))
+        num_running = min(len(running), max(_ROWS // 2, room - num_front))
+        if self.total:
+            yield self._heading()
+            num_ended = sum(self.counts[each] for each in ENDED)
+            yield Padding(ProgressBar(total=self.total, completed=num_ended, width=width), 0)  # which ends its line
+            yield Text(self.time_text(), style="dim", overflow="fold", no_wrap=False)
+        if running:
+            title = "running" + _more(num_running, len(running))
+            yield _table(title, ["epoch", ""], map(_progress, running), num_running, width)
+        if front:
+            title = f"front on validation, of {self._num_arms} arm{'s' * (self._num_arms != 1)}"
+            names = [name.removeprefix("validation/") for name in self.objectives]
+            rows = ((arm, [f"{value:.4f}" for value in values]) for arm, values in front)
+            yield _table(title + _more(num_front, len(front)), names, rows, num_front, width)
+
+    def _heading(self) -> Text:
+        heading = Text(f"{self.name}  " if self.name else "", style="bold", overflow="fold")
+        for state in STATES:
+            if count := self._count(state):
+                heading.append(f"{count} {state}  ", style=_STYLES.get(state, "not bold"))
+        return heading
+
+
+def _progress(shown: Shown) -> tuple[str, list[str]]:
+    of = f"{shown.epoch:.4g}/{shown.num_epochs}" if shown.num_epochs else ""
+    return shown.label, [of, shown.note]
+
+
+def _more(num_shown: int, num: int) -> str:
+    return f" ({num_shown} of {num} shown)" if num_shown < num else ""
+
+
+def _table(title: str, columns: list[str], rows: Iterable[tuple[str, list[str]]], most: int, width: int) -> Table:
+    """A table without lines, of one line a row: a label is cut in its middle if its figures need the room."""
+    shown = list(islice(rows, most))
+    widths = [max(len(text) for text in texts) for texts in zip(columns, *(cells for _, cells in shown), strict=True)]
+    room = max(10, width - sum(widths) - 2 * len(columns))
+    made = Table(box=None, header_style="dim", pad_edge=False)
+    made.add_column(_cut(title, room), no_wrap=True)
+    for column in columns:
+        made.add_column(column, no_wrap=True)
+    for label, cells in shown:
+        made.add_row(Text(_cut(label, room)), *map(Text, cells))
+    return made
+
+
+def _cut(text: str, room: int) -> str:
+    """The beginning and, since labels differ there, more of the end of a text that is too long."""
+    head = (room - 1) // 3
+    return text if len(text) <= room else f"{text[:head]}…{text[len(text) - (room - 1 - head) :]}"

@@ -1,0 +1,184 @@
+"""Follows a sweep by its files, from any process, and shows what it sees until nothing of it is left to run."""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from kd_core.spec.recipe import TrainConfig
+from kd_core.store.files import sizes_in
+from kd_core.store.records import Record, Store, SweepRecord
+from sweeps.plan.pace import form_of_member, paces_in
+from sweeps.terminal.board import Board, objectives_shown
+from sweeps.terminal.progress import SweepProgress, figures_line
+from sweeps.terminal.status import stop_text
+
+_INTERVAL_S = 2.0  # between two looks, and ten times as long as a look takes
+_EARLIER_FAILURES = 5  # shown at the start
+
+
+def watch(store: Store, sweep: SweepRecord, progress: SweepProgress) -> None:
+    """Show a sweep until no trial of it is running or pending; raises FileNotFoundError if there is none."""
+    follower = Follower(store, sweep, progress.board)
+    changed = follower.refresh()
+    failed = [each for each in changed if each[1] == "failed"]
+    for label, _, reason in failed[:_EARLIER_FAILURES]:
+        progress.note(f"failed  {label}  {reason}")
+    if len(failed) > _EARLIER_FAILURES:
+        progress.note(f"and {len(failed) - _EARLIER_FAILURES} more have failed: kdsweep status {sweep.name} tells why")
+    if not progress.live:
+        progress.note(progress.board.line())
+    with progress:
+        while not follower.ended:
+            started = time.monotonic()
+            changed = follower.refresh()
+            for label, state, detail in changed:
+                if state == "running":
+                    progress.begins(label)
+                elif state != "pending":
+                    progress.done(label, state, detail)
+            progress.log_counts()
+            time.sleep(max(_INTERVAL_S, 10 * (time.monotonic() - started)))
+    progress.note(progress.board.count_text())
+
+
+class Follower:
+    """Keeps a board up to date with the files of a sweep, and reads again only what may have changed.
+
+    Of a finished trial nothing is read again, and of any other only the names and sizes of its files, and the heartbeat
+    of a running one, unless they differ.
+    """
+
+    def __init__(self, store: Store, sweep: SweepRecord, board: Board) -> None:
+        self.store, self.sweep, self.board = store, sweep, board
+        self._members = sweep.members()
+        self._finished: set[str] = set()
+        self._sizes: dict[str, dict[str, int]] = {}
+        self._forms, self._lengths = self._planned()
+        board.name, board.objectives = sweep.name, objectives_shown(self._members.get("objectives", {}))
+        board.paces = paces_in(store, set(self._forms.values()), first=sweep.name)
+        self._failed: dict[str, str] = {}
+        self._begun = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether no trial is running or pending, and no teacher or signal is being made."""
+        return not (self.board.counts["running"] or self.board.counts["pending"] or self.board.others)
+
+    def refresh(self) -> list[tuple[str, str, str]]:
+        """Look at the files; returns label, state and detail of each trial of another state, and of failed teachers."""
+        self._members = members = self.sweep.members()
+        before = {label: shown.state for label, shown in self.board.trials.items()}
+        news = [news for each in members["teachers"] if (news := self._teacher(each))]
+        for each in members.get("signals", []):
+            self._signal(each)
+        details = {each["label"]: self._trial(each) for each in members["trials"]}
+        for each in members.get("waiting", []):
+            if isinstance(each, dict):  # older versions list only labels
+                details[each["label"]] = self._waiting(each)
+        self.board.forget(before.keys() - details.keys())
+        self._begun = True
+        states = {label: self.board.trials[label].state for label in details}
+        return news + [
+            (label, state, details[label]) for label, state in states.items() if state != before.get(label, "pending")
+        ]
+
+    def _trial(self, member: dict[str, Any]) -> str:
+        """Look at one trial; returns the detail of a new state."""
+        label, record = member["label"], self.store.trial(member["key"])
+        if record.key in self._finished:
+            return ""
+        sizes, before = sizes_in(record.path), self._sizes.get(record.key)
+        if sizes == before and "heartbeat.json" not in sizes:
+            return ""
+        self._sizes[record.key] = sizes
+        state, detail, figures = _state_of(record, sizes)
+        known = {"arm": member["arm"], "form": self._form(member, record, sizes), "figures": figures}
+        known["num_epochs"] = self._lengths.get(label, 0)
+        self.board.trial(label, state, note=detail if state == "running" else "", **known)
+        if state == "finished":
+            self._finished.add(record.key)
+        if "journal.jsonl" in sizes and (self._begun or state != "finished"):
+            self._epochs(label, record)
+        return detail
+
+    def _epochs(self, label: str, record: Record) -> None:
+        """Read the journal of a trial."""
+        shown, rows = self.board.trials[label], record.journal()
+        new = [row["epoch_s"] for row in rows if row["epoch"] > shown.epoch and "epoch_s" in row]
+        self.board.timed(label, new)
+        if rows:
+            self.board.trial(label, epoch=rows[-1]["epoch"], note=_figures(rows[-1]))
+
+    def _form(self, member: dict[str, Any], record: Record, sizes: dict[str, int]) -> str:
+        """The form of a trial, from the sweep's spec, or, if it was not known there, from its config."""
+        label = member["label"]
+        if label not in self._forms and "config.json" in sizes and (config := record.config()):
+            with suppress(KeyError, TypeError):
+                self._forms[label] = form_of_member(member, config, self._members, config.get("threads"))
+                self._lengths[label] = TrainConfig.model_validate(config["train"]).num_epochs
+        return self._forms.get(label, "")
+
+    def _waiting(self, member: dict[str, Any]) -> str:
+        """Show a trial whose teacher is not finished."""
+        label, teacher = member["label"], member["teacher"]
+        known = {"arm": member["arm"], "form": self._forms.get(label, ""), "num_epochs": self._lengths.get(label, 0)}
+        self.board.trial(label, "failed" if f"teacher {teacher}" in self._failed else "pending", **known)
+        return f"its teacher, {teacher}, failed"
+
+    def _teacher(self, member: dict[str, Any]) -> tuple[str, str, str] | None:
+        """Show a teacher that is running; returns it if it has failed since."""
+        label, record = f"teacher {member['name']}", self.store.teacher(member["key"])
+        status = record.status
+        if status == "running":
+            rows, config = record.journal(), record.config() or {}
+            epochs = TrainConfig.model_validate(config["train"]).num_epochs if config else 0
+            last = rows[-1] if rows else {}
+            self.board.other(label, state="running", epoch=last.get("epoch", 0), num_epochs=epochs, note=_figures(last))
+        else:
+            self.board.others.pop(label, None)
+        known = self._failed.pop(label, "")
+        if status == "failed":
+            self._failed[label] = (record.failure() or {}).get("error", "")
+            return None if known == self._failed[label] else (label, "failed", self._failed[label])
+        return None
+
+    def _signal(self, member: dict[str, Any]) -> None:
+        """Show a signal that is being labelled."""
+        label, record = f"signal {member['label']}", self.store.signal(member["key"])
+        if record.being_labelled:
+            stored = len([epoch for epoch in record.epochs() if epoch <= member["epochs"]])
+            self.board.other(label, state="running", epoch=stored, num_epochs=member["epochs"])
+        else:
+            self.board.others.pop(label, None)
+
+    def _planned(self) -> tuple[dict[str, str], dict[str, int]]:
+        """Form and number of epochs of each trial in the sweep's spec, by label; empty if it cannot be read."""
+        from sweeps.spec.arms import trials_of
+        from sweeps.spec.reader import parse_spec
+
+        threads, forms, lengths = self._members.get("threads", {}).get("trial"), {}, {}
+        with suppress(ValueError, OSError, KeyError, TypeError):
+            for each in trials_of(parse_spec(self.sweep.spec_yaml(), str(self.sweep.path / "spec.yaml"))):
+                lengths[each.label] = each.config.train.num_epochs
+                config, member = each.config.model_dump(mode="json"), {"teacher": each.teacher}
+                forms[each.label] = form_of_member(member, config, self._members, threads)
+        return forms, lengths
+
+
+def _state_of(record: Record, sizes: dict[str, int]) -> tuple[str, str, dict[str, float]]:
+    """State, detail and figures of a trial as `Record.status` has it, reading only files that are among these sizes."""
+    written = record.verdict_name in sizes
+    if written and (verdict := record.verdict()) is not None:
+        metrics = verdict.get("metrics", {})
+        return "finished", _figures(metrics), metrics
+    if "failure.json" in sizes and (failure := record.failure()) is not None:
+        return "failed", failure["error"], {}
+    if "stopped.json" in sizes and (stop := record.stop()) is not None:
+        return "stopped", stop_text(stop), {}
+    if "heartbeat.json" in sizes and record.lease.taken:
+        return "running", "", {}
+    return ("damaged", record.damage(), {}) if written else ("pending", "", {})
+
+
+def _figures(row: dict[str, float]) -> str:
+    return figures_line(row) if row.keys() >= {"validation/accuracy", "validation/ece"} else ""
