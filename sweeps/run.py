@@ -12,7 +12,7 @@ from kd_core.latency import measure_latency, unmeasured
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, plan_sweep
 from sweeps.plan.validation_size import too_small
-from sweeps.spec.reader import paths_of, to_yaml
+from sweeps.spec.reader import paths_of
 from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
 from sweeps.tracking.sync import BackgroundSync, is_synced
@@ -52,7 +52,7 @@ def run_sweep(
     plan, background = plan_sweep(spec, store, summarize(spec.data)), None
     num_reused = _num_done(plan)
     if plan.up_to_date:
-        _write_down(plan, store)
+        plan.write(store)
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
     else:
         with _engine(plan, address, store):
@@ -61,7 +61,7 @@ def run_sweep(
             if plan.threads != spec.resources.threads:
                 kept = f"{plan.threads['trial']} a trial and {plan.threads['teacher']} a teacher"
                 progress.note(f"resources: the sweep began with other threads, and keeps them: {kept}")
-            _write_down(plan, store)
+            plan.write(store)
             background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
             plan = _train(plan, store, progress)
     _measure_latencies(plan, store, progress)
@@ -102,15 +102,11 @@ def _check_networks(plan: Plan) -> None:
     check_networks(plan.spec, plan.data.num_classes)
 
 
-def _write_down(plan: Plan, store: Store) -> Plan:
-    """Write the spec and the current products of the sweep to the store; returns the plan."""
-    store.sweep(plan.spec.name).write(to_yaml(plan.spec), plan.members())
-    return plan
-
-
 def _planned_anew(plan: Plan, store: Store) -> Plan:
     """Plan the same spec again, with the current store, and write the products down."""
-    return _write_down(plan_sweep(plan.spec, store, plan.data), store)
+    anew = plan_sweep(plan.spec, store, plan.data)
+    anew.write(store)
+    return anew
 
 
 def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:

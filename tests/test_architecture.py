@@ -17,14 +17,17 @@ FORBIDDEN = {
 }
 ROOMS = {  # each imports only from those before it; modules outside the rooms import from all of them
     "kd_core": ("spec", "measure", "store", "data", "networks"),
-    "sweeps": ("spec", "plan", "search", "terminal", "tracking", "engine", "cluster"),
+    "sweeps": ("spec", "plan", "search", "terminal", "tracking", "engine", "cluster", "promotion"),
 }
 FOLDERS = {**ROOMS, "analysis": ("statistics", "writing", "drawing")}
 MOST_FILES = 7  # in a room
 KNOWN_ONLY_TO = {
     "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "tasks", "worker", "teacher_pass", "trials")}
-    | {"sweeps/search/scheduler.py", "sweeps/cluster/job_server.py", "sweeps/cluster/visibility.py"},
-    "mlflow": {f"sweeps/tracking/{name}.py" for name in ("sync", "runs_shown", "child")} | {"analysis/runs.py"},
+    | {"sweeps/search/scheduler.py", "sweeps/search/searcher.py", "sweeps/cluster/job_server.py", "sweeps/cluster/visibility.py"},
+    "optuna": {"sweeps/search/study.py"},
+    "onnxruntime": {"sweeps/promotion/formats.py", "sweeps/promotion/predictor.py"},
+    "mlflow": {f"sweeps/tracking/{name}.py" for name in ("sync", "runs_shown", "child")}
+    | {"sweeps/promotion/registry.py", "sweeps/promotion/predictor.py", "analysis/runs.py"},
 }
 HEAVY = "ray mlflow torch timm matplotlib"  # needed only if there is work to do
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

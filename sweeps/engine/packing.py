@@ -1,5 +1,6 @@
 """How many trials share a GPU, or the cores of a node without one, by the measured memory of their first steps."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,13 @@ def form_of(config: TrialConfig, stored: bool) -> str:
 def whole(nodes: Sequence[Node], workers: int = 0) -> ResourcesConfig:
     """A GPU and its share of the cores of its node, or one core if no node has a GPU."""
     return _part_of_a_gpu(1, nodes, workers) if _gpu_nodes(nodes) else ResourcesConfig(workers=workers)
+
+
+def num_at_once(nodes: Sequence[Node], resources: ResourcesConfig) -> int:
+    """How many trials of these resources run at a time, at least one: a node may be on its way."""
+    by_cpu = [node.cpus // resources.cpu for node in nodes]
+    by_gpu = [node.gpus // resources.gpu if resources.gpu else math.inf for node in nodes]
+    return max(1, int(sum(map(min, by_cpu, by_gpu))))
 
 
 def packed(

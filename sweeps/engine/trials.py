@@ -1,7 +1,9 @@
 """Runs teachers as Ray tasks and trials as Tune trials, and chooses their resources; keeps no state."""
 
 import logging
+import os
 import re
+import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,14 +17,17 @@ from kd_core.data.dataset import Dataset
 from kd_core.footprint import Footprint
 from kd_core.store.records import Record, Store
 from sweeps.engine.cluster import nodes_of_cluster, whole_resources
-from sweeps.engine.packing import form_of, packed, packing_line, resources_text
+from sweeps.engine.packing import form_of, num_at_once, packed, packing_line, resources_text
 from sweeps.engine.scratch import scratch_folder
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, other_at_work, task_of
 from sweeps.plan.plan import Plan, TeacherPlan, TrialPlan
 from sweeps.search.scheduler import ParetoAshaScheduler
+from sweeps.search.searcher import PointSearcher
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress, figures_line
+
+_MOST_PENDING = 1000  # of the trials of a search, which limits them itself
 
 
 def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgress) -> ResourcesConfig:
@@ -30,12 +35,14 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
 
     If memory cannot be measured, this logs the error and returns the resources of a teacher.
     """
-    nodes, resources, pending = nodes_of_cluster(), whole_resources(plan.spec.resources), _pending(plan)
+    nodes, resources = nodes_of_cluster(), whole_resources(plan.spec.resources)
+    made = {teacher.name for teacher in plan.teachers if teacher.record.verdict() is not None}
+    pending = [each for each in plan.all_trials if not each.done and (each.trial.teacher or "") in {"", *made}]
     if not plan.spec.resources.auto or not pending:
         return resources
     forms: dict[str, dict[str, Any]] = {}
-    for key, each in pending.items():
-        trial = _trial_config(key, each, plan)
+    for each in pending:
+        trial = _trial_config(each, plan)
         forms.setdefault(form_of(each.trial.config, stored=trial["signal"] is not None), trial)
     try:
         footprints = _measured(list(forms.values()), resources, plan.threads["trial"], dataset, store)
@@ -131,60 +138,86 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
     progress.foresee(plan, store)
     for each in plan.trials:
         if each.record is None:
-            progress.done(each.trial.label, "failed", f"its teacher, {each.trial.teacher}, failed")
-    pending = _pending(plan)
-    if not pending:
+            _show_without_teacher(each, progress)
+    pending = [each for each in plan.trials if each.record and not each.done]
+    if not pending and not plan.num_unproposed:
         return
-    progress.expect(len(pending))
+    progress.expect(len(pending) + plan.num_unproposed * len(plan.spec.seeds))
     taken = resources.model_dump() | {"threads": plan.threads["trial"]}
-    given = {"dataset": dataset, "storage": str(store.root), "resources": taken, "retries": plan.spec.retries}
-    trainable = tune.with_parameters(TrialTrainable, **given)
-    wanted = [_trial_config(key, each, plan) for key, each in pending.items()]
+    context = {"dataset": dataset, "storage": str(store.root), "resources": taken, "retries": plan.spec.retries}
+    trainable = tune.with_parameters(TrialTrainable, **context)
+    watch = _Watch(plan, progress)
+    if plan.spec.search.is_grid:
+        space, search = {"trial": tune.grid_search([watch.expect(each) for each in pending])}, {}
+    else:
+        searcher = PointSearcher(
+            plan, store, lambda: num_at_once(nodes_of_cluster(), resources), watch.propose, watch.expect, progress.note
+        )
+        space, search = {}, {"search_alg": searcher, "num_samples": sys.maxsize}  # the searcher says when it ends
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "auto" if plan.spec.search.is_grid else str(_MOST_PENDING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by _Watch
     with scratch_folder() as scratch:  # Tune's files are not needed
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
-            param_space={"trial": tune.grid_search(wanted)},
+            param_space=space,
             tune_config=tune.TuneConfig(
                 scheduler=ParetoAshaScheduler(plan, store) if plan.spec.early_stopping else None,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
+                **search,
             ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(scratch),
-                callbacks=[_Watch(pending, progress)],
+                callbacks=[watch],
                 failure_config=tune.FailureConfig(max_failures=plan.spec.retries),
                 verbose=0,
             ),
         ).fit()
 
 
-def _pending(plan: Plan) -> dict[str, TrialPlan]:
-    """The trials that are not done and whose teacher is finished, by the key of their record."""
-    return {each.record.key: each for each in plan.trials if each.record and not each.done}
+def _show_without_teacher(planned: TrialPlan, progress: SweepProgress) -> None:
+    progress.done(planned.trial.label, "failed", f"its teacher, {planned.trial.teacher}, failed")
 
 
-def _trial_config(key: str, planned: TrialPlan, plan: Plan) -> dict[str, Any]:
+def _trial_config(planned: TrialPlan, plan: Plan) -> dict[str, Any]:
+    """What a worker needs to know of a trial; the key is "" if it only stands for others."""
     teacher_key = next((each.record.key for each in plan.teachers if each.name == planned.trial.teacher), None)
     signal = planned.signal.identity if planned.signal is not None and planned.signal.ready else None
     config = planned.trial.config.model_dump(mode="json")
+    key = planned.record.key if planned.record is not None else ""
     return {"key": key, "config": config, "teacher_key": teacher_key, "signal": signal}
 
 
 class _Watch(tune.Callback):
     """Shows the reports of Tune's trials, and records the failure of trials whose worker died."""
 
-    def __init__(self, pending: dict[str, TrialPlan], progress: SweepProgress) -> None:
-        self.pending, self.progress = pending, progress
-        self.before = {key: each.record and each.record.failure() for key, each in pending.items()}
+    def __init__(self, plan: Plan, progress: SweepProgress) -> None:
+        self.plan, self.progress = plan, progress
+        self.expected: dict[str, TrialPlan] = {}
+        self.before: dict[str, dict[str, Any] | None] = {}
+
+    def expect(self, planned: TrialPlan) -> dict[str, Any]:
+        """Learn of a trial before Tune starts it; returns its config."""
+        assert planned.record is not None
+        self.expected[planned.record.key] = planned
+        self.before[planned.record.key] = planned.record.failure()
+        return _trial_config(planned, self.plan)
+
+    def propose(self, planned: TrialPlan) -> None:
+        """Learn of a trial of a point that a search has just proposed, and show its end if it is not to run."""
+        self.progress.proposes(planned, self.plan)
+        if planned.record is None:
+            _show_without_teacher(planned, self.progress)
+        elif planned.done:
+            _show_end(planned.trial.label, planned.record, self.progress, "")
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty: Tune pickles its callbacks to restore a run, which the records make unnecessary."""
         return {}
 
     def _planned(self, trial: Any) -> TrialPlan:
-        return self.pending[trial.config["trial"]["key"]]
+        return self.expected[trial.config["trial"]["key"]]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Show the start of a trial."""

@@ -35,7 +35,7 @@ def cost_of(plan: Plan) -> Cost:
     num_train, forward = plan.data.num_train, _ForwardFlops(plan.data.num_classes, plan.data.image_size)
     student = sum(
         forward.of(each.trial.config.student) * (1 + _BACKWARD) * each.trial.config.train.num_epochs
-        for each in plan.trials
+        for each in plan.all_trials
         if each.status not in ("finished", "stopped")
     )
     tuned = [each.finetuning for each in plan.missing_teachers]

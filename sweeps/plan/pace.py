@@ -129,7 +129,7 @@ def time_of(plan: Plan, store: Store) -> TimeLeft:
     """
     works = [
         Work(form_in_plan(each, plan), each.trial.config.train.num_epochs - num_epochs_of(each.record))
-        for each in plan.trials
+        for each in plan.all_trials
         if not each.done
     ]
     for each in plan.missing_teachers:

@@ -1,15 +1,18 @@
 """Compares a spec with the store: teachers, their signals and trials, and which are up to date."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kd_core.data.splits import DataSummary
 from kd_core.latency import form_of
 from kd_core.spec.config import TrialConfig, finetuning_trial
-from kd_core.spec.keys import trial_key
+from kd_core.spec.keys import digest, signal_identity, trial_key
 from kd_core.store.records import Record, Status, Store
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
-from sweeps.spec.arms import PlannedTrial, trials_of
+from sweeps.plan.wanted import trials_wanted
+from sweeps.spec.arms import PlannedTrial
+from sweeps.spec.reader import to_yaml
 from sweeps.spec.sweep_config import SweepSpec, Threads
 
 
@@ -49,18 +52,30 @@ class TrialPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All teachers, signals and trials of a sweep, with their records."""
+    """All teachers, signals and trials of a sweep, with their records.
+
+    Of a search, trials are those of the points that it has proposed so far. The points that it is still to propose are
+    num_unproposed, and unproposed are trials that stand for theirs: as many, of random points, and of every signal that
+    they may need.
+    """
 
     spec: SweepSpec
     data: DataSummary
     teachers: tuple[TeacherPlan, ...]
     trials: tuple[TrialPlan, ...]
     threads: Threads
+    num_unproposed: int = 0
+    unproposed: tuple[TrialPlan, ...] = ()
+
+    @property
+    def all_trials(self) -> tuple[TrialPlan, ...]:
+        """The trials, and those that stand for the unproposed ones."""
+        return self.trials + self.unproposed
 
     @property
     def signals(self) -> list[SignalPlan]:
         """The different teacher signals of the trials."""
-        return list({id(each.signal): each.signal for each in self.trials if each.signal is not None}.values())
+        return list({id(each.signal): each.signal for each in self.all_trials if each.signal is not None}.values())
 
     @property
     def missing_teachers(self) -> list[TeacherPlan]:
@@ -79,7 +94,7 @@ class Plan:
     @property
     def up_to_date(self) -> bool:
         """Whether nothing is left to train."""
-        return not self.missing_teachers and all(trial.done for trial in self.trials)
+        return not self.num_unproposed and not self.missing_teachers and all(trial.done for trial in self.trials)
 
     def as_json(self) -> dict[str, Any]:
         """The output of `kdsweep plan --json`: teachers, signals and trials with their status."""
@@ -100,8 +115,10 @@ class Plan:
                     "live_passes": each.live_passes,
                 }
                 for each in self.signals
+                if each.foreseen
             ],
             "trials": [{"label": each.trial.label, "status": each.status} for each in self.trials],
+            "unproposed": self.num_unproposed,
         }
 
     def members(self) -> dict[str, Any]:
@@ -118,32 +135,40 @@ class Plan:
                 if each.record is not None and each.stored
             ],
             "trials": [
-                {
-                    "key": each.record.key,
-                    "label": each.trial.label,
-                    "arm": each.trial.arm,
-                    "teacher": each.trial.teacher,
-                    "seed": each.trial.config.seed,
-                }
-                for each in self.trials
-                if each.record is not None
+                {"key": each.record.key, **self._member(each)} for each in self.trials if each.record is not None
             ],
-            "waiting": [
-                {
-                    "label": each.trial.label,
-                    "arm": each.trial.arm,
-                    "teacher": each.trial.teacher,
-                    "seed": each.trial.config.seed,
-                }
-                for each in self.trials
-                if each.record is None
-            ],
+            "waiting": [self._member(each) for each in self.trials if each.record is None],
         }
+
+    def _member(self, planned: TrialPlan) -> dict[str, Any]:
+        """What trials.json says of a trial; the settings of a search's trial are the point that it proposed."""
+        trial = planned.trial
+        member = {"label": trial.label, "arm": trial.arm, "teacher": trial.teacher, "seed": trial.config.seed}
+        return member if self.spec.search.is_grid else member | {"settings": trial.settings}
+
+    def write(self, store: Store) -> None:
+        """Write the spec and the current products of the sweep to the store."""
+        store.sweep(self.spec.name).write(to_yaml(self.spec), self.members())
+
+    def with_trials(self, trials: Sequence[PlannedTrial], store: Store) -> "Plan":
+        """The plan with the trials of one more point of a search; the signals are those foreseen, or live ones."""
+        cards = {teacher.name: teacher.record.verdict() or {} for teacher in self.teachers}
+        weights = {name: card.get("weights_sha256") for name, card in cards.items()}
+        signals = {each.record.key: each for each in self.signals if each.record is not None}
+        added = []
+        for trial in trials:
+            num_epochs = trial.config.num_stream_epochs
+            record, sha256 = _record(trial, store, self.data, weights), weights.get(trial.teacher or "")
+            signal = signals.get(digest(signal_identity(trial.config, self.data.fingerprint, sha256)) if sha256 else "")
+            covered = signal is not None and signal.num_epochs >= num_epochs
+            added.append(TrialPlan(trial, record, signal if covered else None, stopping_of(self.spec)))
+        return replace(self, trials=(*self.trials, *added), num_unproposed=max(0, self.num_unproposed - 1))
 
 
 def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     """Compare a spec with a store; raises SpecError if signals that must be stored exceed signal.max_gib."""
-    trials = trials_of(spec)
+    wanted = trials_wanted(spec, store)
+    trials = wanted.trials + wanted.unproposed
     teachers = []
     for name, config in spec.teachers.items():
         num_trials = sum(trial.teacher == name for trial in trials)
@@ -153,12 +178,18 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
             teachers.append(TeacherPlan(name, finetuning, record, num_trials))
     cards = {teacher.name: teacher.record.verdict() or {} for teacher in teachers}
     weights = {name: card.get("weights_sha256") for name, card in cards.items()}
-    records = [_record(trial, store, data, weights) for trial in trials]
+    records: list[Record | None] = [_record(trial, store, data, weights) for trial in wanted.trials]
+    records += [None] * len(wanted.unproposed)
     stopping = stopping_of(spec)
-    needs = [_need(trial, record, weights, stopping) for trial, record in zip(trials, records, strict=True)]
+    needs = [
+        _need(trial, record, weights, stopping, index >= len(wanted.trials), wanted.foresees(trial))
+        for index, (trial, record) in enumerate(zip(trials, records, strict=True))
+    ]
     signals = share_signals(needs, store, data, spec.signal)
     planned = tuple(TrialPlan(*each, stopping) for each in zip(trials, records, signals, strict=True))
-    return Plan(spec, data, tuple(teachers), planned, _threads(spec, store))
+    num_known = len(wanted.trials)
+    threads = _threads(spec, store)
+    return Plan(spec, data, tuple(teachers), planned[:num_known], threads, wanted.num_unproposed, planned[num_known:])
 
 
 def stopping_of(spec: SweepSpec) -> dict[str, Any]:
@@ -190,9 +221,14 @@ def _record(trial: PlannedTrial, store: Store, data: DataSummary, weights: dict[
 
 
 def _need(
-    trial: PlannedTrial, record: Record | None, weights: dict[str, str | None], stopping: dict[str, Any]
+    trial: PlannedTrial,
+    record: Record | None,
+    weights: dict[str, str | None],
+    stopping: dict[str, Any],
+    stands_for_others: bool,
+    foreseen: bool,
 ) -> Need | None:
     if trial.teacher is None:
         return None
     pending = record is None or (record.verdict() is None and not is_stopped(record, stopping))
-    return Need(trial.teacher, trial.config, weights[trial.teacher], pending)
+    return Need(trial.teacher, trial.config, weights[trial.teacher], pending, stands_for_others, foreseen)

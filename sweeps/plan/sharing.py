@@ -17,19 +17,26 @@ _FLOAT16_BYTES = 2
 
 @dataclass(frozen=True)
 class Need:
-    """A trial's need of teacher logits; weights_sha256 is None until the teacher is finished."""
+    """A trial's need of teacher logits; weights_sha256 is None until the teacher is finished.
+
+    stands_for_others says that a search may propose trials that need the same; foreseen is false if a range of the
+    search changes the teacher's input, so that almost no two trials need the same.
+    """
 
     teacher: str
     trial: TrialConfig
     weights_sha256: str | None
     pending: bool
+    stands_for_others: bool = False
+    foreseen: bool = True
 
 
 @dataclass(frozen=True)
 class SignalPlan:
     """The logits of one teacher on one vicinal stream; the record is None until the teacher is finished.
 
-    trial is any trial that shares it; pending_epochs are the numbers of epochs of the pending trials.
+    trial is any trial that shares it; pending_epochs are the numbers of epochs of the pending trials, and shared says
+    whether two or more of these are to be expected.
     """
 
     teacher: str
@@ -42,6 +49,8 @@ class SignalPlan:
     missing: tuple[int, ...]
     epoch_bytes: int
     stored: bool
+    shared: bool
+    foreseen: bool
 
     @property
     def label(self) -> str:
@@ -111,6 +120,8 @@ def _signal(group: list[Need], identity: dict[str, Any], store: Store, data: Dat
         missing=tuple(sorted(set(range(1, num_epochs + 1)) - there)),
         epoch_bytes=data.num_train * data.num_classes * _FLOAT16_BYTES,
         stored=False,
+        shared=len(pending) > 1 or any(need.stands_for_others for need in group),
+        foreseen=group[0].foreseen,
     )
 
 
@@ -119,9 +130,13 @@ def _stored(signals: dict[str, SignalPlan], config: SignalConfig) -> set[str]:
     if config.mode == "live":
         return set()
     room, chosen = config.max_gib * 2**30, set()
-    for key, signal in sorted(signals.items(), key=lambda each: len(each[1].missing) - each[1].live_passes):
-        fits, shared = signal.size_bytes <= room, len(signal.pending_epochs) > 1
-        if (config.mode == "auto" and (not signal.missing or (shared and fits))) or config.mode == "stored":
+    shareable = [(key, signal) for key, signal in signals.items() if signal.foreseen]
+    if config.mode == "stored" and len(shareable) < len(signals):
+        remedy = "give choices instead of that range, or set signal.mode=auto"
+        raise SpecError(f"signal.mode: stored: a range of the arms makes a signal for every trial; {remedy}")
+    for key, signal in sorted(shareable, key=lambda each: len(each[1].missing) - each[1].live_passes):
+        fits = signal.size_bytes <= room
+        if (config.mode == "auto" and (not signal.missing or (signal.shared and fits))) or config.mode == "stored":
             chosen.add(key)
             room -= signal.size_bytes
     if config.mode == "stored" and room < 0:

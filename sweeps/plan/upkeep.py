@@ -47,7 +47,7 @@ def to_make_again(plan: Plan) -> Iterator[str]:
     yield from (problem for each in plan.missing_teachers for problem in each.record.problems())
     pending = [each for each in plan.trials if each.record is not None and not each.done]
     yield from (problem for each in pending if each.record is not None for problem in each.record.problems())
-    needed = {each.trial.teacher for each in pending}
+    needed = {each.trial.teacher for each in [*pending, *plan.unproposed]}
     for teacher in plan.teachers:
         if teacher.name in needed:
             yield from teacher.record.check(teacher.record.weights_name)

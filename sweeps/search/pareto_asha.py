@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from analysis.pareto import nondominated
-from sweeps.spec.stopping_config import ParetoAshaConfig
+from sweeps.spec.search_config import ParetoAshaConfig
 
 
 @dataclass(frozen=True)

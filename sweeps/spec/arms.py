@@ -1,10 +1,9 @@
-"""Expands the arms of a sweep to its trials: every combination of their lists, for every seed."""
+"""Expands the arms of a sweep to its trials: the combinations of their values, for every seed."""
 
 import difflib
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from kd_core.spec.config import StudentConfig, TrialConfig
 from kd_core.spec.fields import shown
 from kd_core.spec.keys import canonical_json
 from sweeps.spec.mistakes import SpecError, sentence_of
+from sweeps.spec.search_config import RangeConfig
 from sweeps.spec.sweep_config import SweepSpec
 
 MOST_TRIALS = 100_000  # of one arm; more are a mistake
@@ -21,25 +21,36 @@ MOST_TRIALS = 100_000  # of one arm; more are a mistake
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One trial of a sweep: its label, the arm it replicates, the name of its teacher, and its config."""
+    """One trial of a sweep: its label, the arm it replicates, the name of its teacher, its config, and the settings of
+    its arm."""
 
     label: str
     arm: str
     teacher: str | None
     config: TrialConfig
+    settings: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def identity(self) -> str:
+        """A text that trials of equal configs share."""
+        return canonical_json(self.config.model_dump(mode="json"))
 
 
 def trials_of(spec: SweepSpec, source: str = "spec") -> list[PlannedTrial]:
-    """Every trial of a spec, arms × seeds, each config once; raises SpecError."""
+    """Every trial of a grid, arms × seeds, each config once; raises SpecError.
+
+    Of a search, those whose numbers are the ends of their ranges: if they are valid, so are those between.
+    """
     planned: dict[str, PlannedTrial] = {}
     for index, arm in enumerate(spec.arms):
         where = f"{source}: arms[{index}]"
-        num_trials = len(spec.seeds) * math.prod(len(each) for each in arm.values() if isinstance(each, list))
+        choices = {key: _choices(each) for key, each in dimensions_of(arm, where, grid=spec.search.is_grid).items()}
+        num_trials = len(spec.seeds) * math.prod(map(len, choices.values()))
         if num_trials > MOST_TRIALS:
             raise SpecError(f"{where}: makes {num_trials} trials with its lists and the seeds; at most {MOST_TRIALS}")
-        for settings, seed in itertools.product(_grid(arm, where), spec.seeds):
-            trial = _planned_trial(spec, settings, seed, where)
-            planned.setdefault(canonical_json(trial.config.model_dump(mode="json")), trial)
+        for values, seed in itertools.product(itertools.product(*choices.values()), spec.seeds):
+            trial = planned_trial(spec, dict(zip(choices, values, strict=True)), seed, where)
+            planned.setdefault(trial.identity, trial)
     return list(planned.values())
 
 
@@ -52,16 +63,45 @@ def students_of(spec: SweepSpec, source: str = "spec") -> dict[str, StudentConfi
     }
 
 
-def _grid(arm: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    empty = [key for key, value in arm.items() if value == []]
-    if empty:
-        raise SpecError(f"{where}.{shown(empty[0])}: []: an empty list leaves no trial; give values, or remove the key")
-    choices = [value if isinstance(value, list) else [value] for value in arm.values()]
-    for values in itertools.product(*choices):
-        yield dict(zip(arm, values, strict=True))
+def dimensions_of(arm: dict[str, Any], where: str, *, grid: bool) -> dict[str, RangeConfig | list[Any]]:
+    """The values of each key of an arm: a range, or a list of at least one; raises SpecError, for a range in a grid."""
+    found = {key: _dimension(value, f"{where}.{shown(key)}") for key, value in arm.items()}
+    ranges = [key for key, values in found.items() if isinstance(values, RangeConfig)]
+    if grid and ranges:
+        remedy = "give a list, or a sampler, such as search: {sampler: nsga2, trials: 30}"
+        raise SpecError(f"{where}.{shown(ranges[0])}: a grid cannot try every number of a range; {remedy}")
+    return found
 
 
-def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: str) -> PlannedTrial:
+def _dimension(value: Any, where: str) -> RangeConfig | list[Any]:
+    if isinstance(value, dict) and value.keys() & {"low", "high"}:
+        try:
+            return RangeConfig.model_validate(value)
+        except ValidationError as error:
+            raise SpecError(sentence_of(error, RangeConfig, where)) from None
+    if isinstance(value, dict) and value.keys() == {"choices"}:
+        value = value["choices"]
+        if not isinstance(value, list):
+            raise SpecError(f"{where}.choices: {shown(value)}: must be a list of values")
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise SpecError(f"{where}: []: an empty list leaves no trial; give values, or remove the key")
+    return values
+
+
+def _choices(dimension: RangeConfig | list[Any]) -> list[Any]:
+    if isinstance(dimension, list):
+        return dimension
+    return [number(dimension.low), number(dimension.high)]
+
+
+def number(value: float) -> float:
+    """The value, as an int if it is whole, as people write it."""
+    return int(value) if float(value).is_integer() else value
+
+
+def planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: str) -> PlannedTrial:
+    """The trial of an arm's settings, one value a key, with a seed; raises SpecError, which begins with where."""
     teacher = _teacher_name(spec, settings.get("teacher"), where)
     for key in settings:
         if key.split(".")[0] in {"data", "seed", "stream_seed", "teachers"}:
@@ -81,7 +121,7 @@ def _planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: 
         key = f"{where}.train.epochs" if "train.epochs" in settings else f"{where.rsplit(': ', 1)[0]}: train.epochs"
         raise SpecError(f"{key}: 0: a student would learn nothing; raise it, or give train.head_epochs")
     arm = _label(settings, teacher, config)
-    return PlannedTrial(f"{arm} seed {seed}", arm, teacher, config)
+    return PlannedTrial(f"{arm} seed {seed}", arm, teacher, config, settings)
 
 
 def _teacher_name(spec: SweepSpec, given: Any, where: str) -> str | None:

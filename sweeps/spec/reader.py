@@ -194,6 +194,12 @@ def _check_references(spec: SweepSpec, source: str) -> None:
         check_objectives(spec.objectives)
     except ValueError as error:
         raise SpecError(f"{source}: {error}") from None
+    slow = [name for name in spec.objectives if name.startswith("latency")]
+    if slow and not spec.search.is_grid:
+        raise SpecError(
+            f"{source}: search: {slow[0]} is measured once all trials are finished; remove it from the objectives, or "
+            "take num_parameters"
+        )
     late = [name for name in spec.objectives if name in SIZES or name.endswith("_scaled")]
     if late and spec.early_stopping is not None:
         raise SpecError(

@@ -8,7 +8,7 @@ from kd_core.spec.config import StudentConfig, TeacherConfig
 from kd_core.spec.data_config import DataConfig, ViewConfig
 from kd_core.spec.fields import Config, PositiveFloat, PositiveInt, Seed
 from kd_core.spec.recipe import TrainConfig
-from sweeps.spec.stopping_config import EarlyStoppingConfig, SafeName
+from sweeps.spec.search_config import EarlyStoppingConfig, SafeName, SearchConfig
 
 Objectives = dict[str, Literal["max", "min"]]
 DEFAULT_OBJECTIVES: Objectives = {"validation/accuracy": "max", "validation/ece": "min"}
@@ -98,8 +98,8 @@ class SweepSpec(Config):
     """one replicate of every arm per seed"""
     stream_seed: Seed = 0
     """seed of the vicinal stream that all trials share"""
-    search: Literal["grid"] = "grid"
-    """grid: every combination of the arms' lists"""
+    search: SearchConfig = SearchConfig()
+    """grid (every combination of the arms' lists), or {sampler, trials, seed, warm_start} over lists and ranges"""
     early_stopping: EarlyStoppingConfig | None = None
     """null (every trial runs to its last epoch), or {pareto_asha: {grace_epochs, reduction_factor, tolerance}}"""
     signal: SignalConfig = SignalConfig()

@@ -45,12 +45,21 @@ def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float], time: T
     )
     if plan.teachers:
         console.print(_teachers_table(plan))
-    if plan.signals:
-        console.print(_signals_table(plan.signals))
+    foreseen = [each for each in plan.signals if each.foreseen]
+    if foreseen:
+        console.print(_signals_table(foreseen))
+    if len(foreseen) < len(plan.signals):
+        why = "a range of their arms changes what the teacher sees, so that no two would share its logits"
+        console.print(f"distilled trials with a live teacher: {why}", soft_wrap=True)
     trials = table("trial", "status", "epochs")
     for each in plan.trials:
         trials.add_row(each.trial.label, each.status, str(each.trial.config.train.num_epochs))
-    console.print(trials)
+    if plan.trials:
+        console.print(trials)
+    if plan.num_unproposed:
+        search, num_seeds = plan.spec.search, len(plan.spec.seeds)
+        each_of = f", each with {num_seeds} seeds" if num_seeds > 1 else ""
+        console.print(f"{search.sampler} is to propose {plan.num_unproposed} of {search.trials} points{each_of}")
     console.print(_cost_sentence(cost), soft_wrap=True)
     if time is not None and not plan.up_to_date:
         console.print(f"time to train, one after another: {time}", soft_wrap=True)

@@ -16,7 +16,7 @@ from sweeps.terminal.interrupt import cleaning_up
 
 if TYPE_CHECKING:
     from kd_core.store.records import Store
-    from sweeps.plan.plan import Plan
+    from sweeps.plan.plan import Plan, TrialPlan
 
 LINE_S = 60.0  # between two lines of a log about one teacher or signal, or about all trials
 
@@ -61,19 +61,26 @@ class SweepProgress:
 
     def foresee(self, plan: Plan, store: Store) -> None:
         """Learn the trials of a plan: what is finished, and from earlier trials of a form, how long the rest takes."""
-        from sweeps.plan.pace import form_in_plan, num_epochs_of, paces_in
+        from sweeps.plan.pace import form_in_plan, paces_in
 
         self.board.name, self.board.objectives = plan.spec.name, objectives_shown(plan.spec.objectives)
         for each in plan.trials:
-            known = {"arm": each.trial.arm, "num_epochs": each.trial.config.train.num_epochs}
-            if each.done:
-                verdict = (each.record and each.record.verdict()) or {}
-                self.board.trial(each.trial.label, each.status, figures=verdict.get("metrics", {}), **known)
-            else:
-                form, epoch = form_in_plan(each, plan), num_epochs_of(each.record)
-                self.board.trial(each.trial.label, form=form, epoch=epoch, **known)
-        forms = {each.form for each in self.board.trials.values() if each.form}
+            self.proposes(each, plan)
+        forms = {form_in_plan(each, plan) for each in plan.all_trials if not each.done}
         self.board.paces = paces_in(store, forms, first=plan.spec.name)
+
+    def proposes(self, planned: TrialPlan, plan: Plan) -> None:
+        """Learn a trial of a plan."""
+        from sweeps.plan.pace import form_in_plan, num_epochs_of
+
+        trial = planned.trial
+        known: dict[str, Any] = {"arm": trial.arm, "num_epochs": trial.config.train.num_epochs}
+        if planned.done:
+            verdict = (planned.record and planned.record.verdict()) or {}
+            self.board.trial(trial.label, planned.status, figures=verdict.get("metrics", {}), **known)
+        else:
+            known |= {"form": form_in_plan(planned, plan), "epoch": num_epochs_of(planned.record)}
+            self.board.trial(trial.label, **known)
 
     def expect(self, num_trials: int) -> None:
         """Set the number of trials to run; what is reported from now on is of trials."""

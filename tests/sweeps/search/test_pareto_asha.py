@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.pareto import dominates
 from sweeps.search.pareto_asha import Rungs, crowding_distances, goes_on, order_of, rung_epochs
-from sweeps.spec.stopping_config import ParetoAshaConfig
+from sweeps.spec.search_config import ParetoAshaConfig
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
 GRID = st.integers(0, 4) | st.just(math.inf)  # many ties and duplicates

@@ -1,0 +1,80 @@
+"""The trials that a spec wants: all of a grid, or of a search those proposed so far, and what it may still propose."""
+
+import itertools
+import random
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from kd_core.spec.keys import canonical_json, signal_identity
+from kd_core.store.records import Store
+from sweeps.spec.arms import PlannedTrial, trials_of
+from sweeps.spec.mistakes import SpecError
+from sweeps.spec.space import Space
+from sweeps.spec.sweep_config import SweepSpec
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The trials of a spec, those of a search in the order of its proposals.
+
+    num_unproposed counts the points that a search is still to propose, and unproposed are trials that stand for theirs:
+    as many, of random points, and one of every signal, as long as it may be needed. foreseen are the teacher inputs
+    that no range changes, so that their signals can be labelled before the first trial; None of a grid: all.
+    """
+
+    trials: list[PlannedTrial]
+    num_unproposed: int = 0
+    unproposed: list[PlannedTrial] = field(default_factory=list)
+    foreseen: set[str] | None = None
+
+    def foresees(self, trial: PlannedTrial) -> bool:
+        """Whether the signal of a trial is known before the first trial."""
+        return self.foreseen is None or _teacher_input(trial) in self.foreseen
+
+
+def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
+    """The trials that a spec wants; a search goes on from what it has proposed by its trials.json."""
+    at_ends = trials_of(spec)
+    if spec.search.trials is None:
+        return Wanted(at_ends)
+    for name in spec.search.warm_start:
+        try:
+            store.sweep(name).members()
+        except FileNotFoundError as error:
+            remedy = "run it with this storage first, or remove it from the list"
+            raise SpecError(f"search.warm_start: {name}: {error}; {remedy}") from None
+    space = Space(spec)
+    points = proposed_points(space, store)
+    trials = [trial for settings in points.values() for trial in space.trials(settings)]
+    in_the_middle = [trial for settings in space.middles() for trial in space.trials(settings)]
+    foreseen = set(map(_teacher_input, at_ends)).intersection(map(_teacher_input, in_the_middle))
+    num_unproposed = max(0, int(min(spec.search.trials, space.size)) - len(points))
+    rng = random.Random(spec.search.seed)
+    drawn = [trial for _ in range(num_unproposed) for trial in space.trials(space.drawn(rng))]
+    longest: dict[str, PlannedTrial] = {}
+    if num_unproposed:
+        for trial in sorted(at_ends, key=lambda each: -each.config.num_stream_epochs):
+            if trial.teacher and _teacher_input(trial) in foreseen:
+                longest.setdefault(_teacher_input(trial), trial)
+    return Wanted(trials, num_unproposed, [*drawn, *longest.values()], foreseen)
+
+
+def proposed_points(space: Space, store: Store) -> dict[str, dict[str, Any]]:
+    """The points that a search has proposed and that still lie in its space, by the identity of their trials."""
+    try:
+        members = store.sweep(space.spec.name).members()
+    except FileNotFoundError:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for member in [*members["trials"], *members.get("waiting", [])]:
+        settings = member.get("settings")
+        if settings is not None and space.index_of(settings) is not None:
+            with suppress(SpecError):  # its spec was another one
+                found.setdefault(space.identity(settings), settings)
+    return dict(itertools.islice(found.items(), space.spec.search.trials))
+
+
+def _teacher_input(trial: PlannedTrial) -> str:
+    """A text that trials share whose teacher sees the same images; "" without a teacher."""
+    return canonical_json(signal_identity(trial.config, "", trial.teacher)) if trial.teacher else ""

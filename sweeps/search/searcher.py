@@ -1,0 +1,192 @@
+"""A search as a searcher of Ray Tune, which keeps no state: its study is rebuilt from the records at every start."""
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from kd_core.spec.config import TrialConfig
+from kd_core.spec.keys import canonical_json
+from kd_core.store.records import Store
+from sweeps.plan.plan import Plan, TrialPlan
+from sweeps.plan.wanted import proposed_points
+from sweeps.search.study import Study, Trial
+from sweeps.spec.mistakes import SpecError
+from sweeps.spec.space import Settings, Space
+
+_MOST_REPEATS = 50  # proposals in a row of points that were proposed before
+
+
+@dataclass
+class _Point:
+    """A point of the search: its trial of the study, its trials, one for every seed, and how many are still to end."""
+
+    trial: Trial
+    planned: list[TrialPlan]
+    num_open: int
+    values: list[float] | None = None
+
+
+class PointSearcher(Searcher):
+    """Gives Tune the trials that a search has left, and then those of points that it proposes.
+
+    A point is written to the sweep's trials.json before its trials start. Trials that are finished in the store are
+    answered from there, whichever sweep has trained them.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        num_at_once: Callable[[], int],
+        propose: Callable[[TrialPlan], None],
+        expect: Callable[[TrialPlan], dict[str, Any]],
+        note: Callable[[str], None],
+    ) -> None:
+        """num_at_once says how many trials the cluster has room for now.
+
+        propose is called with each trial of a new point, and expect with each that is to start; it gives its config.
+        """
+        super().__init__()
+        self.plan, self.store, self.num_at_once = plan, store, num_at_once
+        self.propose, self.expect, self.note = propose, expect, note
+        self.space = Space(plan.spec)
+        self.points: dict[str, _Point] = {}
+        self.queue: deque[TrialPlan] = deque()
+        self.running: dict[str, TrialPlan] = {}
+        self.rng = random.Random(f"{plan.spec.search.seed} {len(plan.trials)}")
+        known: dict[str, list[TrialPlan]] = {}
+        for each in plan.trials:
+            known.setdefault(self.space.identity(each.trial.settings), []).append(each)
+        elsewhere = list(self._warm_start())
+        self.study = Study(self.space, num_known=len(known) + len(elsewhere))
+        with self.study.replaying():
+            for settings, values in elsewhere:
+                if self.space.identity(settings) not in known:
+                    self.study.tell(self.study.begin(settings), values)
+            for planned in known.values():
+                self._add(self.study.begin(planned[0].trial.settings), planned)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Empty: Tune pickles its searcher to restore a run, which the records make unnecessary."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """The config of the next trial, FINISHED, or None while one waits for room.
+
+        So a proposal is made late, when most is known, and an autoscaler sees that there is more to do.
+        """
+        if len(self.running) > self.num_at_once():
+            return None
+        while not self.queue:
+            if not self.plan.num_unproposed or not self._propose():
+                return self.FINISHED
+        self.running[trial_id] = self.queue.popleft()
+        return {"trial": self.expect(self.running[trial_id])}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study what came of a point once its last trial has ended, by the records."""
+        planned = self.running.pop(trial_id)
+        point = self.points[self.space.identity(planned.trial.settings)]
+        point.num_open -= 1
+        self._tell_if_ended(point)
+
+    def _add(self, trial: Trial, planned: list[TrialPlan]) -> None:
+        """Learn of a point, whose trials are to run unless they are done."""
+        left = [each for each in planned if each.record is not None and not each.done]
+        point = _Point(trial, planned, len(left))
+        self.points[self.space.identity(planned[0].trial.settings)] = point
+        self.queue.extend(left)
+        self._tell_if_ended(point)
+
+    def _tell_if_ended(self, point: _Point) -> None:
+        if point.num_open:
+            return
+        stopped = any(each.status == "stopped" for each in point.planned)
+        found = [self._values(each.record.verdict()) for each in point.planned if each.record is not None]
+        whole = [values for values in found if values is not None]
+        point.values = list(map(fmean, zip(*whole, strict=True))) if whole and not stopped else None
+        self.study.tell(point.trial, point.values, stopped=stopped)
+
+    def _values(self, verdict: dict[str, Any] | None) -> list[float] | None:
+        """The objectives of a finished trial."""
+        figures = verdict["metrics"] | {"num_parameters": verdict.get("num_parameters")} if verdict else {}
+        values = [figures[name] for name in self.plan.spec.objectives if figures.get(name) is not None]
+        return values if len(values) == len(self.plan.spec.objectives) else None
+
+    def _propose(self) -> bool:
+        """Add one more point, of another process or of the study; False if all points were proposed before."""
+        for identity, settings in proposed_points(self.space, self.store).items():
+            if identity not in self.points:
+                self._admit(self.study.begin(settings), settings)
+                return True
+        proposal = self._new_point()
+        if proposal is not None:
+            self._admit(*proposal)
+            try:
+                self.plan.write(self.store)
+            except OSError as error:
+                self.note(f"{self.plan.spec.name}: trials.json: not written: {error}")
+        return proposal is not None
+
+    def _admit(self, trial: Trial, settings: Settings) -> None:
+        num_before = len(self.plan.trials)
+        self.plan = self.plan.with_trials(self.space.trials(settings), self.store)
+        added = list(self.plan.trials[num_before:])
+        for each in added:
+            self.propose(each)
+        self._add(trial, added)
+
+    def _new_point(self) -> tuple[Trial, Settings] | None:
+        """A point that was not proposed before, or None if there is none; repeats are answered at once."""
+        for _ in range(_MOST_REPEATS):
+            trial, settings = self.study.ask()
+            try:
+                known = self.points.get(self.space.identity(settings))
+            except SpecError:  # valid at the ends of its ranges, but not here
+                self.study.tell(trial, None)
+                continue
+            if known is None:
+                return trial, settings
+            self.study.tell(trial, known.values)
+        for settings in self._others():
+            with suppress(SpecError):
+                if self.space.identity(settings) not in self.points:
+                    return self.study.begin(settings), settings
+        return None
+
+    def _others(self) -> Iterable[Settings]:
+        """Points in a random order: all of a space that has not too many."""
+        if self.space.size == float("inf"):
+            return (self.space.drawn(self.rng) for _ in range(_MOST_REPEATS))
+        points = list(self.space.points())
+        self.rng.shuffle(points)
+        return points
+
+    def _warm_start(self) -> Iterable[tuple[Settings, list[float]]]:
+        """The points of other sweeps that lie in the space, with their objectives."""
+        for name in self.plan.spec.search.warm_start:
+            found: dict[str, tuple[Settings, list[list[float]]]] = {}
+            finished = 0
+            for config, verdict in _finished(self.store, name):
+                finished += 1
+                settings, values = self.space.settings_of(config), self._values(verdict)
+                if settings is not None and values is not None:
+                    found.setdefault(canonical_json(settings), (settings, []))[1].append(values)
+            num_used = sum(len(values) for _, values in found.values())
+            self.note(f"search.warm_start: {num_used} of {finished} finished trials of {name} lie in the space")
+            yield from ((settings, list(map(fmean, zip(*all_, strict=True)))) for settings, all_ in found.values())
+
+
+def _finished(store: Store, name: str) -> Iterable[tuple[TrialConfig, dict[str, Any]]]:
+    """Config and verdict of each finished trial of a sweep; those of older versions are left out."""
+    for member in store.sweep(name).members()["trials"]:
+        record = store.trial(member["key"])
+        if (verdict := record.verdict()) is not None:
+            with suppress(ValueError, KeyError):
+                yield TrialConfig.model_validate(verdict["recipe"]), verdict

@@ -1,0 +1,173 @@
+"""Checks searches on a real Ray: they finish, go on after a kill and when extended, and repeat nothing."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from statistics import fmean
+
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from kd_core.data.splits import summarize
+from kd_core.store.records import Store
+from sweeps.plan.plan import plan_sweep
+from sweeps.search.searcher import PointSearcher
+from sweeps.spec.reader import read_spec
+
+ARMS = (
+    "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 8}, alpha: {low: 0.1, high: 0.9}}, "
+    "{method: [classic, mixup], train.learning_rate: {low: 0.001, high: 0.1, log: true}}]"
+)
+NUM_TRIALS = 7
+OBJECTIVES = ("validation/accuracy", "validation/ece")
+
+
+def search(sampler, num_trials=NUM_TRIALS, **more):
+    """The override that asks for a search."""
+    rest = "".join(f", {key}: {value}" for key, value in more.items())
+    return f"search={{sampler: {sampler}, trials: {num_trials}{rest}}}"
+
+
+@pytest.fixture
+def searcher_of(tiny):
+    """What a new process makes of the records of a search; and all that it notes."""
+
+    def searcher(store, *overrides):
+        spec, notes = read_spec(str(tiny), overrides), []
+        plan = plan_sweep(spec, store, summarize(spec.data))
+        made = PointSearcher(
+            plan, store, lambda: 1, lambda planned: None, lambda planned: {"key": planned.record.key}, notes.append
+        )
+        return made, notes
+
+    return searcher
+
+
+def points_of(store):
+    """The settings of each point of the tiny search, and the records of its trials."""
+    found = {}
+    for member in store.sweep("tiny").members()["trials"]:
+        found.setdefault(str(member["settings"]), (member["settings"], []))[1].append(store.trial(member["key"]))
+    return list(found.values())
+
+
+@pytest.mark.parametrize("sampler", ["nsga2"])
+def test_a_killed_search_goes_on_and_its_study_agrees_with_its_records(
+    sampler, sweep, tiny, tmp_path, wait_until, searcher_of
+):
+    store, overrides = Store.at(tmp_path), [ARMS, search(sampler)]
+    command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={store.root}"]
+    command += [f"--set={each}" for each in overrides]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
+        wait_until(lambda: len(list(store.local.glob("trials/*/result.json"))) >= 2, driver)
+        os.killpg(driver.pid, signal.SIGKILL)
+    before = {record.key: record.verdict() for _, records in points_of(store) for record in records}
+    assert 2 <= sum(verdict is not None for verdict in before.values()) < NUM_TRIALS
+
+    outcome, log = sweep(store, *overrides)
+    assert outcome.counts["finished"] == NUM_TRIALS, log
+    points = points_of(store)
+    assert len(points) == NUM_TRIALS
+    after = {record.key: record.verdict() for _, records in points for record in records}
+    assert all(after[key] == verdict for key, verdict in before.items() if verdict)  # with the time when it ended
+
+    searcher, _ = searcher_of(store, *overrides)
+    known = searcher.study.trials
+    assert [each.state for each in known] == [TrialState.COMPLETE] * NUM_TRIALS
+    for trial, (settings, records) in zip(known, points, strict=True):
+        assert trial.values == [fmean(each.verdict()["metrics"][name] for each in records) for name in OBJECTIVES]
+        for key in ("temperature", "alpha", "train.learning_rate"):
+            assert trial.params.get(key) == settings.get(key)
+    assert searcher.suggest("next") == Searcher.FINISHED
+
+    outcome, log = sweep(store, ARMS, search(sampler, NUM_TRIALS + 2))
+    assert outcome.counts == {"finished": NUM_TRIALS + 2, "stopped": 0, "failed": 0, "reused": NUM_TRIALS}, log
+    assert points_of(store)[:NUM_TRIALS] == points
+
+
+def test_a_search_begins_with_the_trials_of_another_sweep(finished, store, searcher_of):
+    arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 4}}, {method: classic}]"
+    overrides = ("name=other", arms, search("tpe", warm_start="[tiny]"))
+    searcher, notes = searcher_of(store, *overrides)
+    assert notes == ["search.warm_start: 2 of 3 finished trials of tiny lie in the space"]  # not that of Tsigma
+    records = {each["label"]: store.trial(each["key"]) for each in store.sweep("tiny").members()["trials"]}
+    labels = ["classic seed 0", "kd_mixup resnet T=2 seed 0"]
+    metrics = [records[label].verdict()["metrics"] for label in labels]
+    assert [each.values for each in searcher.study.trials] == [
+        [figures[name] for name in OBJECTIVES] for figures in metrics
+    ]
+    assert [each.params.get("temperature") for each in searcher.study.trials] == [None, 2]
+
+
+def test_a_proposal_that_is_finished_is_answered_from_the_store(store, sweep, searcher_of):
+    """All points of this small space but one were trained by the sweep before."""
+    overrides = (
+        "name=other",
+        "arms=[{method: kd_mixup, teacher: resnet, temperature: [2, 3, sigma]}]",
+        search("random", 9),
+    )
+    outcome, log = sweep(store, *overrides)
+    assert outcome.counts["finished"] == 3
+    assert "started  kd_mixup resnet T=3 seed 0" in log
+    assert log.count("started  ") == 1
+    searcher, _ = searcher_of(store, *overrides)
+    assert searcher.plan.up_to_date
+    assert len({str(each.params) for each in searcher.study.trials}) == 3
+
+
+def test_parallel_proposals_do_not_repeat_each_other(tmp_path, searcher_of):
+    store = Store.at(tmp_path)
+    overrides = ("teachers={}", "arms=[{method: [classic, mixup], train.epochs: {low: 1, high: 8}}]", search("tpe", 16))
+    searcher, _ = searcher_of(store, *overrides)
+    searcher.num_at_once = lambda: 100
+    configs = [searcher.suggest(str(number)) for number in range(17)]
+    assert configs.pop() == Searcher.FINISHED
+    assert len({config["trial"]["key"] for config in configs}) == 16
+    limited, _ = searcher_of(store, *overrides)
+    assert [limited.suggest(str(number)) is not None for number in range(4)] == [True, True, False, False]
+
+
+def test_failed_trials_and_stopped_ones_are_told_as_such(store, searcher_of):
+    overrides = (
+        "teachers={}",
+        "arms=[{method: mixup, train.learning_rate: {low: 0.1, high: 1}}]",
+        "seeds=[0, 1]",
+        search("tpe", 3),
+    )
+    searcher, _ = searcher_of(store, *overrides)
+    searcher.num_at_once = lambda: 100
+    configs = [searcher.suggest(str(number)) for number in range(6)]
+    records = [store.trial(config["trial"]["key"]) for config in configs]
+    for number, record in enumerate(records):
+        if number == 0:
+            record.fail("no memory", "")
+        elif number == 2:
+            record.write_stop({"sweep": "tiny", "epoch": 1, "reason": "behind"} | searcher.plan.trials[0].stopping)
+        elif number > 3:
+            shutil.copytree(finished_trial(store), record.path, dirs_exist_ok=True)
+        searcher.on_trial_complete(str(number))
+    states = [each.state for each in searcher.study.trials]
+    assert states == [TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE]
+    again, _ = searcher_of(store, *overrides)
+    assert [each.state for each in again.study.trials] == [TrialState.RUNNING, TrialState.RUNNING, TrialState.COMPLETE]
+
+
+def finished_trial(store):
+    """The folder of a trial that is finished."""
+    return next(path.parent for path in store.local.glob("trials/*/result.json"))
+
+
+def test_what_another_process_proposed_counts(store, searcher_of):
+    overrides = ("teachers={}", "arms=[{method: mixup, train.learning_rate: {low: 0.1, high: 1}}]", search("random", 3))
+    first, _ = searcher_of(store, *overrides)
+    second, _ = searcher_of(store, *overrides)
+    first.num_at_once = second.num_at_once = lambda: 100
+    keys = [first.suggest("a")["trial"]["key"], first.suggest("b")["trial"]["key"]]
+    taken = [second.suggest(name)["trial"]["key"] for name in "cde"]
+    assert taken[:2] == keys
+    assert taken[2] not in keys
+    assert second.suggest("f") == Searcher.FINISHED
+    assert first.suggest("g")["trial"]["key"] == taken[2]
