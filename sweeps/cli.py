@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 import click
 
 from kd_core.store.records import Store, SweepRecord
-from sweeps.cluster.commands import stop, submit
+from sweeps.cluster.commands import show_job, stop, submit
+from sweeps.promotion.promote import promote
 from sweeps.spec.mistakes import SpecError, found_in
 from sweeps.terminal.interrupt import leaving_at_signals, program
-from sweeps.terminal.options import json_option, set_option, store_option, tracking_option
+from sweeps.terminal.options import json_option, set_option, store_at, store_option, sweep_named, tracking_option
+from sweeps.tracking.answers import end_unanswered
 
 
 class _Commands(click.Group):
@@ -65,7 +67,7 @@ def run(
     from sweeps.terminal.progress import SweepProgress
     from sweeps.tracking.sync import embedded_uri
 
-    sweep, store = read_spec(spec, overrides), _store(storage)
+    sweep, store = read_spec(spec, overrides), store_at(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
     with found_in(spec), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
@@ -91,7 +93,7 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     from sweeps.spec.reader import read_spec
     from sweeps.terminal.console import print_plan
 
-    sweep, store = read_spec(spec, overrides), _store(storage)
+    sweep, store = read_spec(spec, overrides), store_at(storage)
     with found_in(spec):
         planned = plan_sweep(sweep, store, summarize(sweep.data))
         if not planned.up_to_date:
@@ -109,23 +111,25 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 @main.command()
 @click.argument("name")
 @store_option
+@click.option("--address", metavar="URL", help="Job server of the cluster that runs it; the storage is then the job's.")
 @click.option("--watch", "follow", is_flag=True, help="Follow it until nothing is left to run; Ctrl-C ends this.")
 @json_option
-def status(name: str, storage: str, follow: bool, as_json: bool) -> None:
+def status(name: str, storage: str, address: str | None, follow: bool, as_json: bool) -> None:
     """Show the status of each teacher, signal and trial of the sweep NAME."""
     from sweeps.terminal.console import print_status
     from sweeps.terminal.status import status_of
 
-    store = _store(storage)
-    if follow:
-        if as_json:
-            raise SpecError("--watch: prints no JSON; leave out --json, or --watch")
-        _watch(store, _sweep(store, name))
+    if follow and as_json:
+        raise SpecError("--watch: prints no JSON; leave out --json, or --watch")
+    job, seen = show_job(name, address, storage) if address is not None else ({}, storage)
+    store = store_at(seen) if seen is not None else None
+    if follow and store is not None:
+        _watch(store, sweep_named(store, name))
         return
-    rows = status_of(store, _sweep(store, name))
+    rows = status_of(store, sweep_named(store, name)) if store is not None else {}
     if as_json:
-        click.echo(json.dumps({"sweep": name} | rows, ensure_ascii=False))
-    else:
+        click.echo(json.dumps({"sweep": name} | job | rows, ensure_ascii=False))
+    elif rows:
         print_status([row for kind in rows.values() for row in kind])
 
 
@@ -149,15 +153,15 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     from sweeps.tracking.sync import embedded_uri
     from sweeps.tracking.sync import sync as sync_sweep
 
-    store = _store(storage)
-    _sweep(store, name).members()
+    store = store_at(storage)
+    sweep_named(store, name).members()
     uri = tracking_uri or embedded_uri(store)
     if uri is None:
         raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
     try:
         num_trials = sync_sweep(store, name, uri)
     except Exception as error:
-        _no_answer(uri, error)
+        end_unanswered(uri, error)
     click.echo(f"{num_trials} trials of {name} are up to date in MLflow at {without_password(uri)}", err=True)
 
 
@@ -185,7 +189,7 @@ def report(
         named = objectives_named(objectives.split(",")) if objectives is not None else None
     except ValueError as error:
         raise SpecError(f"--{error}") from None
-    printed = _read(uri, experiment or name, named) if uri else _written(_store(storage), name, named, against)
+    printed = _read(uri, experiment or name, named) if uri else _written(store_at(storage), name, named, against)
     if as_json:
         click.echo(json.dumps({"sweep": name} | printed, ensure_ascii=False))
 
@@ -196,7 +200,7 @@ def _written(store: Store, name: str, objectives: dict[str, str] | None, against
 
     for each in (name, against):
         if each is not None:
-            _sweep(store, each).members()
+            sweep_named(store, each).members()
     try:
         written = write_report(store, name, objectives, against)
     except ValueError as error:
@@ -218,7 +222,7 @@ def _read(uri: str, experiment: str, objectives: dict[str, str] | None) -> dict[
     except ValueError as error:
         raise SpecError(f"--from-mlflow: {error}") from None
     except Exception as error:
-        _no_answer(uri, error)
+        end_unanswered(uri, error)
     print_front(rows["arms"])
     return rows | {"claims": [], "report": None}
 
@@ -236,8 +240,8 @@ def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
     from sweeps.plan.upkeep import problems_of
     from sweeps.terminal.console import print_verification
 
-    store = _store(storage)
-    record = _sweep(store, name)
+    store = store_at(storage)
+    record = sweep_named(store, name)
     problems, verified = [], []
     for problem in problems_of(store, name):
         click.echo(problem, err=True)
@@ -285,7 +289,7 @@ def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
     from sweeps.plan.upkeep import unneeded_signals
     from sweeps.terminal.progress import size_text
 
-    unneeded = unneeded_signals(_store(storage), finished)
+    unneeded = unneeded_signals(store_at(storage), finished)
     for each in unneeded:
         click.echo(f"signal {each.record.key}: {len(each.epochs)} epochs, {size_text(each.size_bytes)}", err=True)
         if not dry_run:
@@ -306,7 +310,7 @@ def ui(name: str | None, storage: str, port: int) -> None:
     from sweeps.tracking.runs_shown import page_of
     from sweeps.tracking.sync import embedded_uri
 
-    store = _store(storage)
+    store = store_at(storage)
     uri = embedded_uri(store)
     if uri is None or store.local is None or not (store.local / "mlflow.db").exists():
         raise SpecError(f"--storage: {storage}: holds no tracking store; run a sweep there first")
@@ -324,40 +328,10 @@ def ui(name: str | None, storage: str, port: int) -> None:
     os.execv(sys.executable, command + destination)
 
 
-def _store(storage: str) -> Store:
-    try:
-        store = Store.at(storage)
-        places = [store.root, *store.root.parents] if store.local else [store.root]
-        file = next((place for place in places if place.is_file()), None)
-    except Exception as error:  # each file system raises its own errors
-        problem = " ".join(str(error).split())[:200]
-        raise SpecError(f"--storage: {storage}: cannot be reached ({problem}); name a folder or another URL") from error
-    click.get_current_context().find_root().obj = storage  # for what goes wrong there later
-    if file is not None:
-        raise SpecError(f"--storage: {storage}: {file} is a file; name a folder or another URL")
-    return store
-
-
 def _newest_first(store: Store) -> list[str]:
     """The sweeps of a local store by their last start, the newest first."""
     started = {each.name: (each.path / "trials.json").stat().st_mtime for each in store.sweeps()}
     return sorted(started, key=lambda name: started[name], reverse=True)
-
-
-def _no_answer(uri: str, error: Exception) -> NoReturn:
-    """Say in one sentence that MLflow cannot be used, and exit with 1."""
-    from sweeps.tracking.answers import without_password
-
-    problem = (str(error).splitlines() or [""])[0]
-    click.echo(f"kdsweep: MLflow at {without_password(uri)} does not answer: {problem}", err=True)
-    sys.exit(1)
-
-
-def _sweep(store: Store, name: str) -> SweepRecord:
-    try:
-        return store.sweep(name)
-    except ValueError as error:
-        raise SpecError(str(error)) from None
 
 
 def _runs_command(storage: str, tracking_uri: str | None) -> str | None:
@@ -370,6 +344,7 @@ def _runs_command(storage: str, tracking_uri: str | None) -> str | None:
 
 main.add_command(submit)
 main.add_command(stop)
+main.add_command(promote)
 
 
 if __name__ == "__main__":

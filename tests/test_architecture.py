@@ -23,7 +23,12 @@ FOLDERS = {**ROOMS, "analysis": ("statistics", "writing", "drawing")}
 MOST_FILES = 7  # in a room
 KNOWN_ONLY_TO = {
     "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "tasks", "worker", "teacher_pass", "trials")}
-    | {"sweeps/search/scheduler.py", "sweeps/search/searcher.py", "sweeps/cluster/job_server.py", "sweeps/cluster/visibility.py"},
+    | {
+        "sweeps/search/scheduler.py",
+        "sweeps/search/searcher.py",
+        "sweeps/cluster/job_server.py",
+        "sweeps/cluster/visibility.py",
+    },
     "optuna": {"sweeps/search/study.py"},
     "onnxruntime": {"sweeps/promotion/formats.py", "sweeps/promotion/predictor.py"},
     "mlflow": {f"sweeps/tracking/{name}.py" for name in ("sync", "runs_shown", "child")}

@@ -1,6 +1,7 @@
-"""The commands `kdsweep submit` and `kdsweep stop`, which run sweeps as jobs of a Ray cluster."""
+"""The commands `kdsweep submit` and `kdsweep stop`, which run sweeps as jobs of a Ray cluster, and the job's status."""
 
 import sys
+from typing import Any
 
 import click
 
@@ -87,3 +88,37 @@ def stop(name: str, address: str) -> None:
         raise SpecError(f"{name}: no job of this sweep runs at {server.address}")
     for job in stopped:
         click.echo(f"job {job}: stopped; submit its spec again to resume", err=True)
+
+
+def show_job(name: str, address: str, storage: str) -> tuple[dict[str, Any], str | None]:
+    """Print the state of the newest job of the sweep NAME; returns it for JSON, and its storage if it can be read here.
+
+    The storage is the job's, unless the command line names it, since another machine may mount it elsewhere. If it
+    cannot be read, the last lines of the job's log are printed. Raises SpecError if the cluster knows no such job.
+    """
+    from sweeps.cluster.job_server import JobServer
+    from sweeps.cluster.submission import last_job
+
+    server = JobServer(address)
+    job = last_job(server, name)
+    if job is None:
+        raise SpecError(f"{name}: {server.address} knows no job of this sweep; submit its spec, or correct the name")
+    click.echo(f"job {job['id']}: {job['status']}, storage {job['storage']}", err=True)
+    if click.get_current_context().get_parameter_source("storage") is click.core.ParameterSource.DEFAULT:
+        storage = job["storage"]
+    if _is_readable(storage, name):
+        return {"job": job}, storage
+    click.echo(f"{storage}: no records of {name} are seen there from this machine; the end of the job's log:", err=True)
+    for line in job["log"] or [job["message"]]:
+        click.echo(f"  {line}", err=True)
+    return {"job": job}, None
+
+
+def _is_readable(storage: str, name: str) -> bool:
+    """Whether this machine sees the records of a sweep in a storage."""
+    from kd_core.store.records import Store
+
+    try:
+        return bool(Store.at(storage).sweep(name).path.exists())
+    except Exception:  # each file system raises its own errors
+        return False

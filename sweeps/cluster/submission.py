@@ -20,6 +20,7 @@ from sweeps.spec.sweep_config import SweepSpec
 
 POLL_S = 1.0
 _START_S = 60.0
+_LAST_LINES = 10  # of a log
 ENDED = ("SUCCEEDED", "STOPPED", "FAILED")
 _STOPPED_CODE = 143  # that of a program which SIGTERM ends
 _ENVIRONMENT = {"RAY_JOB_STOP_WAIT_TIME_S": "30"}  # a sweep ends within 15 s of SIGTERM; Ray kills it after 3
@@ -117,6 +118,18 @@ def jobs_of(server: JobServer, name: str) -> list[Any]:
     with server.asking():
         found = [each for each in server.client.list_jobs() if (each.metadata or {}).get(_SWEEP) == name]
     return sorted(found, key=lambda each: each.start_time or 0, reverse=True)
+
+
+def last_job(server: JobServer, name: str) -> dict[str, Any] | None:
+    """Id, status, message and storage of the newest job of a sweep, and the last lines of its log; None without one."""
+    found = jobs_of(server, name)
+    if not found:
+        return None
+    newest = found[0]
+    with server.asking():
+        lines = [line for line in server.client.get_job_logs(newest.submission_id).splitlines() if line.strip()]
+    said = {"id": newest.submission_id, "status": newest.status.value, "message": newest.message}
+    return said | {"storage": newest.metadata.get(_STORAGE), "log": lines[-_LAST_LINES:]}
 
 
 def stop(server: JobServer, name: str) -> list[str]:

@@ -113,7 +113,7 @@ def _sampler(search: SearchConfig, seed: int) -> BaseSampler:
 
 def population_of(num_trials: int) -> int:
     """The size of NSGA-II's generations in a search of so many trials."""
-    return min(50, max(6, num_trials // 6))
+    return min(50, max(6, num_trials // 10))
 
 
 class _Rounding(BaseSampler):

@@ -1,9 +1,12 @@
-"""Options that several commands have in common."""
+"""Options that several commands have in common, and the store and the sweep that they name."""
 
 from collections.abc import Callable
 from typing import Any
 
 import click
+
+from kd_core.store.records import Store, SweepRecord
+from sweeps.spec.mistakes import SpecError
 
 Command = Callable[..., Any]
 
@@ -11,7 +14,7 @@ Command = Callable[..., Any]
 def store_option(command: Command) -> Command:
     """--storage, where the records are."""
     text = "Folder or fsspec URL of the store."
-    return click.option("--storage", default="./runs", show_default=True, help=text)(command)
+    return click.option("--storage", default="./runs", envvar="KDSWEEP_STORAGE", show_default=True, help=text)(command)
 
 
 def set_option(command: Command) -> Command:
@@ -29,3 +32,26 @@ def tracking_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """--json, for programs."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
+
+
+def store_at(storage: str) -> Store:
+    """The store that --storage names; raises SpecError if it cannot be reached."""
+    try:
+        store = Store.at(storage)
+        places = [store.root, *store.root.parents] if store.local else [store.root]
+        file = next((place for place in places if place.is_file()), None)
+    except Exception as error:  # each file system raises its own errors
+        problem = " ".join(str(error).split())[:200]
+        raise SpecError(f"--storage: {storage}: cannot be reached ({problem}); name a folder or another URL") from error
+    click.get_current_context().find_root().obj = storage  # for what goes wrong there later
+    if file is not None:
+        raise SpecError(f"--storage: {storage}: {file} is a file; name a folder or another URL")
+    return store
+
+
+def sweep_named(store: Store, name: str) -> SweepRecord:
+    """The sweep NAME of a store; raises SpecError for what is no sweep's name."""
+    try:
+        return store.sweep(name)
+    except ValueError as error:
+        raise SpecError(str(error)) from None

@@ -8,10 +8,12 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import urlopen
+
+import click
 
 ANSWER_S = 4.0  # a server that says nothing for so long is taken for silent
 PROMPT_S = 0.5
@@ -66,6 +68,13 @@ def open_page(url: str, patience_s: float = 60) -> bool:
         else:
             return webbrowser.open(url)
     return False
+
+
+def end_unanswered(tracking_uri: str, error: Exception) -> NoReturn:
+    """Say in one sentence that MLflow cannot be used, and exit with 1."""
+    problem = (str(error).splitlines() or [""])[0]
+    click.echo(f"kdsweep: MLflow at {without_password(tracking_uri)} does not answer: {problem}", err=True)
+    sys.exit(1)
 
 
 class Pace:

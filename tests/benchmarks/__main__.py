@@ -23,6 +23,7 @@ from tests.benchmarks import (
     memory,
     mutants,
     overhead,
+    search,
     shared_teacher,
     step,
 )
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "shared_teacher": shared_teacher.measure,
     "coverage": coverage.measure,
     "early_stopping": early_stopping.measure,
+    "search": search.measure,
     "large_report": large_report.measure,
     "mutants": mutants.measure,
     "kills": kills.measure,

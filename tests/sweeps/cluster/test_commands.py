@@ -1,4 +1,6 @@
-"""What `kdsweep submit` refuses, in one sentence each and with exit code 2, before anything is sent."""
+"""What `kdsweep submit` refuses, in one sentence each and with exit code 2, before anything is sent; and the status."""
+
+import json
 
 import pytest
 
@@ -7,18 +9,30 @@ def test_the_exit_code_of_a_submitted_sweep_is_passed_on(guarded, kdsweep_there,
     place = ["--address", guarded.address, "--storage", tmp_path / "runs"]
     refused = kdsweep_there("submit", tiny, *place, "--set", "resources.cpu=4", "--follow")
     assert refused.returncode == 2
-    assert "resources.cpu: 4: no node of the Ray cluster has more than 1 CPUs" in refused.stderr
+    said = "resources.cpu: 4: no node of the Ray cluster has more than 1 CPUs"
+    assert said in refused.stderr
+
+    told = kdsweep_there("status", "tiny", "--address", guarded.address, "--json")
+    assert told.returncode == 0, told.stderr
+    assert "no records of tiny are seen there from this machine" in told.stderr
+    job = json.loads(told.stdout)["job"]
+    assert (job["status"], job["storage"]) == ("FAILED", str(tmp_path / "runs"))
+    assert said in told.stderr
+    unknown = kdsweep_there("status", "nothing", "--address", guarded.address)
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+    assert "knows no job of this sweep" in unknown.stderr
 
 
+@pytest.mark.parametrize("command", ["submit", "status"])
 @pytest.mark.parametrize(
     ("token_given", "said"),
     [("", "asks for a token, and there is none here"), ("wrong-token-0123456789012345678901", "refuses the token")],
 )
 def test_no_token_and_a_wrong_one_are_one_sentence_and_submit_nothing(
-    guarded, kdsweep_there, tiny, tmp_path, token_given, said
+    guarded, kdsweep_there, tiny, tmp_path, command, token_given, said
 ):
     place = ["--address", guarded.address, "--storage", tmp_path / "runs"]
-    refused = kdsweep_there("submit", tiny, *place, token=token_given)
+    refused = kdsweep_there(command, tiny if command == "submit" else "tiny", *place, token=token_given)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert f"kdsweep: --address: {guarded.address}: {said}" in refused.stderr

@@ -34,6 +34,11 @@ def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_
     assert followed.stderr.count("Running entrypoint") == 1  # not the log of the job that was stopped
     assert students_of(store) == students_of(finished.store)
 
+    status = kdsweep_there("status", "tiny", "--address", guarded.address)
+    assert status.returncode == 0, status.stderr
+    assert status.stderr.splitlines()[0] == submitted.stderr.split(":")[0] + f": SUCCEEDED, storage {store.root}"
+    assert status.stderr.count(" finished ") == 5  # a teacher, its signal and three trials
+
 
 def test_a_sweep_outlives_a_node_that_is_killed(guarded, kdsweep_there, tiny, tmp_path, finished, students_of):
     """The worker node dies while it trains; its trials are tried again on the head."""

@@ -2,7 +2,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sweeps.terminal.options import json_option, set_option, store_option, tracking_option
+from kd_core.store.records import Store
+from sweeps.spec.mistakes import SpecError
+from sweeps.terminal.options import json_option, set_option, store_at, store_option, sweep_named, tracking_option
 
 
 @click.command()
@@ -29,3 +31,22 @@ def command(**given):
 def test_options_have_their_names_and_defaults(arguments, environment, given):
     said = CliRunner().invoke(command, arguments, env={"MLFLOW_TRACKING_URI": None} | environment)
     assert eval(said.output) == given
+
+
+@pytest.mark.parametrize(
+    ("storage", "problem"),
+    [("{folder}/file/runs", "file is a file; name a folder"), ("nosuch://a", "cannot be reached")],
+)
+def test_a_storage_that_is_none_is_one_sentence(tmp_path, storage, problem):
+    (tmp_path / "file").write_text("")
+    with click.Context(command), pytest.raises(SpecError, match=f"--storage: .*{problem}"):
+        store_at(storage.format(folder=tmp_path))
+
+
+def test_a_store_and_a_sweep_are_found_by_their_names(tmp_path):
+    with click.Context(command) as context:
+        store = store_at(str(tmp_path))
+    assert (store, context.obj) == (Store.at(tmp_path), str(tmp_path))
+    assert sweep_named(store, "tiny").path == store.root / "sweeps" / "tiny"
+    with pytest.raises(SpecError, match=r"'\.\./tiny' is no sweep name"):
+        sweep_named(store, "../tiny")

@@ -6,7 +6,15 @@ import time
 
 import pytest
 
-from sweeps.tracking.answers import Pace, PacedClient, check_answers, is_taken, open_page, without_password
+from sweeps.tracking.answers import (
+    Pace,
+    PacedClient,
+    check_answers,
+    end_unanswered,
+    is_taken,
+    open_page,
+    without_password,
+)
 from tests.sweeps.tracking.shown import Proxy
 
 
@@ -64,6 +72,13 @@ def test_a_paced_client_answers_as_the_client_and_raises_what_it_raises():
 def test_passwords_are_not_shown():
     assert without_password("https://me:secret@host:80/x") == "https://host:80/x"
     assert without_password("sqlite:////a@b/mlflow.db") == "sqlite:////a@b/mlflow.db"
+
+
+def test_no_answer_ends_with_one_sentence_and_no_password(capsys):
+    with pytest.raises(SystemExit) as ended:
+        end_unanswered("http://user:secret@host", ConnectionError("refused\nby everybody"))
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "kdsweep: MLflow at http://host does not answer: refused\n"
 
 
 def test_a_port_is_taken_while_a_server_listens(silent):

@@ -1,0 +1,149 @@
+"""The model card of a promoted student: what it is, how good it is, and what it is not good for."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from analysis.statistics.bootstrap import Estimate, draws_of, num_resamples, resample
+from analysis.writing.names import title_of, value_text
+from kd_core.measure.outcomes import SCALED, SUFFIXES, metrics_of
+from kd_core.store.records import Store, SweepRecord
+from sweeps.promotion.choice import Choice
+from sweeps.promotion.formats import INT8, Measured
+from sweeps.promotion.student import Student
+
+_MOST_CLASSES = 20  # that are named
+
+
+def card_of(store: Store, sweep: SweepRecord, choice: Choice, student: Student) -> str:
+    """The card in Markdown; equal records give equal cards."""
+    return "\n\n".join(
+        [
+            f"# {sweep.name}: {choice.run['label']}",
+            _summary(choice, student),
+            _table(["", ""], _origin(store, sweep, choice, student)),
+            "## Figures",
+            _table(["on the test images", "", "95 % interval"], _figures(student)),
+            _standing(choice),
+            "## Use",
+            _use(student),
+            "## Limits",
+            "\n".join(f"- {each}" for each in _limits(sweep, student)),
+        ]
+    )
+
+
+def export_note(measured: Iterable[Measured]) -> str:
+    """The section on the files of an export, with the figures of each."""
+    rows = [
+        [f"`{each.name}`", f"{each.size_bytes:,}", f"{100 * each.accuracy:.2f}", f"{each.ece:.4f}", _difference(each)]
+        for each in measured
+    ]
+    headers = ["file", "bytes", "accuracy %", "ECE", "largest difference from the stored probabilities"]
+    return f"## Files\n\n{_table(headers, rows)}\n\nThe front and the report of the sweep: front.svg, report.html."
+
+
+def _difference(measured: Measured) -> str:
+    return f"{measured.difference:.2g}" + (", 8-bit" if measured.name == INT8 else "")
+
+
+def _summary(choice: Choice, student: Student) -> str:
+    run, names = choice.run, student.class_names
+    shown = ", ".join(names[:_MOST_CLASSES]) + (", …" if len(names) > _MOST_CLASSES else "")
+    taught = f", distilled from the teacher {run['teacher']}" if run["teacher"] else ", trained on hard labels alone"
+    return f"A {run['student']} that tells {len(names)} classes of images apart{taught}. Classes: {shown}."
+
+
+def _origin(store: Store, sweep: SweepRecord, choice: Choice, student: Student) -> list[list[str]]:
+    run, config = choice.run, student.record.config() or {}
+    members = sweep.members()
+    data, teacher = members.get("data") or {}, config.get("teacher") or {}
+    height, width = student.image_size
+    rows = {
+        "arm": run["arm"],
+        "method": run["method"],
+        "temperature of distillation": run["temperature"],
+        "weight of the hard labels": f"{run['alpha']:g}",
+        "teacher": f"{run['teacher']}, {teacher.get('model')}{_teacher_figures(store, members, run['teacher'])}"
+        if teacher
+        else "",
+        "data": f"{config['data']['source']}, {student.num_train:,} training, {len(student.validation):,} "
+        f"validation and {len(student.test):,} test images of {width}×{height} pixels",
+        "data's fingerprint": str(data.get("fingerprint", "")),
+        "training": f"{config['train']['epochs']} epochs, seed {run['seed']}",
+        "parameters": f"{run['num_parameters']:,.0f}",
+        "trial": f"{run['trial']} of the sweep {sweep.name}",
+    }
+    return [[name, text] for name, text in rows.items() if text]
+
+
+def _teacher_figures(store: Store, members: dict[str, Any], name: str) -> str:
+    """The teacher's own accuracy and ECE on test, if its record is whole."""
+    key = next((each["key"] for each in members["teachers"] if each["name"] == name), None)
+    verdict = store.teacher(key).verdict() if key else None
+    if verdict is None:
+        return ""
+    accuracy, ece = (verdict["metrics"][f"test/{figure}"] for figure in ("accuracy", "ece"))
+    return f", {100 * accuracy:.2f} % accurate with an ECE of {ece:.4f}"
+
+
+def _figures(student: Student) -> list[list[str]]:
+    """Accuracy, and ECE of the calibrated probabilities, on test; the ECE's interval is that of its true value."""
+    outcomes, suffix = student.outcomes, SUFFIXES[SCALED]
+    (draws,) = draws_of([outcomes], resample(len(outcomes.label), num_resamples(1)))
+    scaled, raw = metrics_of(outcomes, SCALED), metrics_of(outcomes)
+    accuracy, ece = Estimate.of(draws["accuracy"], scaled["accuracy"]), Estimate.of(draws[f"ece{suffix}"])
+    return [
+        ["accuracy %", value_text("accuracy", scaled["accuracy"]), _interval("accuracy", accuracy)],
+        ["ECE, as it answers", value_text("ece", scaled["ece"]), _interval("ece", ece)],
+        ["ECE before the temperature", value_text("ece", raw["ece"]), _interval("ece", Estimate.of(draws["ece"]))],
+        ["NLL (nats)", value_text("nll", scaled["nll"]), _interval("nll", Estimate.of(draws[f"nll{suffix}"]))],
+    ]
+
+
+def _interval(figure: str, estimate: Estimate) -> str:
+    return f"{value_text(figure, estimate.low)}–{value_text(figure, estimate.high)}"
+
+
+def _standing(choice: Choice) -> str:
+    """Whether the arm is on the sweep's front."""
+    points, objectives = choice.front.points, " and ".join(map(_objective, choice.front.objectives))
+    on_front = choice.run["arm"] in points.loc[points["on_front"], "arm"].tolist()
+    number = np.count_nonzero(points["on_front"])
+    where = f"is one of the {number} on the front" if on_front else "is not on the front"
+    return f"Of {len(points)} arms, its arm {where} of {objectives}, as the validation images show it."
+
+
+def _objective(name: str) -> str:
+    return title_of(name.rpartition("/")[2])
+
+
+def _use(student: Student) -> str:
+    height, width = student.image_size
+    return (
+        "It takes raw images, uint8 RGB or grey, of any size, resizes and centre-crops them to "
+        f"{width}×{height} pixels, and returns the probability of each class, calibrated by the temperature "
+        f"{student.temperature:.4g}, in the order of the classes."
+    )
+
+
+def _limits(sweep: SweepRecord, student: Student) -> list[str]:
+    return [
+        "The figures hold for images like the test images; on others, accuracy falls and confidence often does not.",
+        "Every image gets one of the classes, also one that shows none of them.",
+        f"The temperature was fitted on {len(student.validation):,} validation images, which also chose the arm.",
+        "The intervals say what other test images would show, not what another seed of the training would.",
+        "Whatever is biased in the data, or in the teacher, is likely to be biased in the student.",
+    ]
+
+
+def _table(headers: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [[_cell(text) for text in row] for row in (headers, *rows)]
+    lines.insert(1, ["---"] * len(headers))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

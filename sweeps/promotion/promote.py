@@ -1,0 +1,153 @@
+"""The command `kdsweep promote`, which registers a trial's student in MLflow, and exports it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kd_core.store.records import SweepRecord
+from sweeps.spec.mistakes import SpecError, found_in
+from sweeps.terminal.options import json_option, store_at, store_option, sweep_named, tracking_option
+from sweeps.tracking.answers import end_unanswered, without_password
+
+if TYPE_CHECKING:
+    from sweeps.promotion.formats import Measured
+    from sweeps.promotion.student import Student
+
+
+@click.command()
+@click.argument("name")
+@click.argument("trial")
+@click.option("--as", "alias", required=True, metavar="ALIAS", help="The version's alias, such as champion.")
+@click.option("--export", "target", metavar="DIR", help="Also write safetensors, ExportedProgram, ONNX, int8.")
+@click.option(
+    "--tolerance",
+    default=1e-5,
+    show_default=True,
+    help="The most that any probability may differ from the trial's own on the test images.",
+)
+@store_option
+@tracking_option
+@json_option
+def promote(
+    name: str,
+    trial: str,
+    alias: str,
+    target: str | None,
+    tolerance: float,
+    storage: str,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Register the student of TRIAL in MLflow as a version of the model NAME, and give it an alias.
+
+    TRIAL is a label or a key of the sweep NAME, or knee, most-accurate or best-calibrated of its front.
+    """
+    from analysis.report import update_report
+    from sweeps.promotion.card import card_of
+    from sweeps.promotion.choice import chosen
+    from sweeps.promotion.formats import FORMATS, ONNX, check_target, replacing
+    from sweeps.promotion.registry import Registry, check_alias, content_of, save_model
+    from sweeps.promotion.student import student_of
+    from sweeps.tracking.sync import embedded_uri
+
+    store, folder = store_at(storage), Path(target).absolute() if target else None
+    sweep, uri = sweep_named(store, name), tracking_uri or embedded_uri(store)
+    check_alias(alias)
+    if folder is not None:
+        check_target(folder)
+    if uri is None:
+        raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
+    choice = chosen(store, name, trial)
+    click.echo(f"{trial}: {choice.run['label']} ({choice.record.key}), {choice.reason}", err=True)
+    update_report(store, name)
+    student = student_of(sweep, choice.record)
+    card = card_of(store, sweep, choice, student)
+    content = content_of(card, (choice.record.verdict() or {})["weights_sha256"])
+    with redirect_stdout(sys.stderr), found_in(str(sweep.path / "spec.yaml")), TemporaryDirectory() as scratch:
+        with _answering(uri):
+            registry = Registry(store, name, uri)
+            version = registry.find(content)
+        measured = []
+        if version is None or folder is not None:
+            with replacing(folder) if folder else nullcontext(Path(scratch)) as made:
+                measured = _written(made, FORMATS if folder else (ONNX,), student, tolerance)
+                if folder is not None:
+                    _describe(made, sweep, student, card, measured)
+                if version is None:
+                    example, model = student.test.image(0)[None].numpy(), Path(scratch) / "model"
+                    save_model(model, made / ONNX, card, example, student.class_names)
+                    with _answering(uri):
+                        version = registry.add(content, card, choice.record.key, model)
+        assert version is not None
+        with _answering(uri):
+            registry.name_version(version, alias)
+    _print(measured, folder)
+    state = "registered" if version.is_new else "was registered already"
+    click.echo(f"version {version.number} of the model {name} {state}; it is now {alias}", err=True)
+    model = f"models:/{name}@{alias}"
+    click.echo(f"load: mlflow.pyfunc.load_model('{model}'), MLFLOW_TRACKING_URI={without_password(uri)}", err=True)
+    if as_json:
+        found = {"sweep": name, "trial": choice.record.key, "label": choice.run["label"], "reason": choice.reason}
+        found |= {"version": version.number, "new": version.is_new, "alias": alias, "uri": model}
+        files = [vars(each) for each in measured]
+        click.echo(json.dumps(found | {"export": str(folder) if folder else None, "files": files}, ensure_ascii=False))
+
+
+@contextmanager
+def _answering(uri: str) -> Iterator[None]:
+    """End with one sentence if MLflow cannot do what the block asks for."""
+    try:
+        yield
+    except Exception as error:  # MLflow's, or those of whatever keeps its artifacts
+        end_unanswered(uri, error)
+
+
+def _written(folder: Path, formats: tuple[str, ...], student: Student, tolerance: float) -> list[Measured]:
+    """Write a student to a folder and check it; ends with one sentence if a file is not the trial's student."""
+    from sweeps.promotion.formats import ExportError, checked, write_formats
+
+    write_formats(student, folder, formats)
+    try:
+        return checked(student, folder, tolerance)
+    except ExportError as error:
+        click.echo(f"kdsweep: {error}", err=True)
+        sys.exit(1)
+
+
+def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, measured: list[Measured]) -> None:
+    """Write the card, the front and the report beside an export, and mark it as one."""
+    from analysis.report import PAGE
+    from kd_core.store.files import write_json
+    from sweeps.promotion.card import export_note
+    from sweeps.promotion.formats import MARK
+    from sweeps.promotion.registry import CARD
+
+    (folder / CARD).write_text(f"{card}\n\n{export_note(measured)}\n")
+    for file in ("front.svg", PAGE):
+        (folder / file).write_bytes((sweep.report / file).read_bytes())
+    files: dict[str, Any] = {each.name: vars(each) for each in measured}
+    write_json(folder / MARK, {"sweep": sweep.name, "trial": student.record.key, "files": files})
+
+
+def _print(measured: list[Measured], folder: Path | None) -> None:
+    """Print what was written, and how it compares with the trial's stored test probabilities."""
+    from sweeps.terminal.console import stderr, table
+    from sweeps.terminal.progress import size_text
+
+    if not measured:
+        return
+    shown = table("file", "size", "accuracy %", "ECE", "largest difference", title="on the test images, as stored")
+    for each in measured:
+        figures = f"{100 * each.accuracy:.2f}", f"{each.ece:.4f}", f"{each.difference:.1g}"
+        shown.add_row(each.name, size_text(each.size_bytes), *figures)
+    stderr().print(shown)
+    if folder is not None:
+        stderr().print(f"export: {folder}", markup=False, soft_wrap=True)

@@ -1,0 +1,74 @@
+"""Tests the model card: that it says what the student is, how good, and what it is not good for."""
+
+import re
+
+from sweeps.promotion.card import card_of, export_note
+from sweeps.promotion.choice import chosen
+from sweeps.promotion.formats import INT8, ONNX, Measured
+from sweeps.promotion.student import student_of
+
+SIGMA = "kd_mixup resnet T=sigma seed 0"
+
+
+def card(store, trial):
+    """The card of a trial of the tiny sweep."""
+    sweep, choice = store.sweep("tiny"), chosen(store, "tiny", trial)
+    return card_of(store, sweep, choice, student_of(sweep, choice.record))
+
+
+def row(text, name):
+    """The cells of the row of a table that begins with a name."""
+    return re.search(rf"^\| {re.escape(name)} \| (.*) \|$", text, re.MULTILINE)[1].split(" | ")
+
+
+def test_the_card_says_what_the_student_is(finished):
+    text = card(finished.store, SIGMA)
+    assert text.startswith(f"# tiny: {SIGMA}\n")
+    assert "A test_efficientnet that tells 10 classes of images apart, distilled from the teacher resnet." in text
+    assert row(text, "arm") == ["kd_mixup resnet T=sigma"]
+    assert row(text, "temperature of distillation") == ["sigma"]
+    assert row(text, "teacher")[0].startswith("resnet, test_resnet, ")
+    assert row(text, "data") == ["digits, 90 training, 30 validation and 719 test images of 8×8 pixels"]
+    assert row(text, "training") == ["2 epochs, seed 0"]
+    assert len(text) < 4000  # a registry keeps 5,000 characters
+
+
+def test_the_figures_are_the_records_and_within_their_intervals(finished):
+    text, metrics = card(finished.store, SIGMA), chosen(finished.store, "tiny", SIGMA).record.verdict()["metrics"]
+    accuracy, interval = row(text, "accuracy %")
+    assert accuracy == f"{100 * metrics['test/accuracy']:.2f}"
+    low, high = map(float, interval.split("–"))
+    assert low < float(accuracy) < high
+    assert row(text, "ECE, as it answers")[0] == f"{metrics['test/ece_scaled']:.4f}"
+    assert row(text, "ECE before the temperature")[0] == f"{metrics['test/ece']:.4f}"
+    assert row(text, "NLL (nats)")[0] == f"{metrics['test/nll_scaled']:.4f}"
+
+
+def test_a_student_without_a_teacher_has_none_on_its_card(finished):
+    text = card(finished.store, "classic seed 0")
+    assert "trained on hard labels alone" in text
+    assert "| teacher |" not in text
+    assert "| temperature of distillation |" not in text
+
+
+def test_the_card_says_whether_its_arm_is_on_the_front(finished):
+    members = chosen(finished.store, "tiny", "knee").front.members["trial"].tolist()
+    for trial in finished.store.sweep("tiny").members()["trials"]:
+        on_front = f"is one of the {len(members)} on the front" in card(finished.store, trial["label"])
+        assert on_front == (trial["key"] in members)
+
+
+def test_equal_records_give_equal_cards(finished, store):
+    assert card(finished.store, SIGMA) == card(store, SIGMA)
+
+
+def test_the_limits_are_told(finished):
+    limits = card(finished.store, SIGMA).partition("## Limits\n")[2]
+    assert "images like the test images" in limits
+    assert "30 validation images" in limits
+
+
+def test_the_files_of_an_export_have_their_figures():
+    note = export_note([Measured(ONNX, 1234, 3.21e-6, 0.5, 0.1), Measured(INT8, 432, 0.04, 0.49, 0.12)])
+    assert "| `student.onnx` | 1,234 | 50.00 | 0.1000 | 3.2e-06 |" in note
+    assert "| `student-int8.onnx` | 432 | 49.00 | 0.1200 | 0.04, 8-bit |" in note

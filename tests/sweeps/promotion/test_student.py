@@ -1,0 +1,70 @@
+"""Tests the student as it is deployed, and that it is only taken together with the images that it was tested on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from kd_core.store.records import Record
+from sweeps.promotion.student import student_of
+from sweeps.spec.mistakes import SpecError
+
+
+def test_the_deployed_student_answers_as_the_trial_did(promoted, assert_stored):
+    network = promoted.student.deployed()
+    with torch.inference_mode():
+        made = np.concatenate([network(images).numpy() for images in promoted.student.test.batches(200)])
+    assert_stored(made)
+    assert not network.training
+
+
+def test_the_stored_probabilities_are_those_of_the_temperature(promoted):
+    outcomes = promoted.choice.record.outcomes("test")
+    confidence = promoted.student.probabilities.max(axis=1)
+    np.testing.assert_allclose(confidence, outcomes.readings["temperature_scaled"].confidence, rtol=1e-5)
+
+
+def test_the_calibration_images_are_validation_images_evenly_spread(promoted):
+    images = promoted.student.calibration_images()
+    assert images.shape == (30, 8, 8, 3)  # all that there are
+    np.testing.assert_array_equal(images[-1], promoted.student.validation.image(29).numpy())
+
+
+def test_a_student_is_built_without_disturbing_the_random_numbers(promoted):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    promoted.student.deployed()
+    assert torch.rand(1) == expected
+
+
+def test_other_test_images_than_the_trials_are_refused(store):
+    sweep = store.sweep("tiny")
+    record = store.trial(sweep.members()["trials"][0]["key"])
+    assert student_of(sweep, record).num_train == 90
+    sweep.write(sweep.spec_yaml().replace("test: 0.4", "test: 0.3"), sweep.members())
+    with pytest.raises(SpecError, match=r"spec\.yaml: data: its test labels are not those"):
+        student_of(sweep, record)
+    sweep.write(sweep.spec_yaml().replace("digits\n  path: null", "folder\n  path: /nowhere"), sweep.members())
+    with pytest.raises(SpecError, match=r"spec\.yaml: data\.path: /nowhere: no such folder"):
+        student_of(sweep, record)
+    (sweep.path / "spec.yaml").write_text("# sha256: 0\nname: tiny")
+    with pytest.raises(SpecError, match=r"spec\.yaml: is damaged"):
+        student_of(sweep, record)
+
+
+def test_a_network_that_is_built_in_another_way_today_is_one_sentence(promoted):
+    student = dataclasses.replace(promoted.student, class_names=("one", "two"))
+    with pytest.raises(SpecError, match=r"student\.safetensors does not fit the network"):
+        student.deployed()
+
+
+def test_a_record_without_logits_is_refused(store, tmp_path):
+    sweep = store.sweep("tiny")
+    record = Record(store.trial(sweep.members()["trials"][0]["key"]).path)
+    with np.load(record.path / "outcomes-test.npz") as arrays:
+        kept = {name: array for name, array in arrays.items() if name != "logits"}
+    np.savez(record.path / "outcomes-test.npz", **kept)
+    with pytest.raises(SpecError, match="holds no logits"):
+        student_of(sweep, record)
