@@ -1,4 +1,4 @@
-"""The command line, `kdsweep run | plan | status | sync | report | verify | signal | ui`; only JSON goes to stdout."""
+"""The command line, `kdsweep run | plan | status | submit | stop | report | promote | …`; only JSON goes to stdout."""
 
 import json
 import os

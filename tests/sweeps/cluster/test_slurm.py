@@ -131,6 +131,7 @@ def test_a_sweep_is_stopped_before_the_time_limit_queued_again_and_resumed(slurm
     before = journal()
     assert len(before) < 80
 
+    time.sleep(2)  # within a second, the node would take it for the job that has just ended
     slurm("scontrol", "update", f"JobId={job}", "StartTime=now")  # Slurm would let it wait for two minutes
     slurm.wait(lambda: slurm.state(job) not in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"))
     assert slurm.state(job) == "COMPLETED", log.read_text()
