@@ -39,6 +39,9 @@ def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
     if spec.search.trials is None:
         return Wanted(at_ends)
     for name in spec.search.warm_start:
+        if name == spec.name:
+            remedy = "it goes on from its own points anyway; remove it, or give this sweep another name"
+            raise SpecError(f"search.warm_start: {name}: is the search itself; {remedy}")
         try:
             store.sweep(name).members()
         except FileNotFoundError as error:

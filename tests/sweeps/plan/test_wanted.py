@@ -75,6 +75,8 @@ def test_a_space_of_few_points_ends_the_search_when_all_are_proposed(plan_of, st
     assert plan_of(SEARCH, arms).num_unproposed == 2 - len(by_method)
 
 
-def test_a_warm_start_from_an_unknown_sweep_is_refused(plan_of):
+def test_a_warm_start_from_itself_or_an_unknown_sweep_is_refused(plan_of):
+    with pytest.raises(SpecError, match=r"search\.warm_start: tiny: is the search itself; it goes on from its own"):
+        plan_of("search={sampler: random, trials: 5, warm_start: [tiny]}")
     with pytest.raises(SpecError, match=r"search\.warm_start: nowhere: no sweep named nowhere in"):
         plan_of("search={sampler: random, trials: 5, warm_start: [nowhere]}")
