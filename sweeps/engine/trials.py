@@ -36,8 +36,10 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
     If memory cannot be measured, this logs the error and returns the resources of a teacher.
     """
     nodes, resources = nodes_of_cluster(), whole_resources(plan.spec.resources)
-    made = {teacher.name for teacher in plan.teachers if teacher.record.verdict() is not None}
-    pending = [each for each in plan.all_trials if not each.done and (each.trial.teacher or "") in {"", *made}]
+    pending = [each for each in plan.trials if each.record and not each.done]
+    pending += [
+        each for each in plan.unproposed if each.signal is None or each.signal.record
+    ]  # its teacher is finished
     if not plan.spec.resources.auto or not pending:
         return resources
     forms: dict[str, dict[str, Any]] = {}
