@@ -11,7 +11,8 @@ from analysis.pareto import OBJECTIVES, Front, figure_of, front_of, scaled
 from analysis.runs import journals_of, runs_of, teachers_of
 from analysis.statistics.advice import decisions
 from analysis.statistics.bootstrap import DRAWN, ON_DEMAND, num_resamples
-from analysis.statistics.claims import Claim, claims_of
+from analysis.statistics.cases import Claim
+from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.judgement import judged, selected_on_test
 from analysis.writing.answer import answer_of, baseline_of, recommended_of

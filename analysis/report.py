@@ -12,7 +12,8 @@ from analysis.runs import latencies_of
 from kd_core.measure.outcomes import RAW
 from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import damage_in, json_text, read_json, write_bytes, write_json
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 
 REPORT_VERSION = 3  # increment when equal records give another report
 PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"

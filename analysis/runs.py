@@ -9,7 +9,8 @@ import pandas as pd
 from kd_core.latency import Latency, comparable, form_of
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.spec.keys import digest
-from kd_core.store.records import SPLITS, Record, Store, outcomes_name
+from kd_core.store.record import SPLITS, Record, outcomes_name
+from kd_core.store.records import Store
 
 METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]

@@ -18,7 +18,7 @@ from kd_core.networks.models import Network, load_weights, num_parameters, weigh
 from kd_core.signal import TeacherSignal
 from kd_core.spec.config import TrialConfig
 from kd_core.store.files import DamagedError, read_sealed
-from kd_core.store.records import Record
+from kd_core.store.record import Record
 from kd_core.training import EpochResult, initial_student, train
 from kd_core.versions import versions
 
@@ -55,7 +55,7 @@ def run_trial(
     try:
         with record.lease.held():
             trained = _trained(config, dataset, record, device)
-            if trained is None or _num_epochs(record) < config.train.num_epochs:  # also to make a damaged journal again
+            if trained is None or record.num_epochs < config.train.num_epochs:  # also to make a damaged journal again
                 checkpoint = _load_checkpoint(record)
                 network, saved = None, time.monotonic()
                 epochs = train(config, dataset, signal, device=device, checkpoint=checkpoint, num_workers=num_workers)
@@ -122,12 +122,6 @@ def _restored(config: TrialConfig, dataset: Dataset, checkpoint: dict[str, Any] 
     return network.to(device)
 
 
-def _num_epochs(record: Record) -> int:
-    """The epochs in the journal."""
-    journal = record.journal()
-    return journal[-1]["epoch"] if journal else 0
-
-
 def _save_checkpoint(record: Record, result: EpochResult) -> None:
     buffer = io.BytesIO()
     torch.save(result.checkpoint(), buffer)
@@ -142,7 +136,7 @@ def _load_checkpoint(record: Record) -> dict[str, Any] | None:
     for path in record.checkpoints():
         with suppress(DamagedError, FileNotFoundError):
             checkpoint = torch.load(io.BytesIO(read_sealed(path)), map_location="cpu", weights_only=True)
-            if checkpoint["epoch"] <= _num_epochs(record):
+            if checkpoint["epoch"] <= record.num_epochs:
                 return checkpoint
         path.unlink(missing_ok=True)
     return None

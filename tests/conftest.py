@@ -1,13 +1,16 @@
 """Fixtures that several test packages share."""
 
+import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
@@ -18,6 +21,30 @@ def cifar100() -> Path:
     folder = Path(__file__).parent.parent.parent / "shared" / "data" / "cifar100"
     assert folder.is_dir(), f"{folder} is missing; the tests need CIFAR-100 in the Hugging Face parquet layout there"
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_settings() -> Iterator[dict[str, str]]:
+    """A real S3 server, and the environment in which every process finds it."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any"}
+    yield {f"AWS_{name}": value for name, value in (settings | {"DEFAULT_REGION": "us-east-1"}).items()}
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> UPath:
+    """An empty bucket of a real S3 server."""
+    for name, value in s3_settings.items():
+        monkeypatch.setenv(name, value)
+    bucket = UPath(f"s3://{uuid.uuid4().hex}")
+    bucket.mkdir()
+    return bucket
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ from analysis.paper import paper_source
 from analysis.pareto import SIZES, Front, figure_of
 from analysis.runs import LATENCIES
 from analysis.statistics.bootstrap import COVERAGE
-from analysis.statistics.claims import NOT_TESTABLE
+from analysis.statistics.cases import NOT_TESTABLE
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import PLAUSIBLE, likeliest
 from analysis.writing.names import title_of, value_text

@@ -3,62 +3,22 @@
 They are those of Medina 2026, Sections 6.1 (temperature and mixup), 6.2 and 6.3 (teachers) and 7.6 (what is beyond
 imitation). What is said of ECE is also asked after temperature scaling, which removes what one number could mend.
 
-Every claim gives a number the sign that the paper says it has, in each of one or several cases (teachers, or pairs of
-arms). It is supported if the interval of every case is on that side of zero, contradicted if that of any case is on the
-other side, and undecided otherwise. The intervals of all cases of a claim hold together with 95 % (Bonferroni's
-correction), so that many cases do not contradict a true statement by chance. Estimate and interval are those of the
-case that is least favourable. All figures are of test images, from paired draws: fractions, also of accuracy.
+Every claim gives a number the sign that the paper says it has (`analysis.statistics.cases` judges it). All figures are
+of test images, from paired draws: fractions, also of accuracy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.bootstrap import COVERAGE, Estimate
+from analysis.statistics.cases import NOT_TESTABLE, Case, Claim, judge
 from analysis.statistics.evidence import Evidence
 
-SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = "supported", "contradicted", "undecided", "not testable"
 ECES = {"ece": "", "ece_scaled": " after temperature scaling"}
 IDENTITY = ["teacher", "alpha", "student"]  # what arms share that are compared over methods or temperatures
-_LISTED = 4  # cases that a detail lists one by one
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement, the verdict on it, and the trials that it rests on.
-
-    estimate and interval (95 %) are of the number that the statement names in brackets; both are None where the sweep
-    cannot tell, and detail says what it lacks. Else detail lists the cases.
-    """
-
-    claim: str
-    verdict: str
-    estimate: float | None
-    interval: tuple[float, float] | None
-    trials: list[str]
-    detail: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The claim as JSON values, without its detail."""
-        return {
-            "claim": self.claim,
-            "verdict": self.verdict,
-            "estimate": self.estimate,
-            "interval": None if self.interval is None else list(self.interval),
-            "trials": self.trials,
-        }
-
-
-@dataclass(frozen=True)
-class Case:
-    """Draws [R] of a claim's number for one teacher or pair of arms, and the arms that they come from."""
-
-    name: str
-    draws: np.ndarray
-    arms: list[str]
+_TEMPERATURES = "arms of kd_mixup at two fixed temperatures or more, of one teacher"
 
 
 def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | None) -> list[Claim]:
@@ -105,25 +65,9 @@ class Arms:
             first = group.iloc[0]
             yield ", ".join([str(first["teacher"]), *(f"{column} {first[column]}" for column in varied)]), group
 
-    def trials(self, cases: Sequence[Case]) -> list[str]:
-        """The keys of the trials behind some cases."""
-        trials = self.points.set_index("arm")["trials"]
-        return list(dict.fromkeys(key for case in cases for arm in dict.fromkeys(case.arms) for key in trials[arm]))
-
-    def judge(self, claim: str, sign: int, cases: Sequence[Case], needs: str, points: bool = False) -> Claim:
-        """The claim that the number has this sign in all cases; points writes it in percentage points."""
-        cases = [case for case in cases if np.isfinite(case.draws).all()]
-        if not cases:
-            return Claim(claim, NOT_TESTABLE, None, None, [], f"needs {needs}")
-        found = [_estimate(case.draws, len(cases)) for case in cases]
-        sides = [_side(each, sign) for each in found]
-        verdict = CONTRADICTED if -1 in sides else SUPPORTED if set(sides) == {1} else UNDECIDED
-        least = min(range(len(cases)), key=lambda index: (sides[index], _nearest(found[index], sign)))
-        texts = [f"{case.name}: {_text(each, points)}" for case, each in zip(cases, found, strict=True)]
-        counts = f"{sides.count(1)} of {len(cases)} cases for it, {sides.count(-1)} against it"
-        detail = "; ".join(texts) if len(cases) <= _LISTED else f"{counts}; least favourable is {texts[least]}"
-        chosen = found[least]
-        return Claim(claim, verdict, chosen.value, (chosen.low, chosen.high), self.trials(cases), detail)
+    def case(self, name: str, draws: np.ndarray, *rows: pd.DataFrame) -> Case:
+        """A case of a claim by its draws, which come from some of the points."""
+        return Case(name, draws, [key for each in rows for keys in each["trials"] for key in keys])
 
 
 def mixup_helps_alone(arms: Arms) -> Claim:
@@ -133,9 +77,9 @@ def mixup_helps_alone(arms: Arms) -> Claim:
         mixed = arms.of("mixup", str(student))
         if len(mixed):
             draws = arms.draws("accuracy", mixed) - arms.draws("accuracy", plain)
-            cases.append(Case(str(student), draws, [*mixed["arm"], *plain["arm"]]))
+            cases.append(arms.case(str(student), draws, mixed, plain))
     statement = "Without a teacher, mixup raises accuracy (accuracy of mixup minus classic)"
-    return arms.judge(statement, +1, cases, "an arm of mixup and one of classic", points=True)
+    return judge(statement, +1, cases, "an arm of mixup and one of classic", points=True)
 
 
 def distillation_adds_to_mixup(arms: Arms) -> Claim:
@@ -145,30 +89,30 @@ def distillation_adds_to_mixup(arms: Arms) -> Claim:
         mixed = arms.of("mixup", str(group["student"].iloc[0]))
         if len(mixed):
             draws = arms.draws("accuracy", group) - arms.draws("accuracy", mixed)
-            cases.append(Case(name, draws, [*group["arm"], *mixed["arm"]]))
+            cases.append(arms.case(name, draws, group, mixed))
     statement = "Distillation with mixup is more accurate than mixup without a teacher"
     measure = "accuracy of kd_mixup, averaged over T, minus mixup"
-    return arms.judge(f"{statement} ({measure})", +1, cases, "an arm of kd_mixup and one of mixup", points=True)
+    return judge(f"{statement} ({measure})", +1, cases, "an arm of kd_mixup and one of mixup", points=True)
 
 
 def mixup_adds_to_distillation(arms: Arms) -> Claim:
     """Section 6.1 (2), second half."""
     statement = "At equal T, distillation with mixup is more accurate than without (accuracy of kd_mixup minus kd)"
     cases = _twins(arms, "accuracy", fixed=False)
-    return arms.judge(statement, +1, cases, "arms of kd_mixup and kd at the same temperature", points=True)
+    return judge(statement, +1, cases, "arms of kd_mixup and kd at the same temperature", points=True)
 
 
 def accuracy_falls_with_temperature(arms: Arms) -> Claim:
     """Section 6.1 (3)."""
     statement = "With mixup, accuracy falls as T rises (change of accuracy with each doubling of T)"
-    return arms.judge(statement, -1, _slopes(arms, "accuracy"), _TEMPERATURES, points=True)
+    return judge(statement, -1, _slopes(arms, "accuracy"), _TEMPERATURES, points=True)
 
 
 def two_is_the_best_temperature(arms: Arms) -> Claim:
     """Section 6.1 (3): against every other temperature, sigma included."""
     statement = "With mixup, T = 2 is more accurate than any other T (accuracy at T = 2 minus the other)"
     cases = _against_each(arms, "accuracy", "2", fixed=False)
-    return arms.judge(statement, +1, cases, "arms of kd_mixup at T = 2 and at another temperature", points=True)
+    return judge(statement, +1, cases, "arms of kd_mixup at T = 2 and at another temperature", points=True)
 
 
 def mixup_lowers_ece(arms: Arms, figure: str) -> Claim:
@@ -176,13 +120,13 @@ def mixup_lowers_ece(arms: Arms, figure: str) -> Claim:
     statement = f"At equal T, distillation with mixup has a lower ECE than without{ECES[figure]}"
     cases = _twins(arms, figure, fixed=True)
     needs = "arms of kd_mixup and kd at the same fixed temperature"
-    return arms.judge(f"{statement} (ECE of kd_mixup minus kd)", -1, cases, needs)
+    return judge(f"{statement} (ECE of kd_mixup minus kd)", -1, cases, needs)
 
 
 def ece_falls_with_temperature(arms: Arms, figure: str) -> Claim:
     """Section 6.1 (5)."""
     statement = f"With mixup, ECE falls as T rises{ECES[figure]} (change of ECE with each doubling of T)"
-    return arms.judge(statement, -1, _slopes(arms, figure), _TEMPERATURES)
+    return judge(statement, -1, _slopes(arms, figure), _TEMPERATURES)
 
 
 def gap_is_the_reason(arms: Arms) -> Claim:
@@ -192,17 +136,17 @@ def gap_is_the_reason(arms: Arms) -> Claim:
     """
     gaps, cases = _slopes(arms, "abs_gap"), []
     for gap, ece in zip(gaps, _slopes(arms, "ece"), strict=True):
-        cases.append(Case(gap.name, (2 * gap.draws - ece.draws) * np.sign(np.median(ece.draws)), gap.arms))
+        cases.append(Case(gap.name, (2 * gap.draws - ece.draws) * np.sign(np.median(ece.draws)), gap.trials))
     statement = "With mixup, most of the change of ECE with T is that of |confidence − accuracy|"
     measure = "the gap's part of the change of ECE with each doubling of T, minus the rest"
-    return arms.judge(f"{statement} ({measure})", +1, cases, _TEMPERATURES)
+    return judge(f"{statement} ({measure})", +1, cases, _TEMPERATURES)
 
 
 def sigma_has_the_highest_ece(arms: Arms, figure: str) -> Claim:
     """Section 6.1 (5), on logits divided by their own deviation (Choi 2023)."""
     statement = f"With mixup, T = σ has a higher ECE than any fixed T{ECES[figure]} (ECE at σ minus the other)"
     cases = _against_each(arms, figure, "sigma", fixed=True)
-    return arms.judge(statement, +1, cases, "arms of kd_mixup at T = σ and at a fixed temperature")
+    return judge(statement, +1, cases, "arms of kd_mixup at T = σ and at a fixed temperature")
 
 
 def calibration_is_passed_on(arms: Arms, teacher_test: Evidence | None, figure: str) -> Claim:
@@ -213,7 +157,7 @@ def calibration_is_passed_on(arms: Arms, teacher_test: Evidence | None, figure: 
     statement = f"Worse calibrated teachers have worse calibrated students{ECES[figure]}"
     measure = "ECE of the worst teacher's students minus the best's, on a line through all teachers"
     needs = "two teachers with a student of the same method and temperature"
-    return arms.judge(f"{statement} ({measure})", +1, _over_teachers(arms, teacher_test, figure), needs)
+    return judge(f"{statement} ({measure})", +1, _over_teachers(arms, teacher_test, figure), needs)
 
 
 def student_outdoes_its_teacher(arms: Arms, teacher_test: Evidence | None, figure: str) -> Claim:
@@ -223,11 +167,11 @@ def student_outdoes_its_teacher(arms: Arms, teacher_test: Evidence | None, figur
         teacher = group["teacher"].iloc[0]
         if teacher_test is not None and teacher in teacher_test.arms:
             own = teacher_test.draws[figure][:, teacher_test.arms.index(teacher)]
-            cases.append(Case(name, arms.draws(figure, group) - own, group["arm"].tolist()))
+            cases.append(arms.case(name, arms.draws(figure, group) - own, group))
     statement = f"Students of mixup distillation are better calibrated than their teacher{ECES[figure]}"
     measure = "ECE of kd_mixup, averaged over fixed T, minus the teacher's"
     needs = "an arm of kd_mixup at a fixed temperature, and its teacher's outcomes"
-    return arms.judge(f"{statement} ({measure})", -1, cases, needs)
+    return judge(f"{statement} ({measure})", -1, cases, needs)
 
 
 def beyond_outcomes() -> list[Claim]:
@@ -243,9 +187,6 @@ def beyond_outcomes() -> list[Claim]:
     return [Claim(claim, NOT_TESTABLE, None, None, [], f"needs {each}, {missing}") for claim, each in needs.items()]
 
 
-_TEMPERATURES = "arms of kd_mixup at two fixed temperatures or more, of one teacher"
-
-
 def _twins(arms: Arms, figure: str, fixed: bool) -> list[Case]:
     """kd_mixup minus kd, averaged over the temperatures that both have, by teacher."""
     cases = []
@@ -257,7 +198,7 @@ def _twins(arms: Arms, figure: str, fixed: bool) -> list[Case]:
         if shared:
             mixed, plain = (rows.loc[rows["temperature"].isin(shared)] for rows in (group, plain))
             draws = _by_temperature(arms, figure, mixed) - _by_temperature(arms, figure, plain)
-            cases.append(Case(name, draws, [*mixed["arm"], *plain["arm"]]))
+            cases.append(arms.case(name, draws, mixed, plain))
     return cases
 
 
@@ -274,7 +215,7 @@ def _slopes(arms: Arms, figure: str) -> list[Case]:
         if np.ptp(doublings) > 0:
             centred = doublings - doublings.mean()
             values = np.stack([arms.draws(figure, group.iloc[[row]]) for row in range(len(group))], axis=1)
-            cases.append(Case(name, values @ centred / (centred @ centred), group["arm"].tolist()))
+            cases.append(arms.case(name, values @ centred / (centred @ centred), group))
     return cases
 
 
@@ -286,7 +227,7 @@ def _against_each(arms: Arms, figure: str, temperature: str, fixed: bool) -> lis
         others = group.loc[~group["temperature"].isin([temperature, *["sigma"] * fixed])]
         for other, rows in others.groupby("temperature", sort=False) if len(chosen) else ():
             draws = arms.draws(figure, chosen) - arms.draws(figure, rows)
-            cases.append(Case(f"{name}, T={other}", draws, [*chosen["arm"], *rows["arm"]]))
+            cases.append(arms.case(f"{name}, T={other}", draws, chosen, rows))
     return cases
 
 
@@ -304,27 +245,4 @@ def _over_teachers(arms: Arms, teacher_test: Evidence | None, figure: str) -> li
     centred = cause - cause.mean(axis=1, keepdims=True)
     spread = (centred**2).sum(axis=1)
     slope = np.divide((centred * effect).sum(axis=1), spread, out=np.zeros(len(spread)), where=spread > 0)
-    return [Case(" → ".join(teachers), slope * np.ptp(cause, axis=1), rows["arm"].tolist())]
-
-
-def _estimate(draws: np.ndarray, num_cases: int) -> Estimate:
-    """The median of draws and an interval that holds, together with those of all cases, with 95 %."""
-    tail = (1 - COVERAGE) / 2 / num_cases
-    low, median, high = np.quantile(draws, [tail, 0.5, 1 - tail])
-    return Estimate(float(median), float(low), float(high))
-
-
-def _side(estimate: Estimate, sign: int) -> int:
-    """1 if the interval is on the claimed side of zero, −1 if on the other, 0 if it holds zero."""
-    return sign * (int(estimate.low > 0) - int(estimate.high < 0))
-
-
-def _nearest(estimate: Estimate, sign: int) -> float:
-    """The end of the interval that speaks least for the claim, in its direction."""
-    return min(sign * estimate.low, sign * estimate.high)
-
-
-def _text(estimate: Estimate, points: bool) -> str:
-    write: Callable[[float], str] = (lambda x: f"{100 * x:+.2f}") if points else (lambda x: f"{x:+.4f}")
-    unit = " points" * points
-    return f"{write(estimate.value)}{unit} ({write(estimate.low)} to {write(estimate.high)})".replace("-", "−")
+    return [arms.case(" → ".join(teachers), slope * np.ptp(cause, axis=1), rows)]

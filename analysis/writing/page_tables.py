@@ -11,7 +11,7 @@ from analysis.findings import Findings
 from analysis.paper import dataset_of, matching
 from analysis.pareto import Front, figure_of
 from analysis.statistics.bootstrap import Estimate
-from analysis.statistics.claims import Claim
+from analysis.statistics.cases import Claim
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
 from analysis.writing.names import interval_text, title_of, value_text

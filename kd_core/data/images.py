@@ -1,9 +1,9 @@
 """Encoded images: where their bytes are stored, and how they are decoded to pixels."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from kd_core.spec.data_config import DataError
 from kd_core.spec.keys import digest, file_sha256
-from kd_core.store.files import cache_folder
+from kd_core.store.cache import Cached, Room
 
 HASHED_BYTES = 2 * 2**30  # how much of a source is read for its fingerprint
 Content = Path | BytesIO | np.ndarray  # a file, its bytes, or pixels uint8 [H, W, 3]
@@ -49,29 +49,39 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """One file per image; names holds their paths below root as bytes [N], in an array that forked workers share."""
+    """One file per image; names holds their paths below a folder as bytes [N], in an array that forked workers share.
 
-    root: Path
+    The folder is one of root's, or root itself; root may be one of the cache.
+    """
+
+    root: os.PathLike[str]
     names: np.ndarray
+    folder: str = ""
 
     def content(self, number: int) -> Path:
         """The path of one image."""
-        return self.root / os.fsdecode(self.names[number])
+        return Path(self.root, self.folder, os.fsdecode(self.names[number]))
 
     def name(self, number: int) -> str:
-        """The image's path."""
-        return str(self.content(number))
+        """The image's path, or its URL."""
+        return "/".join(filter(None, (str(self.root), self.folder, os.fsdecode(self.names[number]))))
 
 
 class ParquetImages:
-    """The image column of parquet files, read one row group at a time: fast in ascending order, slow in any other."""
+    """The image column of parquet files, read one row group at a time: fast in ascending order, slow in any other.
 
-    def __init__(self, root: Path, files: Sequence[Path], column: str) -> None:
+    The files are below root, which may be a folder of the cache.
+    """
+
+    def __init__(self, root: os.PathLike[str], files: Sequence[Path], column: str) -> None:
         self.root, self.files, self.column = root, files, column
         metadata = [pq.read_metadata(file) for file in files]
         self._groups = [(file, group) for file, each in enumerate(metadata) for group in range(each.num_row_groups)]
-        sizes = [metadata[file].row_group(group).num_rows for file, group in self._groups]
-        self._starts = np.cumsum([0, *sizes])
+        groups = [metadata[file].row_group(group) for file, group in self._groups]
+        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+        of_images = (chunk for chunk in chunks if chunk.path_in_schema.startswith(f"{column}."))
+        self.num_bytes = sum(chunk.total_uncompressed_size for chunk in of_images)
+        self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
         self._held: tuple[int, list[bytes]] = -1, []
 
     def __len__(self) -> int:
@@ -91,41 +101,34 @@ class ParquetImages:
         return f"{self.root}: row {number}"
 
     def unpacked(self) -> "BlobImages":
-        """The same images in one file in the cache folder, written at first use, for fast random access.
+        """The same images in one file in the cache folder, written at first use on a node, for fast random access.
 
         The file is as large as the parquet column; its folder is named by a hash of the parquet files.
         """
-        identity = digest([self.column, identity_of(self.files, self.root)])
-        folder = cache_folder() / "unpacked" / identity
-        if not folder.is_dir():
-            try:
-                _unpack(self, folder)
-            except OSError as error:
-                raise DataError(
-                    f"data.path: {self.root}: cannot be unpacked into {folder} ({error}); "
-                    "set XDG_CACHE_HOME to a folder with room for the images"
-                ) from error
-        return BlobImages(folder / "images.bin", np.load(folder / "offsets.npy"), str(self.root))
+        root = Path(self.root)
+        identity = digest(["content", self.column, identity_of(self.files, root)])
+        names = tuple(file.relative_to(root).as_posix() for file in self.files)
+        folder = Cached("unpacked", identity, str(self.root), partial(_unpack, self.root, names, self.column))
+        return BlobImages(folder, np.load(Path(folder, "offsets.npy")))
 
 
 @dataclass(frozen=True)
 class BlobImages:
-    """Encoded images concatenated in one file: image n is bytes offsets[n] to offsets[n + 1], int64 [N + 1]."""
+    """Encoded images, one after another in images.bin: image n is bytes offsets[n] to offsets[n + 1], int64 [N + 1]."""
 
-    path: Path
+    folder: os.PathLike[str]
     offsets: np.ndarray
-    origin: str
 
     def content(self, number: int) -> BytesIO:
         """The encoded bytes of one image; read, not mapped, so that they do not count as this process's memory."""
         start, stop = self.offsets[number : number + 2].tolist()
-        with self.path.open("rb") as file:
+        with Path(self.folder, "images.bin").open("rb") as file:
             file.seek(start)
             return BytesIO(file.read(stop - start))
 
     def name(self, number: int) -> str:
         """The image's origin and row."""
-        return f"{self.origin}: row {number}"
+        return f"{self.folder}: row {number}"
 
 
 @dataclass(frozen=True)
@@ -197,16 +200,10 @@ def hashing_stride(total_bytes: int) -> int:
     return max(1, -(-total_bytes // HASHED_BYTES))
 
 
-def _unpack(images: ParquetImages, folder: Path) -> None:
-    """Write images.bin and offsets.npy into a folder that appears only when both are complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-", ignore_cleanup_errors=True) as scratch:
-        with (Path(scratch) / "images.bin").open("wb") as file:
-            sizes = [file.write(images.content(number).getbuffer()) for number in range(len(images))]
-            os.fsync(file.fileno())
-        np.save(Path(scratch) / "offsets.npy", np.cumsum([0, *sizes]))
-        try:
-            Path(scratch).rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was first
-                raise
+def _unpack(root: os.PathLike[str], names: Sequence[str], column: str, folder: Path, room: Room) -> None:
+    """Write images.bin and offsets.npy into a folder."""
+    images = ParquetImages(root, [Path(root, name) for name in names], column)
+    room(images.num_bytes, images.num_bytes)
+    with (folder / "images.bin").open("wb") as file:
+        sizes = [file.write(images.content(number).getbuffer()) for number in range(len(images))]
+    np.save(folder / "offsets.npy", np.cumsum([0, *sizes]))

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from kd_core.data.folder_index import FolderIndex, index_of
 from kd_core.data.images import ArrayImages, FileImages, ParquetImages, Part, identity_of
 from kd_core.spec.data_config import DataConfig, DataError
+from kd_core.store.fetching import fetched
 from kd_core.store.files import cache_folder
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -24,11 +25,15 @@ TEST_NAMES = ("test", "val", "validation")  # names of a source's test part, in 
 
 @dataclass(frozen=True)
 class Source:
-    """A source before splitting: its training part, its own test part if it has one, its class names, and its index."""
+    """A source before splitting: its training part, its own test part if it has one, its class names; and its files.
+
+    Those are in the folder root, which may be one of the cache; index is that of a folder source.
+    """
 
     train: Part
     test: Part | None
     class_names: tuple[str, ...]
+    root: os.PathLike[str] | None = None
     index: FolderIndex | None = None
 
 
@@ -46,15 +51,19 @@ def source_identity(config: DataConfig, source: Source | None = None) -> dict[st
         return {"sha256": hashlib.sha256(_bundled_digits().images.tobytes()).hexdigest()}
     if config.source in ("cifar10", "cifar100"):
         return {"md5": _cifar_class(config).tgz_md5}
-    root = _folder(config)
-    if config.source == "folder":
-        index = source.index if source is not None else None
-        return {"files": (index or index_of(root, IMAGE_SUFFIXES)).identity()}
+    source = source or read_source(config)
+    if source.index is not None:
+        return {"files": source.index.identity()}
+    root = Path(source.root or "")
     return {"files": identity_of(_parquet_files(root), root)}
 
 
-def _folder(config: DataConfig) -> Path:
-    root = Path(config.path or "").expanduser()
+def _folder(config: DataConfig, suffixes: set[str]) -> os.PathLike[str]:
+    """The folder of a source, or this node's copy of its files with these suffixes."""
+    path = config.path or ""
+    if "://" in path:
+        return fetched(path, suffixes)
+    root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(
             f"data.path: {config.path}: no such folder; give the folder that holds the {config.source} data"
@@ -100,29 +109,31 @@ def _cifar(config: DataConfig) -> Source:
 
 
 def _image_folder(config: DataConfig) -> Source:
-    root = _folder(config)
+    place = _folder(config, IMAGE_SUFFIXES)
+    root = Path(place)
     index = index_of(root, IMAGE_SUFFIXES)
     has_parts = (root / "train").is_dir()
     train = index.below("train") if has_parts else index
     test_name = next((name for name in TEST_NAMES if has_parts and (root / name).is_dir()), None)
     class_names = tuple(sorted({os.fsdecode(name) for name in np.unique(train.folders()).tolist() if name}))
     if not class_names:
-        raise DataError(f"data.path: {root}: holds no class folders of images; make one folder of images a class")
-    test = _folder_part(index.below(test_name), class_names) if test_name else None
-    return Source(_folder_part(train, class_names), test, class_names, index)
+        raise DataError(f"data.path: {place}: holds no class folders of images; make one folder of images a class")
+    train_part = _folder_part(place, "train" if has_parts else "", train, class_names)
+    test = _folder_part(place, test_name, index.below(test_name), class_names) if test_name else None
+    return Source(train_part, test, class_names, place, index)
 
 
-def _folder_part(index: FolderIndex, class_names: tuple[str, ...]) -> Part:
+def _folder_part(root: os.PathLike[str], folder: str, index: FolderIndex, class_names: tuple[str, ...]) -> Part:
     folders, inverse = np.unique(index.folders(), return_inverse=True)
     numbers = {os.fsencode(name): number for number, name in enumerate(class_names)}
     unknown = [os.fsdecode(name) for name in folders.tolist() if name and name not in numbers]
     if unknown:
         raise DataError(
-            f"data.path: {index.root}: class folder {unknown[0]!r} is not among the training classes; remove it"
+            f"data.path: {root}/{folder}: class folder {unknown[0]!r} is not among the training classes; remove it"
         )
     labels = np.array([numbers.get(name, -1) for name in folders.tolist()], dtype=np.int64)[inverse]
     classed = labels >= 0  # images directly below the root belong to no class
-    return _whole(labels[classed], FileImages(index.root, index.names[classed]))
+    return _whole(labels[classed], FileImages(root, index.names[classed], folder))
 
 
 def _parquet_files(root: Path) -> list[Path]:
@@ -130,17 +141,17 @@ def _parquet_files(root: Path) -> list[Path]:
 
 
 def _parquet(config: DataConfig) -> Source:
-    root = _folder(config)
-    files = _parquet_files(root)
+    place = _folder(config, {".parquet"})
+    files = _parquet_files(Path(place))
     train = [file for file in files if file.name.startswith("train")]
     test = next((part for name in TEST_NAMES if (part := [f for f in files if f.name.startswith(name)])), None)
     if not train:
-        raise DataError(f"data.path: {root}: holds no train*.parquet file; name the files train-…, test-…")
-    train_part, class_names = _parquet_part(root, train, config)
-    return Source(train_part, _parquet_part(root, test, config)[0] if test else None, class_names)
+        raise DataError(f"data.path: {place}: holds no train*.parquet file; name the files train-…, test-…")
+    train_part, class_names = _parquet_part(place, train, config)
+    return Source(train_part, _parquet_part(place, test, config)[0] if test else None, class_names, place)
 
 
-def _parquet_part(root: Path, files: list[Path], config: DataConfig) -> tuple[Part, tuple[str, ...]]:
+def _parquet_part(root: os.PathLike[str], files: list[Path], config: DataConfig) -> tuple[Part, tuple[str, ...]]:
     schema = pq.read_schema(files[0])
     image = next((f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0), None)
     if image is None:

@@ -36,11 +36,17 @@ class StreamedSplit:
     def batches(self, batch_size: int, num_workers: int = 0) -> Iterator[torch.Tensor]:
         """The images in order, uint8 [B, H, W, 3]."""
         steps = [slice(start, min(start + batch_size, len(self))) for start in range(0, len(self), batch_size)]
+        self.fetch()
         return _in_workers(self._decoded, steps, num_workers)
 
     def views(self, view: ViewConfig, device: torch.device | str, num_workers: int = 0) -> ViewSource:
         """The source of the mixed training batches."""
+        self.fetch()
         return StreamedViews(self, view, device, num_workers)
+
+    def fetch(self) -> None:
+        """Copy the images to this node if it lacks them, in this process, before workers are forked from it."""
+        self.part.images.content(0)
 
     def image(self, index: int, *, original: bool = False) -> torch.Tensor:
         """Decode one image, uint8 [H, W, 3]; resized to image_size unless original is set."""

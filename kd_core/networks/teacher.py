@@ -2,7 +2,7 @@
 
 from kd_core.networks.models import Network, build_teacher, load_weights
 from kd_core.spec.config import TeacherConfig
-from kd_core.store.records import Record
+from kd_core.store.record import Record
 
 
 class TeacherError(ValueError):

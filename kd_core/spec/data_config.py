@@ -1,10 +1,20 @@
 """The input of the networks, as frozen values: the images and their splits, the random view, and mixup."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kd_core.spec.fields import AbsolutePath, Config, Fraction, OpenFraction, Pixels, PositiveFraction, PositiveInt
+from kd_core.spec.fields import (
+    AbsolutePath,
+    Config,
+    Fraction,
+    OpenFraction,
+    Pixels,
+    PositiveFraction,
+    PositiveInt,
+    shown,
+)
 
 
 class DataError(ValueError):
@@ -18,7 +28,7 @@ class DataConfig(Config):
     """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images per class) or
     parquet (the Hugging Face layout)"""
     path: AbsolutePath | None = None
-    """the folder of a folder or parquet source, or of a download, by default the user's cache"""
+    """the folder of a folder or parquet source, or its URL; or the folder of a download, by default the user's cache"""
     streaming: bool = False
     """whether images of a folder or parquet source are decoded on demand instead of kept in memory"""
     label_column: str | None = None
@@ -41,7 +51,31 @@ class DataConfig(Config):
             raise ValueError(f"the {self.source} source needs data.path, the folder that holds the images")
         if self.streaming and not files:
             raise ValueError(f"the {self.source} source fits in memory; remove streaming")
+        if self.path is not None and "://" in self.path:
+            _check_url(self.path, self.source)
         return self
+
+    @property
+    def folder(self) -> str | None:
+        """The path; for a URL that means a folder, that folder."""
+        return re.sub(r"^(file|local)://", "", self.path) if self.path is not None else None
+
+
+def _check_url(url: str, source: str) -> None:
+    """Raise ValueError, without the URL, which may hold a password, unless nodes can fetch a source from there."""
+    scheme, rest = url.split("://", 1)
+    if source not in ("folder", "parquet"):
+        raise ValueError(f"the {source} source is downloaded into data.path, which is a URL; give a folder")
+    if ":" in rest.split("/")[0].rpartition("@")[0] or (scheme in ("http", "https") and "?" in rest):
+        raise ValueError(
+            "data.path is a URL with a password or a query, which records would show; remove that, and give it to the "
+            f"driver of {shown(scheme)}:// by its environment or settings"
+        )
+    if scheme == "memory" or "::" in url or (scheme in ("file", "local") and not rest.startswith("/")):
+        raise ValueError(
+            f"data.path is {shown(url)}, where other nodes find nothing; give a folder, or a URL such as "
+            "s3://bucket/images or file:///shared/images"
+        )
 
 
 class ViewConfig(Config):

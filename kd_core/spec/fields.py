@@ -44,6 +44,14 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN // 2]}…{text[1 - _MOST_SHOWN // 2 :]}"
 
 
+def size_text(num_bytes: int) -> str:
+    """A size in the largest unit of which it has at least one."""
+    units = {2**40: "TiB", 2**30: "GiB", 2**20: "MiB", 2**10: "KiB", 1: "B"}
+    unit = next(unit for unit in units if num_bytes >= unit or unit == 1)
+    count = num_bytes / unit
+    return f"{count:{'.3g' if count < 1000 else '.0f'}} {units[unit]}"
+
+
 def absolute(value: str) -> str:
     """The absolute path, which every worker can use in any working directory; a URL unchanged."""
     try:

@@ -155,7 +155,7 @@ def is_alive(pid: int) -> bool:
 
 
 def cache_folder() -> Path:
-    """The folder of downloads, unpacked images and fetched signals: kd-sweeps in XDG_CACHE_HOME or ~/.cache."""
+    """The folder of downloads, fetched data, unpacked images and signals: kd-sweeps in XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kd-sweeps"
 
 

@@ -5,6 +5,8 @@
 An epoch is a .npy file, float16 [N, K] in slot order, followed by its sha256; numpy reads it like any other .npy file.
 """
 
+from __future__ import annotations
+
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
@@ -12,15 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock
 from upath import UPath
 
 from kd_core.spec.keys import digest
 from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, write_json, writing
 from kd_core.store.lease import Lease
+
+if TYPE_CHECKING:
+    import numpy as np
 
 REMEDY = "a run that needs it labels it anew"
 _BLOCK = 1 << 20
@@ -101,6 +105,8 @@ class SignalRecord:
     @contextmanager
     def writing(self, epoch: int, num_samples: int, num_classes: int) -> Iterator[np.ndarray]:
         """Yield float16 [N, K] to fill; when the block ends, the epoch is stored, complete with its checksum."""
+        import numpy as np
+
         stored, local = self._stored(epoch), self._local(epoch)
         with writing(local) as temporary:
             yield np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(num_samples, num_classes))
@@ -115,6 +121,8 @@ class SignalRecord:
 
         From a remote storage, each node fetches it once into its cache folder.
         """
+        import numpy as np
+
         local = self._fetched(epoch)
         expected, found = _checksums(local)
         if found != expected:

@@ -34,11 +34,11 @@ def submit(
     insecure: bool,
 ) -> None:
     """Run the sweep of SPEC as a job of a Ray cluster; submitted again, it attaches, or resumes."""
+    from kd_core.spec.fields import size_text
     from sweeps.cluster.job_server import JobServer
     from sweeps.cluster.submission import follow as followed
     from sweeps.cluster.submission import submit as submitted
     from sweeps.spec.reader import read_spec
-    from sweeps.terminal.progress import size_text
 
     storage, server = _storage(storage), JobServer(address)
     elsewhere = None if server.is_loopback and not shared else [*shared, *([] if "://" in storage else [storage])]

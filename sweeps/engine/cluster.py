@@ -14,7 +14,9 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what goes wrong in Ray is said in sentences of ours
     "RAY_AIR_NEW_OUTPUT": "0",  # stdout is for kdsweep's JSON
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records serve as the log
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records serve as the log,
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # and for a restart
+    "TUNE_MAX_PENDING_TRIALS_PG": "200",  # that wait for room, by which an autoscaler sees how many nodes to add
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # a signal ends the sweep at once; it resumes from the records
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }

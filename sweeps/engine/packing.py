@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from kd_core.footprint import Footprint, largest
 from kd_core.spec.config import TrialConfig
+from kd_core.spec.fields import size_text
 from kd_core.spec.keys import canonical_json
 from sweeps.spec.sweep_config import ResourcesConfig
-from sweeps.terminal.progress import size_text
 
 MARGIN = 1.25  # a trial gets this many times the memory of its first steps
 MOST_A_GPU = 100  # Ray counts ten-thousandths of a GPU; up to this number, rounding adds no trial

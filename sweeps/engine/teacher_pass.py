@@ -8,14 +8,15 @@ from typing import Any
 import ray
 
 from kd_core.data.dataset import Dataset
-from kd_core.store.records import Record
+from kd_core.spec.fields import size_text
+from kd_core.store.record import Record
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import label_signal, task_of
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharing import SignalPlan
 from sweeps.spec.sweep_config import ResourcesConfig
-from sweeps.terminal.progress import SweepProgress, size_text
+from sweeps.terminal.progress import SweepProgress
 
 _LIVE = "its trials run the teacher themselves"
 _WORTH_A_WORKER = 2_000  # images; fewer are labelled before another worker has started

@@ -1,7 +1,6 @@
 """Runs teachers as Ray tasks and trials as Tune trials, and chooses their resources; keeps no state."""
 
 import logging
-import os
 import re
 import sys
 from contextlib import suppress
@@ -15,19 +14,19 @@ from ray.exceptions import RayError
 
 from kd_core.data.dataset import Dataset
 from kd_core.footprint import Footprint
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 from sweeps.engine.cluster import nodes_of_cluster, whole_resources
 from sweeps.engine.packing import form_of, num_at_once, packed, packing_line, resources_text
 from sweeps.engine.scratch import scratch_folder
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, other_at_work, task_of
 from sweeps.plan.plan import Plan, TeacherPlan, TrialPlan
+from sweeps.search.grid import GridSearcher
 from sweeps.search.scheduler import ParetoAshaScheduler
 from sweeps.search.searcher import PointSearcher
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress, figures_line
-
-_MOST_PENDING = 1000  # of the trials of a search, which limits them itself
 
 
 def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepProgress) -> ResourcesConfig:
@@ -150,23 +149,21 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
     trainable = tune.with_parameters(TrialTrainable, **context)
     watch = _Watch(plan, progress)
     if plan.spec.search.is_grid:
-        space, search = {"trial": tune.grid_search([watch.expect(each) for each in pending])}, {}
+        searcher = GridSearcher(pending, watch.expect)
     else:
         searcher = PointSearcher(
             plan, store, lambda: num_at_once(nodes_of_cluster(), resources), watch.propose, watch.expect, progress.note
         )
-        space, search = {}, {"search_alg": searcher, "num_samples": sys.maxsize}  # the searcher says when it ends
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "auto" if plan.spec.search.is_grid else str(_MOST_PENDING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by _Watch
     with scratch_folder() as scratch:  # Tune's files are not needed
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
-            param_space=space,
             tune_config=tune.TuneConfig(
                 scheduler=ParetoAshaScheduler(plan, store) if plan.spec.early_stopping else None,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
-                **search,
+                search_alg=searcher,
+                num_samples=sys.maxsize,  # the searcher says when it ends
             ),
             run_config=tune.RunConfig(
                 name="tune",

@@ -28,7 +28,8 @@ from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
 from kd_core.spec.config import TeacherConfig, TrialConfig
 from kd_core.spec.keys import digest
 from kd_core.store.lease import Holder
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
 from kd_core.training import EpochResult, first_steps
 from kd_core.trial import WAIT_S, run_trial

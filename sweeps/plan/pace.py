@@ -9,7 +9,8 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from kd_core.spec.keys import canonical_json
-from kd_core.store.records import Record, Store, SweepRecord
+from kd_core.store.record import Record
+from kd_core.store.records import Store, SweepRecord
 
 if TYPE_CHECKING:
     from sweeps.plan.plan import Plan, TrialPlan
@@ -33,7 +34,7 @@ class Work:
 class TimeLeft:
     """The estimated time of some work; seconds is None if nothing is known of any of it.
 
-    num_trials have told it; of num_unknown trials no other of their form has ended an epoch, so that they are left out.
+    It is estimated from num_trials trials, and leaves out num_unknown trials, of whose form none has finished an epoch.
     """
 
     seconds: float | None
@@ -55,7 +56,7 @@ class TimeLeft:
 
 
 class Paces:
-    """The seconds an epoch of the trials that have run, by form."""
+    """How many seconds an epoch takes, by the form of the trial, from trials that have run."""
 
     def __init__(self) -> None:
         self._epochs: dict[str, dict[str, list[float]]] = {}
@@ -85,7 +86,7 @@ class Paces:
         return self._medians[form]
 
     def time_left(self, works: Iterable[Work], at_once: int = 1) -> TimeLeft:
-        """The time of some work, of which so many trials run at once."""
+        """The time of some work, if at_once trials run at a time."""
         known, forms, num_unknown = [], set(), 0
         for work in works:
             pace = self.seconds(work.form)
@@ -128,14 +129,14 @@ def time_of(plan: Plan, store: Store) -> TimeLeft:
     The labelling of signals is not in it.
     """
     works = [
-        Work(form_in_plan(each, plan), each.trial.config.train.num_epochs - num_epochs_of(each.record))
+        Work(form_in_plan(each, plan), each.trial.config.train.num_epochs - each.num_trained)
         for each in plan.all_trials
         if not each.done
     ]
     for each in plan.missing_teachers:
         config = each.finetuning.model_dump(mode="json")
         form = form_of_trial(config, vars(plan.data), False, plan.threads["teacher"])
-        works.append(Work(form, each.finetuning.train.num_epochs - num_epochs_of(each.record)))
+        works.append(Work(form, each.finetuning.train.num_epochs - each.record.num_epochs))
     works = [work for work in works if work.epochs > 0]
     return paces_in(store, {work.form for work in works}, first=plan.spec.name).time_left(works)
 
@@ -143,7 +144,7 @@ def time_of(plan: Plan, store: Store) -> TimeLeft:
 def paces_in(store: Store, forms: set[str], first: str) -> Paces:
     """The paces of these forms by finished trials and teachers of a store, those of the sweep `first` before others.
 
-    The trials of one form are of one device: that of the first one found.
+    Of one form, only the trials of one device count: that of the first one found.
     """
     paces, devices, num_read = Paces(), dict[str, str](), 0
     for sweep in sorted(store.sweeps(), key=lambda each: each.name != first) if forms else ():
@@ -165,11 +166,8 @@ def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Record, s
         for member, record in records:
             with suppress(KeyError, TypeError):
                 if verdict := record.verdict():
-                    yield (
-                        form_of_member(member, verdict["recipe"], members, verdict["threads"]),
-                        record,
-                        (verdict["machine"]["device"]),
-                    )
+                    form = form_of_member(member, verdict["recipe"], members, verdict["threads"])
+                    yield form, record, verdict["machine"]["device"]
 
 
 def form_of_member(member: dict[str, Any], config: dict[str, Any], members: dict[str, Any], threads: int | None) -> str:
@@ -182,12 +180,6 @@ def _mixup_text(mixup: dict[str, Any]) -> str:
     """The mixup of a signal as its label has it (`sweeps.plan.sharing`)."""
     concentration = f"({mixup['concentration']:g})" if mixup["concentration"] is not None else ""
     return f"{'unmixed' if mixup['distribution'] == 'off' else mixup['distribution']}{concentration}"
-
-
-def num_epochs_of(record: Record | None) -> int:
-    """The epochs that a trial or teacher has trained."""
-    journal = record.journal() if record is not None else None
-    return journal[-1]["epoch"] if journal else 0
 
 
 def duration_text(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """Compares a spec with the store: teachers, their signals and trials, and which are up to date."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,7 +8,8 @@ from kd_core.data.splits import DataSummary
 from kd_core.latency import form_of
 from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.spec.keys import digest, signal_identity, trial_key
-from kd_core.store.records import Record, Status, Store
+from kd_core.store.record import Record, Status
+from kd_core.store.records import Store
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
 from sweeps.plan.wanted import trials_wanted
 from sweeps.spec.arms import PlannedTrial
@@ -49,14 +50,19 @@ class TrialPlan:
         """Whether nothing of the trial is left to train."""
         return self.status in ("finished", "stopped")
 
+    @property
+    def num_trained(self) -> int:
+        """The epochs that the trial has trained so far."""
+        return self.record.num_epochs if self.record is not None else 0
+
 
 @dataclass(frozen=True)
 class Plan:
     """All teachers, signals and trials of a sweep, with their records.
 
-    Of a search, trials are those of the points that it has proposed so far. The points that it is still to propose are
-    num_unproposed, and unproposed are trials that stand for theirs: as many, of random points, and of every signal that
-    they may need.
+    In a search, trials holds the trials of the points proposed so far, and num_unproposed counts the points still to
+    come. unproposed holds stand-ins for their trials: those of as many random points, and one for every signal that may
+    be needed.
     """
 
     spec: SweepSpec
@@ -151,9 +157,8 @@ class Plan:
         store.sweep(self.spec.name).write(to_yaml(self.spec), self.members())
 
     def with_trials(self, trials: Sequence[PlannedTrial], store: Store) -> "Plan":
-        """The plan with the trials of one more point of a search; the signals are those foreseen, or live ones."""
-        cards = {teacher.name: teacher.record.verdict() or {} for teacher in self.teachers}
-        weights = {name: card.get("weights_sha256") for name, card in cards.items()}
+        """The plan with the trials of one more point of a search; each uses a foreseen signal, or its teacher live."""
+        weights = _weights_of(self.teachers)
         signals = {each.record.key: each for each in self.signals if each.record is not None}
         added = []
         for trial in trials:
@@ -176,8 +181,7 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
             finetuning = finetuning_trial(config, spec.data, spec.view)
             record = store.teacher(trial_key(finetuning, data.fingerprint))
             teachers.append(TeacherPlan(name, finetuning, record, num_trials))
-    cards = {teacher.name: teacher.record.verdict() or {} for teacher in teachers}
-    weights = {name: card.get("weights_sha256") for name, card in cards.items()}
+    weights = _weights_of(teachers)
     records: list[Record | None] = [_record(trial, store, data, weights) for trial in wanted.trials]
     records += [None] * len(wanted.unproposed)
     stopping = stopping_of(spec)
@@ -193,7 +197,7 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
 
 
 def stopping_of(spec: SweepSpec) -> dict[str, Any]:
-    """Who stops trials early, and how: the entries by which the record of a stopped trial names its sweep and rule."""
+    """The sweep and the rule that stop trials early, as the record of a stopped trial names them."""
     rule = spec.early_stopping.model_dump(mode="json") if spec.early_stopping is not None else None
     return {"sweep": spec.name, "early_stopping": rule, "objectives": dict(spec.objectives)}
 
@@ -211,6 +215,11 @@ def _threads(spec: SweepSpec, store: Store) -> Threads:
     except FileNotFoundError:
         begun = {}
     return begun.get("threads") or spec.resources.threads
+
+
+def _weights_of(teachers: Iterable[TeacherPlan]) -> dict[str, str | None]:
+    """The hash of each teacher's weights by its name, None until it is finished."""
+    return {teacher.name: (teacher.record.verdict() or {}).get("weights_sha256") for teacher in teachers}
 
 
 def _record(trial: PlannedTrial, store: Store, data: DataSummary, weights: dict[str, str | None]) -> Record | None:

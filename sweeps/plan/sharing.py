@@ -35,8 +35,8 @@ class Need:
 class SignalPlan:
     """The logits of one teacher on one vicinal stream; the record is None until the teacher is finished.
 
-    trial is any trial that shares it; pending_epochs are the numbers of epochs of the pending trials, and shared says
-    whether two or more of these are to be expected.
+    trial is any trial that shares it, pending_epochs holds the number of epochs of each pending trial, and shared says
+    whether two or more pending trials are to be expected.
     """
 
     teacher: str

@@ -1,4 +1,4 @@
-"""Maintenance of a store: what of a sweep is damaged, do its signals match their teachers, which does no sweep need."""
+"""Maintenance of a store: what is damaged, which signals match their teachers no more, and which no sweep needs."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,7 +12,8 @@ from kd_core.labelling import Replay, TeacherPass, replay
 from kd_core.networks.models import ModelError
 from kd_core.networks.teacher import TeacherError, load_teacher
 from kd_core.store.files import damage_in
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharing import SignalPlan
@@ -23,8 +24,8 @@ FLIPS = 0.01  # with a larger share of arg-max flips, a stored signal does not m
 def problems_of(store: Store, name: str) -> Iterator[str]:
     """Everything that is damaged or lost of a sweep, one line each, after reading all of its files.
 
-    Raises FileNotFoundError if there is no such sweep. A signal is asked for all its epochs if the trials are finished
-    and some epoch is stored: who prunes a signal, prunes all of it.
+    Raises FileNotFoundError if there is no such sweep. Once the trials are finished, a signal must have all its epochs,
+    or none, since pruning removes all of them.
     """
     sweep = store.sweep(name)
     members = sweep.members()
@@ -55,7 +56,7 @@ def to_make_again(plan: Plan) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Verification:
-    """The comparison of a stored signal with its teacher: figures, or None if impossible, and the problem."""
+    """The comparison of a stored signal with its teacher: figures, or None if there are none, and the problem or ""."""
 
     label: str
     replay: Replay | None

@@ -15,7 +15,7 @@ _VISIBLE = 1.96  # standard deviations at which a difference is told from none, 
 def images_to_see(difference: float, deviation: float = ECE_DEVIATION) -> int:
     """The number of validation images that show a difference of two ECEs, at 95 %, if it is at least so large.
 
-    The default deviation is that of students that are right in about half of the cases, the most it takes.
+    The default deviation is that of students that are right in about half of the cases, which need the most images.
     """
     return math.ceil((_VISIBLE * deviation / difference) ** 2)
 

@@ -18,9 +18,9 @@ from sweeps.spec.sweep_config import SweepSpec
 class Wanted:
     """The trials of a spec, those of a search in the order of its proposals.
 
-    num_unproposed counts the points that a search is still to propose, and unproposed are trials that stand for theirs:
-    as many, of random points, and one of every signal, as long as it may be needed. foreseen are the teacher inputs
-    that no range changes, so that their signals can be labelled before the first trial; None of a grid: all.
+    num_unproposed counts the points that a search is still to propose. unproposed holds stand-ins for their trials:
+    those of as many random points, and the longest one of every signal that may be needed. foreseen holds the teacher
+    inputs that no range changes, so that their signals can be labelled before the first trial; None means all.
     """
 
     trials: list[PlannedTrial]
@@ -79,5 +79,5 @@ def proposed_points(space: Space, store: Store) -> dict[str, dict[str, Any]]:
 
 
 def _teacher_input(trial: PlannedTrial) -> str:
-    """A text that trials share whose teacher sees the same images; "" without a teacher."""
+    """A text that is the same for trials whose teacher sees the same images; "" without a teacher."""
     return canonical_json(signal_identity(trial.config, "", trial.teacher)) if trial.teacher else ""

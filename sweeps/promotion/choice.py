@@ -8,7 +8,8 @@ import pandas as pd
 
 from analysis.pareto import OBJECTIVES, SCALABLE, Front, figure_of, front_of
 from analysis.runs import runs_of
-from kd_core.store.records import SPLITS, Record, Store, outcomes_name
+from kd_core.store.record import SPLITS, Record, outcomes_name
+from kd_core.store.records import Store
 from sweeps.spec.mistakes import SpecError
 
 BY_FRONT = ("knee", "most-accurate", "best-calibrated")

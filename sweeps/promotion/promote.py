@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kd_core.store.records import SweepRecord
+from kd_core.store.records import Store, SweepRecord
 from sweeps.spec.mistakes import SpecError, found_in
 from sweeps.terminal.options import json_option, store_at, store_option, sweep_named, tracking_option
 from sweeps.tracking.answers import end_unanswered, without_password
 
 if TYPE_CHECKING:
+    from sweeps.promotion.choice import Choice
     from sweeps.promotion.formats import Measured
+    from sweeps.promotion.registry import Version
     from sweeps.promotion.student import Student
 
 
@@ -50,12 +52,9 @@ def promote(
 
     TRIAL is a label or a key of the sweep NAME, or knee, most-accurate or best-calibrated of its front.
     """
-    from analysis.report import update_report
-    from sweeps.promotion.card import card_of
     from sweeps.promotion.choice import chosen
-    from sweeps.promotion.formats import FORMATS, ONNX, check_target, replacing
-    from sweeps.promotion.registry import Registry, check_alias, content_of, save_model
-    from sweeps.promotion.student import student_of
+    from sweeps.promotion.formats import check_target
+    from sweeps.promotion.registry import check_alias
     from sweeps.tracking.sync import embedded_uri
 
     store, folder = store_at(storage), Path(target).absolute() if target else None
@@ -67,13 +66,33 @@ def promote(
         raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
     choice = chosen(store, name, trial)
     click.echo(f"{trial}: {choice.run['label']} ({choice.record.key}), {choice.reason}", err=True)
-    update_report(store, name)
+    version, measured = _promoted(store, sweep, choice, uri, alias, folder, tolerance)
+    _print_files(measured, folder)
+    _print_version(version, alias, uri)
+    if as_json:
+        found = {"sweep": name, "trial": choice.record.key, "label": choice.run["label"], "reason": choice.reason}
+        found |= {"version": version.number, "new": version.is_new, "alias": alias, "uri": f"models:/{name}@{alias}"}
+        files = [vars(each) for each in measured]
+        click.echo(json.dumps(found | {"export": str(folder) if folder else None, "files": files}, ensure_ascii=False))
+
+
+def _promoted(
+    store: Store, sweep: SweepRecord, choice: Choice, uri: str, alias: str, folder: Path | None, tolerance: float
+) -> tuple[Version, list[Measured]]:
+    """Register the chosen student unless it is registered, export it if there is a folder, and name its version."""
+    from analysis.report import update_report
+    from sweeps.promotion.card import card_of
+    from sweeps.promotion.formats import FORMATS, ONNX, replacing
+    from sweeps.promotion.registry import Registry, content_of, save_model
+    from sweeps.promotion.student import student_of
+
+    update_report(store, sweep.name)
     student = student_of(sweep, choice.record)
     card = card_of(store, sweep, choice, student)
     content = content_of(card, (choice.record.verdict() or {})["weights_sha256"])
     with redirect_stdout(sys.stderr), found_in(str(sweep.path / "spec.yaml")), TemporaryDirectory() as scratch:
         with _answering(uri):
-            registry = Registry(store, name, uri)
+            registry = Registry(store, sweep.name, uri)
             version = registry.find(content)
         measured = []
         if version is None or folder is not None:
@@ -89,16 +108,7 @@ def promote(
         assert version is not None
         with _answering(uri):
             registry.name_version(version, alias)
-    _print(measured, folder)
-    state = "registered" if version.is_new else "was registered already"
-    click.echo(f"version {version.number} of the model {name} {state}; it is now {alias}", err=True)
-    model = f"models:/{name}@{alias}"
-    click.echo(f"load: mlflow.pyfunc.load_model('{model}'), MLFLOW_TRACKING_URI={without_password(uri)}", err=True)
-    if as_json:
-        found = {"sweep": name, "trial": choice.record.key, "label": choice.run["label"], "reason": choice.reason}
-        found |= {"version": version.number, "new": version.is_new, "alias": alias, "uri": model}
-        files = [vars(each) for each in measured]
-        click.echo(json.dumps(found | {"export": str(folder) if folder else None, "files": files}, ensure_ascii=False))
+    return version, measured
 
 
 @contextmanager
@@ -137,10 +147,10 @@ def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, mea
     write_json(folder / MARK, {"sweep": sweep.name, "trial": student.record.key, "files": files})
 
 
-def _print(measured: list[Measured], folder: Path | None) -> None:
+def _print_files(measured: list[Measured], folder: Path | None) -> None:
     """Print what was written, and how it compares with the trial's stored test probabilities."""
+    from kd_core.spec.fields import size_text
     from sweeps.terminal.console import stderr, table
-    from sweeps.terminal.progress import size_text
 
     if not measured:
         return
@@ -151,3 +161,11 @@ def _print(measured: list[Measured], folder: Path | None) -> None:
     stderr().print(shown)
     if folder is not None:
         stderr().print(f"export: {folder}", markup=False, soft_wrap=True)
+
+
+def _print_version(version: Version, alias: str, uri: str) -> None:
+    """Print which version has the alias now, and how it is loaded."""
+    state = "registered" if version.is_new else "was registered already"
+    click.echo(f"version {version.number} of the model {version.model} {state}; it is now {alias}", err=True)
+    load = f"mlflow.pyfunc.load_model('models:/{version.model}@{alias}')"
+    click.echo(f"load: {load}, MLFLOW_TRACKING_URI={without_password(uri)}", err=True)

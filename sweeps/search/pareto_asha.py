@@ -11,11 +11,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import moocore
 import numpy as np
 
-from analysis.pareto import nondominated
 from sweeps.spec.search_config import ParetoAshaConfig
 
 
@@ -26,6 +26,18 @@ class Stop:
     rung: int
     epoch: int
     reason: str
+
+
+class Standing(NamedTuple):
+    """Where a point stands in a rung: how many points are better, and how far behind the front it is.
+
+    Better is a lower non-dominated rank, then a larger crowding distance; points that are not finite are the worst. A
+    point is `behind` by its largest lag over the objectives, in units of their ranges, on that point of the front for
+    which this is least.
+    """
+
+    place: int
+    behind: float
 
 
 @dataclass
@@ -53,8 +65,8 @@ class Rungs:
         self.add(key, journal, num_epochs)
         for rung, epoch in enumerate(rung_epochs(self.rule, num_epochs), start=1):
             if (key, epoch) in self._goes_on and not self._decided(key, epoch):
-                order = order_of(self._until(key, epoch)).tolist()
-                place = f"number {order.index(len(order) - 1) + 1} of {len(order)}"
+                values = self._until(key, epoch)
+                place = f"number {standing_of_last(values).place + 1} of {len(values)}"
                 return Stop(rung, epoch, f"{place} by rank and crowding at epoch {epoch}, and behind the front")
         return None
 
@@ -65,7 +77,10 @@ class Rungs:
 
     def _decided(self, key: str, epoch: int) -> bool:
         if self._goes_on[key, epoch] is None:
-            self._goes_on[key, epoch] = bool(goes_on(self._until(key, epoch), self.rule)[-1])
+            values = self._until(key, epoch)
+            place, behind = standing_of_last(values)
+            is_among_best = place < math.ceil(len(values) / self.rule.reduction_factor)
+            self._goes_on[key, epoch] = is_among_best or behind <= self.rule.tolerance
         return bool(self._goes_on[key, epoch])
 
     def _values(self, row: Mapping[str, Any]) -> tuple[float, ...]:
@@ -97,40 +112,17 @@ def rung_epochs(rule: ParetoAshaConfig, num_epochs: int) -> list[int]:
     return epochs
 
 
-def goes_on(values: np.ndarray, rule: ParetoAshaConfig) -> np.ndarray:
-    """Which points [n, D] of a rung go on, boolean [n]; smaller is better, and points not finite come after all others.
-
-    "Within tolerance" of the front is a point that some point of it betters by no more than that in any objective, as a
-    share of the objective's range in the rung.
-    """
-    going = np.zeros(len(values), dtype=bool)
-    going[order_of(values)[: math.ceil(len(values) / rule.reduction_factor)]] = True
-    known = np.isfinite(values).all(axis=1)
-    if known.any():
-        points = _normalized(values[known])
-        front = points[nondominated(points)]
-        behind = (points[:, None, :] - front[None, :, :]).max(axis=2).min(axis=1)
-        going[known] |= behind <= rule.tolerance
-    return going
-
-
-def order_of(values: np.ndarray) -> np.ndarray:
-    """The indices [n] of points [n, D] from best to worst: by rank, the loneliest of a rank first, then as they came.
-
-    Equal points have the same rank and crowding distance.
-    """
-    known = np.flatnonzero(np.isfinite(values).all(axis=1))
-    ranks = np.full(len(values), len(values))
-    lonely = np.zeros(len(values))
-    points, left = _normalized(values[known]), np.arange(len(known))
-    for rank in range(len(known)):
-        if not left.size:
-            break
-        front = nondominated(points[left])
-        members = left[front]
-        ranks[known[members]], lonely[known[members]] = rank, crowding_distances(points[members])
-        left = left[~front]
-    return np.lexsort((np.arange(len(values)), -lonely, ranks))
+def standing_of_last(values: np.ndarray) -> Standing:
+    """Where the last of some points [n, D] stands; smaller is better, and of equals, the first to come."""
+    if not np.isfinite(values[-1]).all():
+        return Standing(len(values) - 1, math.inf)
+    points = _normalized(values[np.isfinite(values).all(axis=1)])
+    ranks = moocore.pareto_rank(points)
+    peers = points[ranks == ranks[-1]]
+    lonely = crowding_distances(peers)
+    place = (ranks < ranks[-1]).sum() + (lonely[:-1] >= lonely[-1]).sum()
+    behind = (points[-1] - points[ranks == 0]).max(axis=1).min()
+    return Standing(int(place), float(behind))
 
 
 def crowding_distances(points: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from sweeps.search.pareto_asha import Rungs
 class ParetoAshaScheduler(FIFOScheduler):
     """Stops trials by `sweeps.search.pareto_asha`, and writes to the record of each why it was stopped.
 
-    A trial is decided by its journal, so that one which resumes beyond a rung is compared as if it had stopped there.
+    A trial is judged by its journal: one that resumes beyond a rung is still compared by its figures at that rung.
     """
 
     def __init__(self, plan: Plan, store: Store) -> None:

@@ -77,9 +77,9 @@ class PointSearcher(Searcher):
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The config of the next trial, FINISHED, or None while one waits for room.
+        """The config of the next trial, or FINISHED; None while a trial that was given before waits for room.
 
-        So a proposal is made late, when most is known, and an autoscaler sees that there is more to do.
+        So a point is proposed late, when most is known, and an autoscaler sees that there is more to do.
         """
         if len(self.running) > self.num_at_once():
             return None
@@ -110,7 +110,7 @@ class PointSearcher(Searcher):
         stopped = any(each.status == "stopped" for each in point.planned)
         found = [self._values(each.record.verdict()) for each in point.planned if each.record is not None]
         whole = [values for values in found if values is not None]
-        point.values = list(map(fmean, zip(*whole, strict=True))) if whole and not stopped else None
+        point.values = _means(whole) if whole and not stopped else None
         self.study.tell(point.trial, point.values, stopped=stopped)
 
     def _values(self, verdict: dict[str, Any] | None) -> list[float] | None:
@@ -180,7 +180,12 @@ class PointSearcher(Searcher):
                     found.setdefault(canonical_json(settings), (settings, []))[1].append(values)
             num_used = sum(len(values) for _, values in found.values())
             self.note(f"search.warm_start: {num_used} of {finished} finished trials of {name} lie in the space")
-            yield from ((settings, list(map(fmean, zip(*all_, strict=True)))) for settings, all_ in found.values())
+            yield from ((settings, _means(all_)) for settings, all_ in found.values())
+
+
+def _means(values: list[list[float]]) -> list[float]:
+    """The mean of each objective over the seeds of a point."""
+    return list(map(fmean, zip(*values, strict=True)))
 
 
 def _finished(store: Store, name: str) -> Iterable[tuple[TrialConfig, dict[str, Any]]]:

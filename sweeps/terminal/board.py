@@ -27,7 +27,7 @@ _ROWS = 8  # of the running trials and of the front, at least; more where the te
 
 
 def objectives_shown(objectives: Mapping[str, str]) -> dict[str, str]:
-    """Those of a sweep's objectives that a trial's figures tell; if there is none, accuracy and ECE."""
+    """The objectives of a sweep that are figures of validation; accuracy and ECE if there is none."""
     return {name: way for name, way in objectives.items() if name.startswith("validation/")} or _OBJECTIVES
 
 
@@ -62,7 +62,7 @@ class Board:
         self._num_arms = 0
 
     def trial(self, label: str, state: str | None = None, **known: Any) -> Shown:
-        """The trial of this label, from now on with this state and whatever else is known of it."""
+        """Learn the state of a trial and whatever else is known of it; returns the trial as it is shown."""
         with self._lock:
             if label not in self.trials:
                 self.trials[label] = Shown(label)
@@ -81,7 +81,7 @@ class Board:
             return shown
 
     def other(self, label: str, **known: Any) -> Shown:
-        """The teacher or signal of this label, from now on with what is known of it."""
+        """Learn what is known of a teacher or signal; returns it as it is shown."""
         with self._lock:
             shown = self.others.setdefault(label, Shown(label))
             vars(shown).update(known)
@@ -113,7 +113,7 @@ class Board:
         return self.counts[state] + (self.total - len(self.trials) if state == "pending" else 0)
 
     def time_left(self) -> TimeLeft:
-        """The time of what is left, by the trials that have run, with as many at once as were seen to."""
+        """The time of what is left, from the trials that have run, with as many at once as ran at most so far."""
         with self._lock:
             left = [each for each in self.trials.values() if each.state not in ENDED]
             lengths = [each.num_epochs for each in self.trials.values() if each.num_epochs]

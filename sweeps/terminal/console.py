@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.terminal.progress import size_text
+from kd_core.spec.fields import size_text
 
 if TYPE_CHECKING:  # printing a status loads neither torch nor pandas
     from analysis.report import Report

@@ -4,13 +4,13 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from kd_core.spec.recipe import TrainConfig
 from kd_core.store.files import sizes_in
-from kd_core.store.records import Record, Store, SweepRecord
+from kd_core.store.record import Record
+from kd_core.store.records import Store, SweepRecord
 from sweeps.plan.pace import form_of_member, paces_in
 from sweeps.terminal.board import Board, objectives_shown
 from sweeps.terminal.progress import SweepProgress, figures_line
-from sweeps.terminal.status import stop_text
+from sweeps.terminal.status import num_epochs_in, num_stored, stop_text
 
 _INTERVAL_S = 2.0  # between two looks, and ten times as long as a look takes
 _EARLIER_FAILURES = 5  # shown at the start
@@ -44,8 +44,8 @@ def watch(store: Store, sweep: SweepRecord, progress: SweepProgress) -> None:
 class Follower:
     """Keeps a board up to date with the files of a sweep, and reads again only what may have changed.
 
-    Of a finished trial nothing is read again, and of any other only the names and sizes of its files, and the heartbeat
-    of a running one, unless they differ.
+    Nothing of a finished trial is read again. Of any other trial only the names and sizes of its files are read, and
+    the heartbeat of a running one, until these differ.
     """
 
     def __init__(self, store: Store, sweep: SweepRecord, board: Board) -> None:
@@ -65,7 +65,7 @@ class Follower:
         return not (self.board.counts["running"] or self.board.counts["pending"] or self.board.others)
 
     def refresh(self) -> list[tuple[str, str, str]]:
-        """Look at the files; returns label, state and detail of each trial of another state, and of failed teachers."""
+        """Look at the files; returns label, state and detail of each trial whose state is new, and of new failures."""
         self._members = members = self.sweep.members()
         before = {label: shown.state for label, shown in self.board.trials.items()}
         news = [news for each in members["teachers"] if (news := self._teacher(each))]
@@ -115,7 +115,7 @@ class Follower:
         if label not in self._forms and "config.json" in sizes and (config := record.config()):
             with suppress(KeyError, TypeError):
                 self._forms[label] = form_of_member(member, config, self._members, config.get("threads"))
-                self._lengths[label] = TrainConfig.model_validate(config["train"]).num_epochs
+                self._lengths[label] = num_epochs_in(config)
         return self._forms.get(label, "")
 
     def _waiting(self, member: dict[str, Any]) -> str:
@@ -131,8 +131,7 @@ class Follower:
         status = record.status
         if status == "running":
             rows, config = record.journal(), record.config() or {}
-            epochs = TrainConfig.model_validate(config["train"]).num_epochs if config else 0
-            last = rows[-1] if rows else {}
+            last, epochs = rows[-1] if rows else {}, num_epochs_in(config) if config else 0
             self.board.other(label, state="running", epoch=last.get("epoch", 0), num_epochs=epochs, note=_figures(last))
         else:
             self.board.others.pop(label, None)
@@ -146,7 +145,7 @@ class Follower:
         """Show a signal that is being labelled."""
         label, record = f"signal {member['label']}", self.store.signal(member["key"])
         if record.being_labelled:
-            stored = len([epoch for epoch in record.epochs() if epoch <= member["epochs"]])
+            stored = num_stored(record, member["epochs"])
             self.board.other(label, state="running", epoch=stored, num_epochs=member["epochs"])
         else:
             self.board.others.pop(label, None)

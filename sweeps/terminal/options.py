@@ -1,5 +1,7 @@
 """Options that several commands have in common, and the store and the sweep that they name."""
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,22 @@ from kd_core.store.records import Store, SweepRecord
 from sweeps.spec.mistakes import SpecError
 
 Command = Callable[..., Any]
+
+
+class _OnStderr(logging.Handler):
+    """Prints what the library says, such as that it fetches data, as lines of a log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        click.echo(f"{time.strftime('%H:%M:%S')} {record.getMessage()}", err=True)
+
+
+def say_what_the_library_does() -> None:
+    """Print the messages of kd_core on stderr."""
+    log = logging.getLogger("kd_core")
+    if not log.handlers:
+        log.addHandler(_OnStderr())
+        log.setLevel(logging.INFO)
 
 
 def store_option(command: Command) -> Command:

@@ -71,7 +71,7 @@ class SweepProgress:
 
     def proposes(self, planned: TrialPlan, plan: Plan) -> None:
         """Learn a trial of a plan."""
-        from sweeps.plan.pace import form_in_plan, num_epochs_of
+        from sweeps.plan.pace import form_in_plan
 
         trial = planned.trial
         known: dict[str, Any] = {"arm": trial.arm, "num_epochs": trial.config.train.num_epochs}
@@ -79,7 +79,7 @@ class SweepProgress:
             verdict = (planned.record and planned.record.verdict()) or {}
             self.board.trial(trial.label, planned.status, figures=verdict.get("metrics", {}), **known)
         else:
-            known |= {"form": form_in_plan(planned, plan), "epoch": num_epochs_of(planned.record)}
+            known |= {"form": form_in_plan(planned, plan), "epoch": planned.num_trained}
             self.board.trial(trial.label, **known)
 
     def expect(self, num_trials: int) -> None:
@@ -153,9 +153,3 @@ class SweepProgress:
 def figures_line(metrics: Mapping[str, float]) -> str:
     """Validation accuracy and ECE in a few words."""
     return f"accuracy {metrics['validation/accuracy']:.3f}  ECE {metrics['validation/ece']:.3f}"
-
-
-def size_text(num_bytes: int) -> str:
-    """A size in the largest unit of which it has at least one."""
-    unit = next(unit for unit in (2**30, 2**20, 2**10, 1) if num_bytes >= unit or unit == 1)
-    return f"{num_bytes / unit:.3g} { {2**30: 'GiB', 2**20: 'MiB', 2**10: 'KiB', 1: 'B'}[unit] }"

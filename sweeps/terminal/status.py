@@ -3,9 +3,9 @@
 from typing import Any
 
 from kd_core.spec.recipe import TrainConfig
-from kd_core.store.records import Record, Store, SweepRecord
+from kd_core.store.record import Record
+from kd_core.store.records import Store, SweepRecord
 from kd_core.store.signal_record import SignalRecord
-from sweeps.plan.pace import num_epochs_of
 
 Rows = list[dict[str, Any]]
 
@@ -32,7 +32,7 @@ def _waiting(member: dict[str, Any] | str, failed: set[str]) -> dict[str, Any]:
 
 
 def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
-    stored = len([epoch for epoch in record.epochs() if epoch <= member["epochs"]])
+    stored = num_stored(record, member["epochs"])
     unfinished = "running" if record.being_labelled else "pending"
     return {
         "label": f"signal {member['label']}",
@@ -46,13 +46,23 @@ def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
 
 def _product(label: str, record: Record) -> dict[str, Any]:
     status, config = record.status, record.config()
-    epochs = TrainConfig.model_validate(config["train"]).num_epochs if config else None
+    epochs = num_epochs_in(config) if config else None
     shown = {"label": label, "key": record.key, "status": status, "epoch": epochs, "epochs": epochs, "error": None}
     if status == "finished" and epochs is not None:
         return shown
     failure, stop = record.failure(), record.stop() if status == "stopped" else None
     error = failure["error"] if failure else record.damage() or (stop_text(stop) if stop else None)
-    return shown | {"epoch": num_epochs_of(record), "error": error}
+    return shown | {"epoch": record.num_epochs, "error": error}
+
+
+def num_stored(record: SignalRecord, num_epochs: int) -> int:
+    """How many of the first epochs of a signal are stored."""
+    return sum(epoch <= num_epochs for epoch in record.epochs())
+
+
+def num_epochs_in(config: dict[str, Any]) -> int:
+    """The epochs of a trial or a teacher by its config."""
+    return TrainConfig.model_validate(config["train"]).num_epochs
 
 
 def stop_text(stop: dict[str, Any]) -> str:

@@ -17,6 +17,10 @@ import click
 
 ANSWER_S = 4.0  # a server that says nothing for so long is taken for silent
 PROMPT_S = 0.5
+_REFUSALS = {
+    401: "refuses the user or the password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    403: "forbids this; name its host among its --allowed-hosts, or let the user edit the experiment",
+}
 _PATIENCE_S = {"sqlite": 90.0}  # a file may be busy, or be created; servers have ANSWER_S
 
 
@@ -70,11 +74,18 @@ def open_page(url: str, patience_s: float = 60) -> bool:
     return False
 
 
+def refusal_of(error: Exception) -> str | None:
+    """What is wrong with the user, the password or the host name, and what to do; None for every other error."""
+    status = getattr(error, "get_http_status_code", None)  # of MLflow's errors
+    return _REFUSALS.get(status()) if status else None
+
+
 def end_unanswered(tracking_uri: str, error: Exception) -> NoReturn:
-    """Say in one sentence that MLflow cannot be used, and exit with 1."""
-    problem = (str(error).splitlines() or [""])[0]
-    click.echo(f"kdsweep: MLflow at {without_password(tracking_uri)} does not answer: {problem}", err=True)
-    sys.exit(1)
+    """Say in one sentence that MLflow cannot be used; exit with 2 if it refuses the user, and with 1 otherwise."""
+    refusal = refusal_of(error)
+    problem = refusal or f"does not answer: {(str(error).splitlines() or [''])[0]}"
+    click.echo(f"kdsweep: MLflow at {without_password(tracking_uri)} {problem}", err=True)
+    sys.exit(2 if refusal else 1)
 
 
 class Pace:

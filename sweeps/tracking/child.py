@@ -12,7 +12,7 @@ from typing import Any
 
 from kd_core.measure.outcomes import RAW
 from kd_core.store.files import DamagedError
-from kd_core.store.records import Record, Status
+from kd_core.store.record import Record, Status
 from sweeps.tracking.varied import params_of
 
 ESTIMATED = ("accuracy", "ece", "ece_scaled")  # test figures with an interval: test/ece_low, test/ece_high

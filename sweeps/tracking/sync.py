@@ -19,7 +19,7 @@ from analysis.report import INPUTS, inputs_of, report_problems
 from kd_core.spec.keys import digest
 from kd_core.store.files import clear_orphans, read_json, write_json, writing
 from kd_core.store.records import Store
-from sweeps.tracking.answers import Pace, PacedClient, check_answers, without_password
+from sweeps.tracking.answers import Pace, PacedClient, check_answers, refusal_of, without_password
 
 if TYPE_CHECKING:
     from sweeps.tracking.view import SweepView
@@ -152,7 +152,7 @@ class BackgroundSync:
                 self._problem = False
             except Exception as error:
                 self._problem = True
-                self._warn_once(f"does not answer ({type(error).__name__})")
+                self._warn_once(refusal_of(error) or f"does not answer ({type(error).__name__})")
             if last:
                 return
             last = self._done.wait(SYNC_INTERVAL_S)

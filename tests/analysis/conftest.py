@@ -9,7 +9,8 @@ import pytest
 
 from kd_core.measure.outcomes import Outcomes, summary_of, validation_and_test_outcomes
 from kd_core.spec.config import TrialConfig
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 
 NUM_CLASSES = 5
 DIGITS = {"source": "digits"}

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kd_core.data.splits import stratified_sample
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 from sweeps.spec.sweep_config import SweepSpec
 from tests.benchmarks.harness import timed_sweep
 

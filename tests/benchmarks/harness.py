@@ -1,12 +1,17 @@
-"""What several benchmarks need: a Ray cluster of a given size, a timed sweep, a number of threads, work by turns."""
+"""What several benchmarks need: a Ray cluster of a given size, a timed sweep, threads, work by turns, MLflow."""
 
 import io
 import logging
 import multiprocessing
+import os
+import signal
+import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from kd_core.store.records import Store
 from sweeps.run import run_sweep
 from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
+from sweeps.tracking.answers import check_answers
 
 Turn = Callable[[], None]
 _PAUSE_S = 1.0
@@ -93,3 +99,37 @@ def _take_turns(prepare: Callable[[], Turn], pipe: Connection) -> None:
         started = time.perf_counter()
         turn()
         pipe.send(time.perf_counter() - started)
+
+
+class MlflowServer:
+    """A real MLflow server on this machine, on one port, which may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """Start the server; it answers some seconds later."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}", "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+
+    def wait(self) -> None:
+        """Wait until the server answers."""
+        while True:
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            with suppress(OSError):
+                return check_answers(self.uri)
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """Kill the server with its workers."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,8 +17,9 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from kd_core.store.records import Record, Store
-from sweeps.tracking.answers import check_answers
+from kd_core.store.record import Record
+from kd_core.store.records import Store
+from tests.benchmarks.harness import MlflowServer
 
 NAME = "killed"
 SPEC = f"""
@@ -77,7 +77,7 @@ class Ordeal:
         self.temporary.mkdir()
         self.spec.write_text(SPEC)
         self.whole, self.hurt = Store.at(self.folder / "whole"), Store.at(self.folder / "hurt")
-        self.server = Server(self.folder / "mlflow")
+        self.server = MlflowServer(self.folder / "mlflow")
 
     def undergo(self) -> list[str]:
         """Run the sweep in peace, and then with kills and damages until it has ended all the same.
@@ -187,53 +187,20 @@ class Ordeal:
         found += [f"left: process {command}" for command in self.processes().values()]
         epochs = list(range(1, self.num_epochs + 1))
         trials = [(trial["key"], epochs) for trial in self.hurt.sweep(NAME).members()["trials"]]
-        shown = self.server.finished()
+        shown = _finished(self.server.uri)
         return found + ([] if shown == sorted([("", []), *trials]) else [f"in MLflow: {shown}"])
 
 
-class Server:
-    """A real MLflow server on this machine, on one port, that may be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes]
-
-    def start(self) -> None:
-        """Start the server; it answers some seconds later."""
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}", "--workers", "1"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
-
-    def wait(self) -> None:
-        """Wait until the server answers."""
-        while True:
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            with suppress(OSError):
-                return check_answers(self.uri)
-            time.sleep(0.2)
-
-    def kill(self) -> None:
-        """Kill the server with its workers."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def finished(self) -> list[tuple[str, list[int]]]:
-        """The trial of each finished run, "" for the sweep's own, and the epochs that it shows, in order."""
-        client = MlflowClient(self.uri)
-        runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-        shown = []
-        for run in runs:
-            points = client.get_metric_history(run.info.run_id, "train/loss")
-            if run.info.status == "FINISHED":
-                shown.append((run.data.tags.get("kdsweep.trial", ""), sorted({point.step for point in points})))
-        return sorted(shown)
+def _finished(uri: str) -> list[tuple[str, list[int]]]:
+    """The trial of each finished run, "" for the sweep's own, and the epochs that it shows, in order."""
+    client = MlflowClient(uri)
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    shown = []
+    for run in runs:
+        points = client.get_metric_history(run.info.run_id, "train/loss")
+        if run.info.status == "FINISHED":
+            shown.append((run.data.tags.get("kdsweep.trial", ""), sorted({point.step for point in points})))
+    return sorted(shown)
 
 
 def damage(path: Path, how: str) -> None:

@@ -19,9 +19,11 @@ from kd_core.networks.models import build_teacher
 from kd_core.signal import LiveSignal
 from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import file_sha256
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 from kd_core.training import NonFiniteLossError, train
 from kd_core.trial import run_trial
+from tests.damages import DAMAGES, damage
 
 
 def train_slowly(config: TrialConfig, root: Path, key: str) -> None:
@@ -204,18 +206,6 @@ def test_two_processes_on_one_record_train_it_once(trial, digits, store, tmp_pat
     first.join()
     assert first.exitcode == 0
     assert [row["epoch"] for row in record.journal()] == list(range(1, 9))
-
-
-def damage(path: Path, kind: str) -> None:
-    """Damage a file, or delete it; one bit of its middle is flipped, which is inside of a figure or of weights."""
-    content = path.read_bytes()
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    damaged = {"cut": content[: middle - 1], "empty": b"", "flipped": flipped, "braces": b"{}"}
-    path.unlink() if kind == "deleted" else path.write_bytes(damaged[kind])
-
-
-DAMAGES = ["cut", "empty", "flipped", "braces", "deleted"]
 
 
 def equals(record: Record, whole: Record) -> bool:

@@ -10,23 +10,14 @@ from kd_core.trial import run_trial
 from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import read_spec
 from sweeps.tracking.sync import embedded_uri
+from tests.damages import DAMAGES, damage
 
-DAMAGES = ("cut", "empty", "flipped", "braces", "deleted")
 PARTS = ("config.json", "journal.jsonl", "{}.safetensors", "{}.safetensors.sha256")
 PARTS += ("outcomes-validation.npz", "outcomes-test.npz", "{}.json")
 SHARED = ("spec.yaml", "mlflow.json", "report/inputs.json", "report/front.json", "report/report.html")
 SHARED = tuple(f"sweeps/tiny/{name}" for name in SHARED)
 FIGURES = ("accuracy", "ece", "nll", "ece_scaled")
 COMMANDS = ("plan", "status", "report", "sync", "verify", "signal prune")
-
-
-def damage(path, kind):
-    """Damage a file, or delete it; of the middle byte, one bit is flipped."""
-    content = path.read_bytes()
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    damaged = {"cut": content[: middle - 1], "empty": b"", "flipped": flipped, "braces": b"{}"}
-    path.unlink() if kind == "deleted" else path.write_bytes(damaged[kind])
 
 
 @pytest.fixture

@@ -1,47 +1,42 @@
 """A whole sweep whose store is an object store: a real S3 server, a real driver, a real kill."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from io import BytesIO
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
+from PIL import Image
+from sklearn.datasets import load_digits
 
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.plan.plan import plan_sweep
+from sweeps.spec.reader import read_spec
 
-URL = "s3://runs/team"
 
-
-@pytest.fixture
-def bucket(monkeypatch, tmp_path) -> Iterator[Store]:
-    """An empty bucket; every process started from here finds it through its environment."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any"}
-    for name, value in (settings | {"DEFAULT_REGION": "us-east-1"}).items():
-        monkeypatch.setenv(f"AWS_{name}", value)
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    store = Store.at(URL)
-    store.root.parent.mkdir(parents=True, exist_ok=True)
-    yield store
-    server.stop()
 
 
-def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdsweep, tiny, bucket, finished, students_of):
+def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdsweep, tiny, s3, finished, students_of):
+    url = f"{s3}team"
+    bucket = Store.at(url)
+
     def printed(*arguments):
         """What a command prints as JSON."""
-        done = kdsweep(*arguments, f"--storage={URL}", "--json")
+        done = kdsweep(*arguments, f"--storage={url}", "--json")
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
-    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={URL}"]
+    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={url}"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
         while driver.poll() is None and not list(bucket.root.glob("trials/*/journal.jsonl")):
             time.sleep(0.05)
@@ -54,3 +49,38 @@ def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdswee
     assert (verified["epochs"], verified["argmax_flips"], verified["problem"]) == ([1, 2], 0, None)
     assert printed("signal", "prune", "--finished")["freed_bytes"] > 0
     assert bucket.signals() == []
+
+
+def test_data_on_an_object_store_give_the_same_trials_as_in_a_folder(kdsweep, tiny, s3, tmp_path):
+    digits, encoded = load_digits(), []
+    for image in digits.images[:200]:
+        file = BytesIO()
+        Image.fromarray(np.uint8(image * 15)).save(file, "PNG")
+        encoded.append({"bytes": file.getvalue(), "path": None})
+    (tmp_path / "digits").mkdir()
+    table = pa.table({"image": encoded, "label": digits.target[:200]})
+    pq.write_table(table, tmp_path / "digits" / "train-00000.parquet")
+    data = "data={{source: parquet, path: {}, validation: 0.25, test: 0.4}}"
+    s3.fs.put(str(tmp_path / "digits"), f"{s3.path}digits", recursive=True)
+
+    def keys_of(path):
+        """The keys of what a plan of the images at a path would make."""
+        spec = read_spec(str(tiny), [data.format(path)])
+        plan = plan_sweep(spec, Store.at(tmp_path / "runs"), summarize(spec.data))
+        return [each.record and each.record.key for each in (*plan.teachers, *plan.trials)]
+
+    def planned(path):
+        """What `kdsweep plan` gives, without what it measures, and what it says meanwhile."""
+        done = kdsweep("plan", tiny, "--set", data.format(path), f"--storage={tmp_path / 'runs'}", "--json")
+        plan = json.loads(done.stdout or "{}")
+        plan.pop("bfloat16_gains", None)
+        return done.exit_code, plan, done.stderr
+
+    code, plan, said = planned(f"{s3}digits")
+    assert (code, f"in 1 file from {s3}digits" in said) == (0, True)
+    assert planned(f"{s3}digits") == (0, plan, "")  # fetched once
+    assert planned(tmp_path / "digits") == (0, plan, "")
+    assert keys_of(f"{s3}digits") == keys_of(tmp_path / "digits")
+
+    code, _, said = planned(f"{s3}digit")
+    assert (code, f"tiny.yaml: data.path: {s3}digit: no such folder; give the URL" in said) == (2, True)

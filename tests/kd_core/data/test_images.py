@@ -1,7 +1,9 @@
 """Encoded images and their identity."""
 
 import os
+import pickle
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -42,16 +44,24 @@ def test_parquet_rows_are_found_in_any_order_before_and_after_unpacking(shards, 
 
 
 def test_unpacking_happens_once_and_leaves_nothing_else(shards, tmp_path):
-    first = shards.unpacked().path
+    first = Path(shards.unpacked().folder, "images.bin")
     written = first.stat().st_mtime_ns
-    assert shards.unpacked().path == first
+    assert Path(shards.unpacked().folder, "images.bin") == first
     assert first.stat().st_mtime_ns == written
-    assert [each.name for each in (tmp_path / "cache" / "kd-sweeps" / "unpacked").iterdir()] == [first.parent.name]
+    assert list((tmp_path / "cache" / "kd-sweeps" / "unpacked").iterdir()) == [first.parents[1]]
+
+
+def test_a_node_that_lacks_the_unpacked_images_unpacks_them_itself(shards, tmp_path, monkeypatch):
+    sent = pickle.dumps(shards.unpacked())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    arrived = pickle.loads(sent)
+    assert arrived.content(29).read() == expected_bytes(29)
+    assert Path(arrived.folder).is_relative_to(tmp_path / "another")
 
 
 def test_a_cache_that_cannot_be_written_is_named(shards, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(DataError, match=r"cannot be unpacked into .*; set XDG_CACHE_HOME to a folder with room"):
+    with pytest.raises(DataError, match=r"cannot be copied into .*; set XDG_CACHE_HOME to a folder with room"):
         shards.unpacked()
 
 

@@ -80,6 +80,23 @@ def test_streamed_batches_equal_those_in_memory_bit_for_bit(sources, source, cro
 
 
 @pytest.mark.parametrize("source", ["folder", "parquet"])
+def test_images_at_a_url_are_those_of_the_folder_also_on_a_node_that_lacks_them(
+    sources, source, s3, tmp_path, monkeypatch
+):
+    s3.fs.put(str(sources[source]), f"{s3.path}data", recursive=True)
+    configs = [DataConfig(source=source, path=path, streaming=True) for path in (str(sources[source]), f"{s3}data")]
+    assert summarize(configs[0]) == summarize(configs[1])
+    here, sent = (load(config) for config in configs)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another node"))
+    there = pickle.loads(pickle.dumps(sent))
+    assert not (tmp_path / "another node").exists()
+    for part, other in zip(*(batches_of(each, VIEWS["padded"], 4, 2) for each in (here, there)), strict=True):
+        assert torch.equal(part, other)
+    assert (tmp_path / "another node" / "kd-sweeps" / "fetched").is_dir()
+    assert there.train.part.images.name(3).startswith(f"{s3}data")
+
+
+@pytest.mark.parametrize("source", ["folder", "parquet"])
 def test_images_that_are_resized_stream_as_they_are_stored(sources, source):
     """Padded crops come from the resized image on both paths, odd sizes and an image_size included."""
     in_memory, streamed = both_ways(sources[source], image_size=9)

@@ -7,7 +7,8 @@ from kd_core.spec.config import TeacherConfig, finetuning_trial
 from kd_core.spec.data_config import DataConfig, ViewConfig
 from kd_core.spec.keys import file_sha256
 from kd_core.spec.recipe import FinetuneConfig
-from kd_core.store.records import Record, Store
+from kd_core.store.record import Record
+from kd_core.store.records import Store
 from kd_core.trial import run_trial
 
 TEACHER = TeacherConfig(

@@ -12,11 +12,30 @@ from kd_core.spec.data_config import DataConfig, MixupConfig, ViewConfig
         ({"source": "cifar10", "streaming": True}, "fits in memory"),
         ({"source": "digits", "validation": 1}, "less than 1"),
         ({"source": "web"}, "digits"),
+        (
+            {"source": "cifar10", "path": "s3://bucket/cifar"},
+            "downloaded into data.path, which is a URL; give a folder",
+        ),
+        ({"source": "folder", "path": "memory://images"}, "is memory://images, where other nodes find nothing; give"),
+        ({"source": "folder", "path": "file://images"}, "is file://images, where other nodes find nothing; give"),
+        ({"source": "folder", "path": "zip://::s3://bucket/a.zip"}, "where other nodes find nothing; give"),
+        (
+            {"source": "folder", "path": "ftp://me:secret@host/a"},
+            "a password or a query, which records would show; remove",
+        ),
+        ({"source": "folder", "path": "https://host/a?key=secret"}, "a password or a query, which records would show"),
     ],
 )
 def test_a_source_takes_what_suits_it(edits, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(ValidationError, match=message) as refused:
         DataConfig.model_validate(edits)
+    assert "secret" not in refused.value.errors()[0]["msg"]
+
+
+def test_a_url_of_a_folder_means_that_folder():
+    urls = ("/data", "file:///data", "local:///data", "s3://data")
+    folders = [DataConfig(source="folder", path=url).folder for url in urls]
+    assert folders == ["/data", "/data", "/data", "s3://data"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.spec.fields import AbsolutePath, Config, even, number_of, shown
+from kd_core.spec.fields import AbsolutePath, Config, even, number_of, shown, size_text
 
 
 class Example(Config):
@@ -49,6 +49,19 @@ def test_a_value_is_shown_in_one_line_of_at_most_80_characters(value):
 def test_a_short_value_is_shown_as_it_is_and_a_long_one_by_both_its_ends():
     assert [shown(value) for value in ("漢字 🙂", 1, None, [1, "a"])] == ["漢字 🙂", "1", "None", "[1, 'a']"]
     assert shown("a" * 50 + "b" * 50) == "a" * 40 + "…" + "b" * 39
+
+
+def test_a_size_is_told_in_its_unit():
+    sizes = (0, 1023, 1024, 1500, 2**20 - 1, 3 * 2**30, 2**50)
+    assert [size_text(size) for size in sizes] == [
+        "0 B",
+        "1023 B",
+        "1 KiB",
+        "1.46 KiB",
+        "1024 KiB",
+        "3 GiB",
+        "1024 TiB",
+    ]
 
 
 def test_the_home_of_a_user_who_is_not_there_is_refused():

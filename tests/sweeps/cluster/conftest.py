@@ -72,6 +72,12 @@ class Nodes:
             f"--address=127.0.0.1:{self.port}", f"--num-cpus={num_cpus}", f"--temp-dir={own}", hidden=hidden
         )
 
+    def jobs(self) -> list[str]:
+        """The ids of the jobs that were submitted."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        answer = requests.get(f"{self.address}/api/jobs/", headers=headers, timeout=30)
+        return [job["submission_id"] for job in answer.json() if job["type"] == "SUBMISSION"]
+
     def end(self) -> None:
         """Kill every process of every node."""
         for process in self.processes:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.sweeps.cluster.conftest import free_port
+
 
 def test_the_exit_code_of_a_submitted_sweep_is_passed_on(guarded, kdsweep_there, tiny, tmp_path):
     place = ["--address", guarded.address, "--storage", tmp_path / "runs"]
@@ -31,12 +33,21 @@ def test_the_exit_code_of_a_submitted_sweep_is_passed_on(guarded, kdsweep_there,
 def test_no_token_and_a_wrong_one_are_one_sentence_and_submit_nothing(
     guarded, kdsweep_there, tiny, tmp_path, command, token_given, said
 ):
-    place = ["--address", guarded.address, "--storage", tmp_path / "runs"]
+    place, before = ["--address", guarded.address, "--storage", tmp_path / "runs"], guarded.jobs()
     refused = kdsweep_there(command, tiny if command == "submit" else "tiny", *place, token=token_given)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert f"kdsweep: --address: {guarded.address}: {said}" in refused.stderr
     assert not (tmp_path / "runs").exists()
+    assert guarded.jobs() == before
+
+
+@pytest.mark.parametrize("command", ["submit", "status", "stop"])
+def test_an_address_where_nobody_answers_is_one_sentence(kdsweep, tiny, tmp_path, command):
+    address = f"http://127.0.0.1:{free_port()}"
+    refused = kdsweep(command, tiny if command == "submit" else "tiny", "--address", address)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert f"--address: {address}: no job server answers there; start the cluster" in refused.stderr
 
 
 def test_what_another_machine_may_not_see_or_anybody_may_enter_is_refused(start_nodes, kdsweep_there, tiny, tmp_path):
@@ -57,3 +68,5 @@ def test_what_another_machine_may_not_see_or_anybody_may_enter_is_refused(start_
     assert (password.returncode, password.stderr.count("\n")) == (2, 1)
     assert "holds a password" in password.stderr
     assert "word@" not in password.stderr
+    assert nodes.jobs() == []
+    assert not (tmp_path / "runs").exists()

@@ -1,24 +1,7 @@
 """The remaining computation: linear in epochs, reduced by finished trials and by shared signals."""
 
-import pytest
-
-from kd_core.data.splits import summarize
 from kd_core.networks.execution import has_bfloat16_instructions
-from kd_core.store.records import Store
 from sweeps.plan.cost import bfloat16_gains, cost_of
-from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
-
-
-@pytest.fixture
-def planned(tiny, tmp_path):
-    """Returns the plan of the tiny spec with overrides, in a new store."""
-
-    def plan(*overrides):
-        spec = read_spec(str(tiny), overrides)
-        return plan_sweep(spec, Store.at(tmp_path / "runs"), summarize(spec.data))
-
-    return plan
 
 
 def test_the_cost_is_linear_in_epochs(planned):

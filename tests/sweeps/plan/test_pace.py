@@ -4,22 +4,8 @@ import json
 
 import pytest
 
-from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from sweeps.plan.pace import Paces, Work, duration_text, form_in_plan, paces_in, time_of
-from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
-
-
-@pytest.fixture
-def planned(tiny, store):
-    """Returns the plan of the tiny spec with overrides, in the store of the finished tiny sweep."""
-
-    def plan(*overrides):
-        spec = read_spec(str(tiny), overrides)
-        return plan_sweep(spec, store, summarize(spec.data))
-
-    return plan
 
 
 def seconds_an_epoch(record):
@@ -61,30 +47,31 @@ def test_trials_that_a_search_has_yet_to_propose_take_the_mean_of_those_that_hav
 
 
 def test_a_plan_takes_its_time_from_finished_trials_of_the_same_form(planned, store):
-    plan = planned("train.epochs=4")
+    plan = planned("train.epochs=4", store=store)
     assert {trial.status for trial in plan.trials} == {"pending"}
-    classic, *mixed = [seconds_an_epoch(each.record) for each in planned().trials]
+    classic, *mixed = [seconds_an_epoch(each.record) for each in planned(store=store).trials]
     assert time_of(plan, store).seconds == pytest.approx(4 * classic + 4 * sum(mixed))
     assert time_of(plan, store).num_unknown == 0
-    assert time_of(planned(), store).seconds == 0
+    assert time_of(planned(store=store), store).seconds == 0
 
 
 @pytest.mark.parametrize("other", ["train.batch_size=16", "student.image_size=16", "data.limit=100", "resources.cpu=2"])
 def test_trials_of_another_form_tell_no_time(planned, store, other):
-    plan = planned("name=another", "arms=[{method: classic}]", "seeds=[7]", other)
+    plan = planned("name=another", "arms=[{method: classic}]", "seeds=[7]", other, store=store)
     assert time_of(plan, store).seconds is None
 
 
-def test_a_teacher_in_every_trial_is_another_form_than_a_stored_signal(planned):
+def test_a_teacher_in_every_trial_is_another_form_than_a_stored_signal(planned, store):
     stored, live = (
-        form_in_plan(planned(f"signal={mode}").trials[1], planned(f"signal={mode}")) for mode in ("stored", "live")
+        form_in_plan(planned(f"signal={mode}", store=store).trials[1], planned(f"signal={mode}", store=store))
+        for mode in ("stored", "live")
     )
     assert json.loads(stored)["teacher"] == "stored"
     assert json.loads(live)["teacher"]["model"] == "test_resnet"
 
 
 def test_an_unfinished_trial_of_another_sweep_tells_no_time(planned, store):
-    plan = planned()
+    plan = planned(store=store)
     form = form_in_plan(plan.trials[0], plan)
     assert paces_in(store, {form}, first="tiny").num_trials(form) == 1
     (plan.trials[0].record.path / "result.json").unlink()

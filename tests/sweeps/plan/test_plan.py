@@ -10,17 +10,6 @@ from sweeps.plan.plan import plan_sweep
 from sweeps.spec.reader import read_spec, shipped_specs
 
 
-@pytest.fixture
-def planned(tiny, tmp_path):
-    """Returns the plan of the tiny spec with overrides, in a new store or a given one."""
-
-    def plan(*overrides, store=None):
-        spec = read_spec(str(tiny), overrides)
-        return plan_sweep(spec, store or Store.at(tmp_path / "runs"), summarize(spec.data))
-
-    return plan
-
-
 def finish(record):
     """Write the verdict of a product as if it had been trained."""
     record.begin({})
@@ -101,9 +90,9 @@ def test_every_shipped_spec_plans(name, tmp_path, overrides_of):
     assert cost_of(plan).live_teacher_flops >= cost_of(plan).teacher_flops > 0
 
 
-def test_a_sweep_keeps_the_threads_with_which_it_began(planned, tmp_path):
+def test_a_sweep_keeps_the_threads_with_which_it_began(planned, empty):
     begun = planned("resources={cpu: 2, teacher_cpu: 4}")
     assert begun.threads == {"trial": 2, "teacher": 4}
-    Store.at(tmp_path / "runs").sweep("tiny").write("", begun.members())
+    empty.sweep("tiny").write("", begun.members())
     assert planned("resources.cpu=8").threads == begun.threads
     assert planned("resources.cpu=8", "name=other").threads == {"trial": 8, "teacher": 8}

@@ -2,9 +2,6 @@
 
 import pytest
 
-from kd_core.data.splits import summarize
-from kd_core.store.records import Store
-from sweeps.plan.plan import plan_sweep
 from sweeps.plan.wanted import trials_wanted
 from sweeps.spec.mistakes import SpecError
 from sweeps.spec.reader import read_spec
@@ -16,24 +13,8 @@ MIXED = (
 )
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store.at(tmp_path)
-
-
-@pytest.fixture
-def plan_of(tiny, store):
-    """The plan of the tiny sweep with these overrides."""
-
-    def plan(*overrides):
-        spec = read_spec(str(tiny), overrides)
-        return plan_sweep(spec, store, summarize(spec.data))
-
-    return plan
-
-
-def test_a_search_knows_its_signals_and_cost_before_the_first_trial(plan_of):
-    plan = plan_of(SEARCH, RANGE)
+def test_a_search_knows_its_signals_and_cost_before_the_first_trial(planned):
+    plan = planned(SEARCH, RANGE)
     assert plan.trials == ()
     assert plan.num_unproposed == 5
     assert {each.label for each in plan.signals} == {"resnet unmixed", "resnet uniform"}
@@ -42,41 +23,41 @@ def test_a_search_knows_its_signals_and_cost_before_the_first_trial(plan_of):
     assert not plan.up_to_date
 
 
-def test_a_range_that_would_make_a_signal_a_trial_has_a_live_teacher(plan_of):
-    plan = plan_of(SEARCH, MIXED)
+def test_a_range_that_would_make_a_signal_a_trial_has_a_live_teacher(planned):
+    plan = planned(SEARCH, MIXED)
     assert not any(each.stored or each.foreseen for each in plan.signals)
     assert plan.as_json()["signals"] == []
     with pytest.raises(SpecError, match=r"signal\.mode: stored: a range of the arms makes a signal for every trial"):
-        plan_of(SEARCH, MIXED, "signal=stored")
+        planned(SEARCH, MIXED, "signal=stored")
 
 
-def test_proposals_are_found_again_as_long_as_they_lie_in_the_space(plan_of, store, tiny):
-    point = trials_wanted(read_spec(str(tiny), [SEARCH, RANGE]), store).unproposed[0]
-    plan_of(SEARCH, RANGE).with_trials([point], store).write(store)
+def test_proposals_are_found_again_as_long_as_they_lie_in_the_space(planned, empty, tiny):
+    point = trials_wanted(read_spec(str(tiny), [SEARCH, RANGE]), empty).unproposed[0]
+    planned(SEARCH, RANGE).with_trials([point], empty).write(empty)
 
-    again = plan_of(SEARCH, RANGE)
+    again = planned(SEARCH, RANGE)
     assert [each.trial for each in again.trials] == [point]
     assert again.num_unproposed == 4
     assert again.trials[0].trial.settings == point.settings
-    more = plan_of("search={sampler: random, trials: 9}", RANGE)
+    more = planned("search={sampler: random, trials: 9}", RANGE)
     assert (len(more.trials), more.num_unproposed) == (1, 8)
-    elsewhere = plan_of(SEARCH, RANGE.replace("low: 1, high: 8", "low: 30, high: 40"))
+    elsewhere = planned(SEARCH, RANGE.replace("low: 1, high: 8", "low: 30, high: 40"))
     assert (len(elsewhere.trials), elsewhere.num_unproposed) == (0, 5)
 
 
-def test_a_space_of_few_points_ends_the_search_when_all_are_proposed(plan_of, store):
+def test_a_space_of_few_points_ends_the_search_when_all_are_proposed(planned, empty):
     arms = "arms=[{method: [classic, mixup]}]"
-    plan = plan_of(SEARCH, arms)
+    plan = planned(SEARCH, arms)
     assert plan.num_unproposed == 2
     by_method = {each.trial.config.method: each.trial for each in plan.unproposed}
     for trial in by_method.values():
-        plan = plan.with_trials([trial], store)
-    plan.write(store)
-    assert plan_of(SEARCH, arms).num_unproposed == 2 - len(by_method)
+        plan = plan.with_trials([trial], empty)
+    plan.write(empty)
+    assert planned(SEARCH, arms).num_unproposed == 2 - len(by_method)
 
 
-def test_a_warm_start_from_itself_or_an_unknown_sweep_is_refused(plan_of):
+def test_a_warm_start_from_itself_or_an_unknown_sweep_is_refused(planned):
     with pytest.raises(SpecError, match=r"search\.warm_start: tiny: is the search itself; it goes on from its own"):
-        plan_of("search={sampler: random, trials: 5, warm_start: [tiny]}")
+        planned("search={sampler: random, trials: 5, warm_start: [tiny]}")
     with pytest.raises(SpecError, match=r"search\.warm_start: nowhere: no sweep named nowhere in"):
-        plan_of("search={sampler: random, trials: 5, warm_start: [nowhere]}")
+        planned("search={sampler: random, trials: 5, warm_start: [nowhere]}")

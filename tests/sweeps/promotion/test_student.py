@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kd_core.store.records import Record
+from kd_core.store.record import Record
 from sweeps.promotion.student import student_of
 from sweeps.spec.mistakes import SpecError
 

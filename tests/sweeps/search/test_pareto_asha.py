@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.pareto import dominates
-from sweeps.search.pareto_asha import Rungs, crowding_distances, goes_on, order_of, rung_epochs
+from sweeps.search.pareto_asha import Rungs, crowding_distances, rung_epochs, standing_of_last
 from sweeps.spec.search_config import ParetoAshaConfig
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
@@ -50,40 +50,47 @@ def ranks_by_hand(points):
     return [ranks.get(i, len(points)) for i in range(len(points))]
 
 
-def survivors_by_hand(values, rule):
-    if not np.isfinite(values).all(axis=1).any():
-        return [i < math.ceil(len(values) / rule.reduction_factor) for i in range(len(values))]
+def standing_by_hand(values):
+    """The number of points better than the last, and the least tolerance with which it is close to the front."""
+    last = len(values) - 1
+    if not np.isfinite(values[last]).all():
+        return last, math.inf
     points = normalized_by_hand(values)
     ranks = ranks_by_hand(points)
-    lonely = [0.0] * len(points)
-    for rank in {rank for rank in ranks if rank < len(points)}:
-        members = [i for i in range(len(points)) if ranks[i] == rank]
-        for i, distance in zip(members, crowding_distances(np.array([points[i] for i in members])), strict=True):
-            lonely[i] = distance
-    best = sorted(range(len(points)), key=lambda i: (ranks[i], -lonely[i], i))
-    best = set(best[: math.ceil(len(points) / rule.reduction_factor)])
+    peers = [i for i, rank in enumerate(ranks) if rank == ranks[last]]
+    lonely = dict(zip(peers, crowding_distances(np.array([points[i] for i in peers])), strict=True))
+    place = sum(rank < ranks[last] for rank in ranks) + sum(lonely[i] >= lonely[last] for i in peers if i != last)
     front = [point for point, rank in zip(points, ranks, strict=True) if rank == 0]
+    return place, min(max(x - y for x, y in zip(points[last], other, strict=True)) for other in front)
 
-    def is_near(point):
-        return any(all(x - y <= rule.tolerance for x, y in zip(point, other, strict=True)) for other in front)
 
-    return [i in best or (point is not None and is_near(point)) for i, point in enumerate(points)]
+@settings(deadline=None, derandomize=True, max_examples=500)
+@given(rungs_of_points())
+def test_a_point_stands_where_it_does_by_the_definition(values):
+    assert standing_of_last(values) == standing_by_hand(values)
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
-@given(rungs_of_points(), RULES)
-def test_who_goes_on_is_who_does_by_the_definition(values, rule):
-    assert goes_on(values, rule).tolist() == survivors_by_hand(values, rule)
+@given(rungs_of_points(), RULES, st.randoms(use_true_random=False))
+def test_who_goes_on_is_who_does_by_the_definition(values, rule, random):
+    """Reports come in any order, and each is compared with those whose epoch had ended before."""
+    names = [f"validation/{name}" for name in ("ece", "nll", "brier")[: values.shape[1]]]
+    rungs, come = Rungs(rule, dict.fromkeys(names, "min")), []
+    for i in random.sample(range(len(values)), len(values)):
+        come = sorted([*come, i])
+        row = {"epoch": rule.grace_epochs, "time": float(i)} | dict(zip(names, values[i], strict=True))
+        stop = rungs.decide(str(i), [row], rule.grace_epochs + 1)
+        place, behind = standing_by_hand(np.array([values[j] for j in come if j <= i]))
+        is_among_best = place < math.ceil((come.index(i) + 1) / rule.reduction_factor)
+        assert (stop is None) == (is_among_best or behind <= rule.tolerance)
 
 
 @settings(deadline=None, derandomize=True)
-@given(rungs_of_points(), RULES)
-def test_the_front_goes_on_and_what_is_not_finite_comes_last(values, rule):
-    known = np.isfinite(values).all(axis=1)
-    for i in np.flatnonzero(known):
-        if not any(dominates(values[j], values[i]) for j in np.flatnonzero(known)):
-            assert goes_on(values, rule)[i]
-    assert known[order_of(values)].tolist() == sorted(known, reverse=True)
+@given(rungs_of_points())
+def test_a_point_on_the_front_is_not_behind_it(values):
+    known = values[np.isfinite(values).all(axis=1)]
+    is_on_front = not any(dominates(other, values[-1]) for other in known)
+    assert (standing_of_last(values).behind <= 0) == (is_on_front and bool(np.isfinite(values[-1]).all()))
 
 
 @settings(deadline=None, derandomize=True)
@@ -97,13 +104,13 @@ def test_equal_points_are_as_lonely_in_any_order(values, random):
 
 def test_the_loneliest_of_a_rank_go_first():
     values = np.array([[0, 1], [0.1, 0.85], [0.5, 0.5], [1, 0], [0.15, 0.8], [0.15, 0.8]])
-    assert order_of(values).tolist() == [0, 3, 2, 4, 5, 1]
+    assert standing_of_last(values).place == 4
+    assert [standing_of_last(np.roll(values, -turn, axis=0)).place for turn in (1, 2, 3, 4, 5)] == [1, 5, 2, 1, 4]
 
 
 def test_a_tie_in_one_objective_is_not_close_to_the_front():
-    rule = ParetoAshaConfig(grace_epochs=1, reduction_factor=4, tolerance=0.1)
-    values = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.05, 0.08]])
-    assert goes_on(values, rule).tolist() == [True, False, False, True]
+    values = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.05, 0.08]])
+    assert [standing_of_last(values[: count + 1]).behind for count in range(4)] == [0.0, 1.0, 1.0, 0.08]
 
 
 @pytest.mark.parametrize(

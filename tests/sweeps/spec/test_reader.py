@@ -32,6 +32,8 @@ MISTAKES = {
     "arms.1.temperature=[2, warm]": "arms[1].temperature: warm: must be a number above 0, or sigma",
     "arms.1.alpha=2": "arms[1].alpha: 2: must be less than or equal to 1; alpha is weight of the hard-label",
     "data={source: folder, path: /no/where}": "data.path: /no/where: no such folder",
+    "data={source: folder, path: file:///no/where}": "data.path: /no/where: no such folder",
+    "data={source: folder, path: 'sftp://me:word@host/a'}": "data: data.path is a URL with a password or a query",
     "data={source: parquet}": "data: the parquet source needs data.path",
     "train.batch_size=7": "train.batch_size: 7: must be even",
     "train.epochs=-1": "train.epochs: -1: must be greater than or equal to 0",
@@ -127,6 +129,19 @@ def test_a_file_that_is_no_spec_is_refused_by_name(tmp_path, text, problem):
     assert str(error.value).startswith(str(path))
     assert len(str(error.value)) < len(str(path)) + 500
     assert str(error.value).isprintable()
+
+
+def test_data_at_a_url_are_within_reach_of_a_cluster_unless_they_are_a_folder_of_this_machine(tiny):
+    def path(url, shared):
+        """The data's path in a spec for a cluster whose nodes share a folder."""
+        return read_spec(str(tiny), [f"data={{source: folder, path: '{url}'}}"], [shared]).data.path
+
+    assert path("s3://bucket/images", "/nfs") == "s3://bucket/images"
+    assert path("file:///nfs/images", "/nfs") == "file:///nfs/images"
+    with pytest.raises(
+        SpecError, match=r"data\.path: /home/images: the cluster may not see it; move it below a folder"
+    ):
+        path("file:///home/images", "/nfs")
 
 
 @pytest.mark.parametrize("content", [b"name: \xff", b"\x80"])

@@ -1,10 +1,21 @@
+import logging
+import re
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from kd_core.store.records import Store
 from sweeps.spec.mistakes import SpecError
-from sweeps.terminal.options import json_option, set_option, store_at, store_option, sweep_named, tracking_option
+from sweeps.terminal.options import (
+    json_option,
+    say_what_the_library_does,
+    set_option,
+    store_at,
+    store_option,
+    sweep_named,
+    tracking_option,
+)
 
 
 @click.command()
@@ -31,6 +42,13 @@ def command(**given):
 def test_options_have_their_names_and_defaults(arguments, environment, given):
     said = CliRunner().invoke(command, arguments, env={"MLFLOW_TRACKING_URI": None} | environment)
     assert eval(said.output) == given
+
+
+def test_what_the_library_says_is_a_line_on_stderr(capsys):
+    for _ in range(2):
+        say_what_the_library_does()
+    logging.getLogger("kd_core.any").info("fetching %s", "data")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d fetching data\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

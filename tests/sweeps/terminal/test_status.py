@@ -2,22 +2,7 @@
 
 import json
 
-import pytest
-
-from kd_core.data.splits import summarize
-from kd_core.store.records import Store
-from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec, to_yaml
 from sweeps.terminal.status import status_of
-
-
-@pytest.fixture
-def planned(tiny, tmp_path):
-    """An empty store and the plan of the tiny sweep in it, written down."""
-    spec, store = read_spec(str(tiny)), Store.at(tmp_path)
-    plan = plan_sweep(spec, store, summarize(spec.data))
-    store.sweep("tiny").write(to_yaml(spec), plan.members())
-    return store, plan
 
 
 def test_what_waits_for_its_teacher_is_listed_without_a_key(planned, kdsweep):

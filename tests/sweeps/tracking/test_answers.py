@@ -5,6 +5,8 @@ import sys
 import time
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ErrorCode
 
 from sweeps.tracking.answers import (
     Pace,
@@ -79,6 +81,15 @@ def test_no_answer_ends_with_one_sentence_and_no_password(capsys):
         end_unanswered("http://user:secret@host", ConnectionError("refused\nby everybody"))
     assert ended.value.code == 1
     assert capsys.readouterr().err == "kdsweep: MLflow at http://host does not answer: refused\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"), [("UNAUTHENTICATED", "MLFLOW_TRACKING_PASSWORD"), ("PERMISSION_DENIED", "--allowed-hosts")]
+)
+def test_a_refusal_is_told_with_its_remedy_and_ends_with_2(capsys, reason, remedy):
+    with pytest.raises(SystemExit, match="2"):
+        end_unanswered("http://host", MlflowException("no", ErrorCode.Value(reason)))
+    assert remedy in capsys.readouterr().err
 
 
 def test_a_port_is_taken_while_a_server_listens(silent):
