@@ -82,17 +82,24 @@ def write_json(path: UPath | Path, value: dict[str, Any]) -> None:
     write_bytes(path, json_text(value).encode())
 
 
+def read_bytes(path: UPath | Path) -> bytes:
+    """The content of a file; one request to an object store, where `open` makes two, also for a missing file."""
+    if isinstance(path, Path):
+        return path.read_bytes()
+    return path.fs.cat_file(path.path, max_concurrency=1)  # with more, s3fs asks for the size first
+
+
 def read_json(path: UPath | Path) -> Any:
     """The JSON object of a file, without its checksum; None if the file does not exist or is damaged."""
     with suppress(FileNotFoundError, ValueError):
-        return from_json(path.read_bytes())
+        return from_json(read_bytes(path))
     return None
 
 
 def damage_in(path: UPath | Path) -> str:
     """What is wrong with a JSON file, in one line that names it; empty if it is whole or does not exist."""
     try:
-        from_json(path.read_bytes())
+        from_json(read_bytes(path))
     except FileNotFoundError:
         return ""
     except ValueError as error:
@@ -107,7 +114,7 @@ def write_sealed(path: UPath | Path, content: bytes) -> None:
 
 def read_sealed(path: UPath | Path) -> bytes:
     """The bytes of `write_sealed`; raises FileNotFoundError, and DamagedError if the checksum is another."""
-    content = path.read_bytes()
+    content = read_bytes(path)
     size = len(content) - hashlib.sha256().digest_size
     if size < 0 or hashlib.sha256(content[:size]).digest() != content[size:]:
         raise DamagedError(f"{path}: is damaged: its checksum is another")

@@ -25,6 +25,7 @@ from kd_core.store.files import (
     damage_in,
     from_json,
     json_text,
+    read_bytes,
     read_json,
     read_sealed,
     sizes_in,
@@ -171,7 +172,7 @@ class Record:
         """Lines and rows before the first damaged one, and the problem of that one."""
         path, rows = self.path / "journal.jsonl", []
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_bytes(path).splitlines()
         except FileNotFoundError:
             return [], [], ""
         for line in lines:
@@ -225,7 +226,7 @@ class Record:
         """Whether the trained network is there and whole, by its verdict, or else by the file beside it."""
         with suppress(FileNotFoundError):
             said = (self._written_verdict() or {}).get("weights_sha256")
-            said = said or self._sha256_file.read_bytes()[:64].decode(errors="replace")
+            said = said or read_bytes(self._sha256_file)[:64].decode(errors="replace")
             return file_sha256(self.weights) == said
         return False
 
@@ -234,7 +235,7 @@ class Record:
         from kd_core.measure.outcomes import outcomes_from_bytes
 
         path = self.path / outcomes_name(split)
-        content = path.read_bytes()
+        content = read_bytes(path)
         try:
             return outcomes_from_bytes(content, with_logits)
         except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds

@@ -20,7 +20,7 @@ from typing import Any
 from upath import UPath
 
 from kd_core.spec.keys import digest
-from kd_core.store.files import DamagedError, damage_in, read_json, write_bytes, write_json
+from kd_core.store.files import DamagedError, damage_in, read_bytes, read_json, write_bytes, write_json
 from kd_core.store.record import Record
 from kd_core.store.signal_record import SignalRecord
 
@@ -61,7 +61,7 @@ class SweepRecord:
     def spec_yaml(self) -> str:
         """The resolved spec; raises FileNotFoundError, and DamagedError if it is not what was written."""
         path = self.path / "spec.yaml"
-        first, _, text = path.read_bytes().decode(errors="replace").partition("\n")
+        first, _, text = read_bytes(path).decode(errors="replace").partition("\n")
         if first == _sha256_comment(text):
             return text
         if first.startswith("name:") and "\ufffd" not in text:  # of an older version

@@ -26,6 +26,11 @@ def _own_cache(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def front_of(store):
+    """All that the report says in figures."""
+    return json.loads((store.sweep("tiny").report / "front.json").read_bytes())
+
+
 def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdsweep, tiny, s3, finished, students_of):
     url = f"{s3}team"
     bucket = Store.at(url)
@@ -43,6 +48,7 @@ def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdswee
         os.killpg(driver.pid, signal.SIGKILL)
     subprocess.run(command, check=True)  # not in this process, whose Ray does not know the server
     assert students_of(bucket) == students_of(finished.store)
+    assert front_of(bucket) == front_of(finished.store)
     assert printed("run", tiny)["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
 
     (verified,) = printed("verify", "tiny")["signals"]

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from kd_core.store.files import (
     from_json,
     is_alive,
     json_text,
+    read_bytes,
     read_json,
     read_sealed,
     sizes_in,
@@ -211,3 +213,13 @@ def test_the_sizes_of_a_folder_come_from_one_listing(tmp_path):
         write_bytes(folder / "a.bin", b"123")
         write_bytes(folder / "b.bin", b"")
         assert sizes_in(folder) == {"a.bin": 3, "b.bin": 0}
+
+
+def test_a_file_is_read_from_an_object_store_by_one_request(s3, caplog):
+    (s3 / "there").write_bytes(b"content")
+    with caplog.at_level(logging.INFO, "werkzeug"):
+        assert read_bytes(s3 / "there") == b"content"
+        with pytest.raises(FileNotFoundError):
+            read_bytes(s3 / "missing")
+    requests = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
+    assert ["there" in requests[0], "missing" in requests[1], len(requests)] == [True, True, 2]
