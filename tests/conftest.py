@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -13,6 +14,9 @@ import pytest
 from upath import UPath
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+for _ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # as in a shell's background job, and by all it starts
+    if signal.getsignal(_ignored) is signal.SIG_IGN:
+        signal.signal(_ignored, signal.default_int_handler if _ignored is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
