@@ -8,7 +8,6 @@ epoch was written to its journal: a decision follows from the journals, and is t
 
 import bisect
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -46,7 +45,8 @@ class Rungs:
 
     rule: ParetoAshaConfig
     objectives: Mapping[str, str]
-    _entered: dict[int, list[tuple[float, str, tuple[float, ...]]]] = field(default_factory=lambda: defaultdict(list))
+    _entered: dict[int, list[tuple[float, str]]] = field(default_factory=dict)  # by epoch: times and keys, in order
+    _values: dict[int, np.ndarray] = field(default_factory=dict)  # [n, D], in the same order; smaller is better
     _goes_on: dict[tuple[str, int], bool | None] = field(default_factory=dict)
 
     def add(self, key: str, journal: Iterable[Mapping[str, Any]], num_epochs: int) -> None:
@@ -58,7 +58,7 @@ class Rungs:
         for epoch in rung_epochs(self.rule, num_epochs):
             if epoch in rows and (key, epoch) not in self._goes_on:
                 self._goes_on[key, epoch] = None
-                bisect.insort(self._entered[epoch], (rows[epoch].get("time", 0.0), key, self._values(rows[epoch])))
+                self._enter(key, epoch, rows[epoch])
 
     def decide(self, key: str, journal: Iterable[Mapping[str, Any]], num_epochs: int) -> Stop | None:
         """The first rung at which a trial that trains is to be stopped, or None; a rung once decided stays as it is."""
@@ -70,7 +70,7 @@ class Rungs:
                 return Stop(rung, epoch, f"{place} by rank and crowding at epoch {epoch}, and behind the front")
         return None
 
-    def await_decision(self, key: str, epoch: int, num_epochs: int) -> bool:
+    def awaits_decision(self, key: str, epoch: int, num_epochs: int) -> bool:
         """Whether a trial that has finished an epoch has a rung until then where it was not yet let go on."""
         rungs = rung_epochs(self.rule, num_epochs)
         return any(not self._goes_on.get((key, rung)) for rung in rungs if rung <= epoch)
@@ -83,16 +83,22 @@ class Rungs:
             self._goes_on[key, epoch] = is_among_best or behind <= self.rule.tolerance
         return bool(self._goes_on[key, epoch])
 
-    def _values(self, row: Mapping[str, Any]) -> tuple[float, ...]:
+    def _enter(self, key: str, epoch: int, row: Mapping[str, Any]) -> None:
+        entry, entered = (row.get("time", 0.0), key), self._entered.setdefault(epoch, [])
+        place = bisect.bisect(entered, entry)
+        entered.insert(place, entry)
+        before = self._values.get(epoch, np.empty((0, len(self.objectives))))
+        self._values[epoch] = np.insert(before, place, self._values_of(row), axis=0)
+
+    def _values_of(self, row: Mapping[str, Any]) -> tuple[float, ...]:
         signs = {"max": -1.0, "min": 1.0}
         found = ((signs[direction], _figure(row, name)) for name, direction in self.objectives.items())
         return tuple(sign * value if value is not None and math.isfinite(value) else math.inf for sign, value in found)
 
     def _until(self, key: str, epoch: int) -> np.ndarray:
-        """The objectives of a trial and of those before it in a rung, [n, D], its own last; smaller is better."""
-        entered = self._entered[epoch]
-        place = next(index for index, each in enumerate(entered) if each[1] == key)
-        return np.array([values for *_, values in entered[: place + 1]])
+        """The objectives of a trial and of those before it in a rung, [n, D], its own last."""
+        place = next(index for index, (_, each) in enumerate(self._entered[epoch]) if each == key)
+        return self._values[epoch][: place + 1]
 
 
 def _figure(row: Mapping[str, Any], name: str) -> float | None:

@@ -31,7 +31,7 @@ class ParetoAshaScheduler(FIFOScheduler):
         """Stop a trial that an epoch has brought to a rung where it does not go on."""
         given = trial.config["trial"]
         num_epochs = TrialConfig.model_validate(given["config"]).train.num_epochs
-        if self.rungs.await_decision(given["key"], result.get("epoch", 0), num_epochs):
+        if self.rungs.awaits_decision(given["key"], result.get("epoch", 0), num_epochs):
             record = self.store.trial(given["key"])
             with suppress(OSError):  # a store that cannot be read or written stops nothing
                 if stop := self.rungs.decide(record.key, record.journal(), num_epochs):

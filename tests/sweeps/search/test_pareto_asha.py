@@ -175,11 +175,11 @@ def test_the_gap_counts_by_its_size():
 
 def test_only_a_trial_let_go_on_awaits_nothing():
     rungs = Rungs(RULE, OBJECTIVES)
-    assert rungs.await_decision("a", 1, NUM_EPOCHS)
+    assert rungs.awaits_decision("a", 1, NUM_EPOCHS)
     rungs.decide("a", journal(0, (0.5, 0.1)), NUM_EPOCHS)
-    assert not rungs.await_decision("a", 1, NUM_EPOCHS)
-    assert rungs.await_decision("a", 2, NUM_EPOCHS)
-    assert not rungs.await_decision("b", 0, NUM_EPOCHS)
+    assert not rungs.awaits_decision("a", 1, NUM_EPOCHS)
+    assert rungs.awaits_decision("a", 2, NUM_EPOCHS)
+    assert not rungs.awaits_decision("b", 0, NUM_EPOCHS)
 
 
 @settings(deadline=None, derandomize=True)
