@@ -15,7 +15,7 @@ from kd_core.store.files import damage_in, json_text, read_json, write_bytes, wr
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 
-REPORT_VERSION = 3  # increment when equal records give another report
+REPORT_VERSION = 4  # increment when equal records give another report
 PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"
 Rows = list[dict[str, Any]]
 

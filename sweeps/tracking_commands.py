@@ -57,9 +57,10 @@ def ui(name: str | None, storage: str, port: int) -> None:
     click.echo(f"MLflow UI: {url}  (Ctrl-C ends it)", err=True)
     if sys.stderr.isatty():
         open_once_served(url)
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # dozens of processes, of no use here
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    destination = ["--artifacts-destination", (store.local / "mlartifacts").as_uri(), "--port", str(port)]
-    os.execv(sys.executable, command + destination)
+    command += ["--artifacts-destination", (store.local / "mlartifacts").as_uri(), "--port", str(port)]
+    os.execv(sys.executable, [*command, "--workers", "1", "--uvicorn-opts", "--log-level warning"])
 
 
 def _newest_first(store: Store) -> list[str]:

@@ -22,6 +22,8 @@ from analysis.statistics.evidence import Evidence
 from analysis.writing.names import title_of
 
 SIGMA = "sigma"
+MOST_SERIES = 8  # of the trade-off by temperature
+_TITLE = 58  # letters of a title that fit over a panel
 _ROW = 34.0  # pixels of an arm in a forest
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)))
 
@@ -38,7 +40,8 @@ def draw_forest(points: pd.DataFrame, test: Evidence, baseline: str, figure: str
     better = -1 if figure == "accuracy" else 1
     arms = sorted(found, key=lambda arm: better * found[arm].value)
     unit = ", in points" if figure == "accuracy" else ""
-    title = f"test {title_of(figure)} less that of {shortened(baseline, 16)}{unit}"
+    title = f"test {title_of(figure)} less that of {{}}{unit}"
+    title = title.format(shortened(baseline, min(16, max(8, _TITLE - len(title)))))
     drawing, axes = new_panel(title, height=66 + _ROW * max(1, len(arms)), left=20, right=12)
     identity = points.set_index("arm")
     for row, arm in enumerate(arms):
@@ -65,13 +68,16 @@ def draw_forest(points: pd.DataFrame, test: Evidence, baseline: str, figure: str
 def trade_off_series(points: pd.DataFrame, looks: Looks) -> dict[tuple[str, str, str], pd.DataFrame]:
     """The arms of each line of the trade-off, by (teacher, method, other settings), in order of temperature.
 
-    A line holds arms that differ in temperature alone; σ comes last. Empty if no line has two temperatures.
+    A line holds arms that differ in temperature alone; σ comes last. There are MOST_SERIES at most, those of the
+    likeliest arms. Empty if no line has two temperatures.
     """
     distilled = points.loc[(points["teacher"] != "") & (points["temperature"] != "")]
     rest = [_without_temperature(looks.label(*row)) for row in distilled[["arm", "method", "teacher"]].to_numpy()]
     heat = [np.inf if each == SIGMA else float(each) for each in distilled["temperature"]]
     ordered = distilled.assign(rest=rest, heat=heat).sort_values("heat", kind="stable")
     groups = {tuple(key): group for key, group in ordered.groupby(["teacher", "method", "rest"], sort=True)}
+    likely = sorted(groups, key=lambda key: -groups[key]["front_probability"].max())[:MOST_SERIES]
+    groups = {key: group for key, group in groups.items() if key in likely}
     return groups if any(group["heat"].nunique() > 1 for group in groups.values()) else {}  # type: ignore[misc]
 
 
@@ -91,10 +97,12 @@ def draw_trade_off(points: pd.DataFrame, test: Evidence, baseline: str, figure: 
     place = {heat: float(np.log2(heat)) for heat in finite}
     apart = (max(place.values(), default=0.0) + 0.9) if np.inf in heats else None
     place |= {} if apart is None else {np.inf: apart}
+    gaps = np.diff(list(place.values()))
+    step = min(0.035, 0.7 * min(gaps, default=1.0) / max(1, len(series)))  # between lines, so that they stay apart
     drawing, axes = new_panel(f"test {title_of(figure)}", height=260)
     dashes = dict(zip(sorted({rest for _, _, rest in series}), _DASHES * len(series), strict=False))
     for index, ((teacher, method, rest), group) in enumerate(series.items()):
-        shift = 0.035 * (index - (len(series) - 1) / 2)
+        shift = step * (index - (len(series) - 1) / 2)
         estimates = [test.estimate(figure, arm) for arm in group["arm"]]
         x = np.array([place[heat] + shift for heat in group["heat"]])
         value, low, high = np.array([[each.value, each.low, each.high] for each in estimates]).T
@@ -108,7 +116,7 @@ def draw_trade_off(points: pd.DataFrame, test: Evidence, baseline: str, figure: 
     if apart is not None:
         axes.axvline(apart - 0.45, color=MUTED, linewidth=0.8)
     named = _apart(place)
-    axes.set_xticks(list(named.values()), ["σ" if heat == np.inf else f"{heat:g}" for heat in named])
+    axes.set_xticks(list(named.values()), [_name(heat) for heat in named])
     axes.set_xlabel("temperature of distillation, T")
     format_axis(axes.yaxis, figure)
     return drawing
@@ -116,11 +124,17 @@ def draw_trade_off(points: pd.DataFrame, test: Evidence, baseline: str, figure: 
 
 def _apart(place: dict[float, float]) -> dict[float, float]:
     """The temperatures, with their places, that are named on the axis: σ, and others that are not too close."""
-    named: dict[float, float] = {}
+    span, named = max(place.values(), default=0.0) - min(place.values(), default=0.0), dict[float, float]()
     for heat, x in place.items():
-        if heat == np.inf or not named or x - max(named.values()) > 0.055 * (max(place.values()) - min(place.values())):
+        last = next(reversed(named), heat)
+        room = 0.02 + 0.013 * (len(_name(last)) + len(_name(heat)))  # of the axis, for half of either name
+        if heat == np.inf or not named or x - named[last] > room * span:
             named[heat] = x
     return named
+
+
+def _name(heat: float) -> str:
+    return "σ" if heat == np.inf else f"{heat:g}"
 
 
 @matplotlib.rc_context(STYLE)
@@ -132,7 +146,7 @@ def draw_teachers_against_students(
     A teacher is a vertical band, its interval; its students stand in the band, a little apart from one another.
     """
     title = title_of(figure)
-    drawing, axes = new_panel(f"test {title} of the student", height=290)
+    drawing, axes = new_panel(f"test {title} of the student", height=290, right=20)
     teachers = {
         name: teacher_test.estimate(figure, name) for name in teacher_test.arms if name in set(points["teacher"])
     }
@@ -165,7 +179,7 @@ def _draw_diagonal(axes: Axes) -> None:
 @matplotlib.rc_context(STYLE)
 def draw_latency(points: pd.DataFrame, test: Evidence, figure: str, looks: Looks) -> Figure:
     """Test accuracy, with its interval, against a measured latency, on a log axis."""
-    drawing, axes = new_panel("test accuracy", height=260)
+    drawing, axes = new_panel("test accuracy", height=260, right=20)
     measured = points.loc[np.isfinite(points[figure])]
     for method, teacher, arm, latency in measured[["method", "teacher", "arm", figure]].to_numpy():
         accuracy, look = test.estimate("accuracy", arm), looks.marker(method, teacher)

@@ -19,13 +19,7 @@ from analysis.drawing.comparisons import (
 from analysis.drawing.curves import draw_curves
 from analysis.drawing.front_chart import MOST_MARKED, draw_front
 from analysis.drawing.reliability import FEWEST, ReliabilityCurve, draw_reliability, reliability_curve
-from analysis.drawing.style import (
-    GLYPHS,
-    NO_TEACHER,
-    Looks,
-    figure_css,
-    svg_of,
-)
+from analysis.drawing.style import GLYPHS, NO_TEACHER, Looks, figure_css, svg_of
 from analysis.findings import Findings
 from analysis.paper import paper_source
 from analysis.pareto import SIZES, Front, figure_of
@@ -34,7 +28,7 @@ from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import NOT_TESTABLE
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import PLAUSIBLE, likeliest
-from analysis.writing.names import title_of, value_text
+from analysis.writing.names import share_text, title_of, value_text
 from analysis.writing.page_tables import (
     COMPARED_FIGURES,
     against_table,
@@ -92,13 +86,13 @@ def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: Outcome
         "findings": findings,
         "css": Markup(figure_css()),
         "counts": _counts(findings),
-        "coverage": _share(COVERAGE),
-        "plausible_share": _share(PLAUSIBLE),
+        "coverage": share_text(COVERAGE),
+        "plausible_share": share_text(PLAUSIBLE),
         "num_bins": NUM_BINS,
         "fewest": FEWEST,
         "standardized": bool(findings.runs["test/ece_standardized"].notna().any()),
         "num_arms": len(front.points),
-        "key": _key(looks),
+        "key": _key(looks, set(front.points["teacher"])),
         "fronts": [_front(findings, reading) for reading in (RAW, SCALED)] if drawn else [],
         "chart": _chart(findings, diagrams) if drawn else None,
         "evidence": _evidence(findings, looks) if test is not None and drawn else None,
@@ -110,16 +104,12 @@ def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: Outcome
         "taught": _taught(findings, looks) if drawn else [],
         "reliability": [{"title": READING_TITLES[reading], "panels": panels} for reading, panels in diagrams.items()],
         "curves": _curves(findings, looks) if drawn else {},
-        "most": {"lines": MOST_LINES, "compared": MOST_COMPARED, "marked": MOST_MARKED},
+        "most": {"lines": MOST_LINES, "marked": MOST_MARKED},
         "latency": _latency(findings, looks) if drawn else None,
         "runs": table_of(findings.runs.iloc[:MOST_ROWS], TRIALS_TABLE),
         "num_runs": len(findings.runs),
         "failures": failures_of(findings),
     }
-
-
-def _share(fraction: float) -> str:
-    return f"{100 * fraction:g}\N{NO-BREAK SPACE}%"
 
 
 def _counts(findings: Findings) -> list[str]:
@@ -134,11 +124,11 @@ def _counts(findings: Findings) -> list[str]:
     ]
 
 
-def _key(looks: Looks) -> dict[str, list[tuple[str, str, str]]]:
+def _key(looks: Looks, shown: set[str]) -> dict[str, list[tuple[str, str, str]]]:
     """The key of all figures but the front's, by part: glyph, colour and name of each teacher and method."""
-    teachers = [("●", colour, teacher or "none") for teacher, colour in looks.colours.items()]
+    teachers = [("●", colour, teacher or "none") for teacher, colour in looks.colours.items() if teacher or "" in shown]
     methods = [(GLYPHS[marker], NO_TEACHER, method) for method, marker in looks.markers.items()]
-    return ({"Teacher": teachers} if len(teachers) > 1 else {}) | {"Method": methods}
+    return ({"Teacher": teachers} if len(looks.colours) > 1 else {}) | {"Method": methods}
 
 
 def _front(findings: Findings, reading: str) -> dict[str, Any]:
@@ -190,7 +180,8 @@ def _evidence(findings: Findings, looks: Looks) -> dict[str, Any]:
     assert test is not None
     others = points.loc[points["arm"] != baseline]
     shown, selected = likeliest(others, MOST_IN_FOREST), findings.selected
-    distilled = likeliest(points.loc[points["teacher"] != ""], MOST_COMPARED)
+    distilled = points.loc[(points["teacher"] != "") & (points["temperature"] != "")]
+    lines = trade_off_series(distilled, looks)
     return {
         "forest": _panels(
             COMPARED_FIGURES if len(shown) else (),
@@ -199,10 +190,11 @@ def _evidence(findings: Findings, looks: Looks) -> dict[str, Any]:
         ),
         "num_left_out": len(others) - len(shown),
         "trade_off": _panels(
-            COMPARED_FIGURES if trade_off_series(distilled, looks) else (),
+            COMPARED_FIGURES if lines else (),
             lambda figure: draw_trade_off(distilled, test, baseline, figure, looks),
             "By temperature",
         ),
+        "has_all_lines": sum(map(len, lines.values())) == len(distilled),
         "optimistic": _listed(selected.loc[selected["optimistic"], "arm"]),
         "pessimistic": _listed(selected.loc[selected["pessimistic"], "arm"]),
         "against": against_table(findings.against),

@@ -3,9 +3,9 @@
 import numpy as np
 
 from analysis.pareto import Front, figure_of
-from analysis.statistics.bootstrap import Estimate
+from analysis.statistics.bootstrap import COVERAGE, Estimate
 from analysis.statistics.evidence import Evidence
-from analysis.writing.names import title_of
+from analysis.writing.names import share_text, title_of
 
 BASELINES = ("classic", "mixup")  # methods that a distilled student is compared with, the first that was run
 
@@ -56,8 +56,8 @@ def answer_of(front: Front, test: Evidence | None, baseline: str, recommended: s
 def _case(front: Front, test: Evidence, baseline: str, arm: str) -> str:
     """An arm with its figures, or its differences to the baseline, on test, and its front probability."""
     figures = [figure for figure in map(figure_of, front.objectives) if figure in test.draws]
-    probability = front.points.set_index("arm")["front_probability"][arm]
-    sure = f"on the front in {probability:.0%} of validation resamples"
+    probability = dict(zip(front.points["arm"], front.points["front_probability"], strict=True))[arm]
+    sure = f"on the front in {share_text(probability)} of validation resamples"
     if arm == baseline:
         values = [f"{title_of(figure)} {_value(figure, test.estimate(figure, arm))}" for figure in figures]
         return f"{arm}, the baseline ({'; '.join(values)}), {sure}"
@@ -67,8 +67,10 @@ def _case(front: Front, test: Evidence, baseline: str, arm: str) -> str:
 
 def _value(figure: str, estimate: Estimate) -> str:
     if figure == "accuracy":
-        return f"{estimate.value:.1%}, 95 % interval {estimate.low:.1%} to {estimate.high:.1%}"
-    return f"{estimate.value:.3f}, 95 % interval {estimate.low:.3f} to {estimate.high:.3f}"
+        value, low, high = (share_text(each, 1) for each in (estimate.value, estimate.low, estimate.high))
+    else:
+        value, low, high = (f"{each:.3f}" for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value}, {share_text(COVERAGE)} interval {low} to {high}"
 
 
 def _change(figure: str, difference: Estimate) -> str:

@@ -34,6 +34,12 @@ def value_text(figure: str, value: float) -> str:
     return f"{value:.4f}"
 
 
+def share_text(share: float, digits: int = 0) -> str:
+    """A share in percent, such as `95 %`, whose parts no line break separates; one of nearly nothing is no `0 %`."""
+    number = f"{100 * share:.{digits}f}"
+    return f"{'less than 1' if share > 0 and number == '0' else number}\N{NO-BREAK SPACE}%"
+
+
 def interval_text(figure: str, estimate: Estimate) -> str:
     """An interval, such as `46.31–47.80`."""
     return f"{value_text(figure, estimate.low)}–{value_text(figure, estimate.high)}"

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.runs import recycled_of
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
+from analysis.writing.names import share_text
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.spec.recipe import TrainConfig
 from kd_core.store.records import Store
@@ -25,8 +26,8 @@ def protocol_of(
     resampling = ""
     if validation is not None and test is not None:
         resampling = (
-            f"{COVERAGE:.0%} intervals and front probabilities from {validation.num_resamples:,} paired resamples of "
-            f"the images{_of_seeds(validation)}"
+            f"{share_text(COVERAGE)} intervals and front probabilities from {validation.num_resamples:,} paired "
+            f"resamples of the images{_of_seeds(validation)}"
         )
     parts = {
         "Images": _images(members.get("data", {}), validation, test),
@@ -67,8 +68,8 @@ def _teacher_passes(signals: Iterable[Mapping[str, Any]], configs: Iterable[Mapp
     live = sum(TrainConfig.model_validate(config["train"]).epochs for config in distilled)
     stored = sum(signal["epochs"] for signal in signals)
     if not stored:
-        return f"{live}, one for each epoch of each distilled trial"
-    return f"{stored} over the training images, stored and shared by the trials that would have made {live}"
+        return f"{live:,}, one for each epoch of each distilled trial"
+    return f"{stored:,} over the training images, stored and shared by the trials that would have made {live:,}"
 
 
 def _versions(verdicts: Iterable[Mapping[str, Any]]) -> str:

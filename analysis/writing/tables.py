@@ -163,6 +163,11 @@ def general(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4g}"
 
 
+def rounded(value: float) -> str:
+    """A number with two decimals."""
+    return "" if math.isnan(value) else f"{value:,.2f}"
+
+
 def count(value: float) -> str:
     """An integer with thousands separators."""
     return "" if math.isnan(value) else f"{value:,.0f}"
@@ -184,13 +189,13 @@ TEACHER_TABLE: dict[str, Column] = (
     {"Teacher": ("teacher", str), "Model": ("model", str), "Status": ("status", str)}
     | TEST_COLUMNS
     | VALIDATION_COLUMNS
-    | {"Fitted T": ("scaling_temperature", general), "Parameters": ("num_parameters", count)}
+    | {"Fitted T": ("scaling_temperature", rounded), "Parameters": ("num_parameters", count)}
 )
 RUNS_TABLE: dict[str, Column] = (
     {"Trial": ("label", str), "Status": ("status", str), "T": ("temperature", str), "α": ("alpha", general)}
     | TEST_COLUMNS
     | VALIDATION_COLUMNS
-    | {"Fitted T": ("scaling_temperature", general), "Seconds": ("wall_s", general), "Key": ("trial", str)}
+    | {"Fitted T": ("scaling_temperature", rounded), "Seconds": ("wall_s", rounded), "Key": ("trial", str)}
 )
 
 

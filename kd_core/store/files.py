@@ -86,7 +86,8 @@ def read_bytes(path: UPath | Path) -> bytes:
     """The content of a file; one request to an object store, where `open` makes two, also for a missing file."""
     if isinstance(path, Path):
         return path.read_bytes()
-    return path.fs.cat_file(path.path, max_concurrency=1)  # with more, s3fs asks for the size first
+    file_system: Any = path.fs
+    return file_system.cat_file(path.path, max_concurrency=1)  # with more, s3fs asks for the size first
 
 
 def read_json(path: UPath | Path) -> Any:

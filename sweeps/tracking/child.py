@@ -180,14 +180,17 @@ def judgement_of(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def standing_of(child: "Child | None", row: Mapping[str, Any]) -> str:
-    """The place of a trial in its sweep, by which the runs of the sweep are sorted; the sweep itself is SWEEP."""
+    """The place of a trial in its sweep, by which the runs of the sweep are sorted; the sweep itself is SWEEP.
+
+    The UI's list cuts what is longer than `1 on the front`.
+    """
     if child is None:
-        return "6 not in the spec"
+        return "6 not in spec"
     if child.status != "finished":
         return f"5 {child.status}"
     if not row:
         return "4 not judged"
-    return "1 on the front" if row["on_front"] else "2 not ruled out" if row["plausible"] else "3 ruled out"
+    return "1 on the front" if row["on_front"] else "2 plausible" if row["plausible"] else "3 ruled out"
 
 
 def changed_points(shown: Mapping[str, float], metrics: Mapping[str, float], ended_at: float | None) -> list[Any]:

@@ -8,7 +8,8 @@ from typing import Any
 from analysis.pareto import figure_of
 from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
-from analysis.writing.names import interval_text, title_of, value_text
+from analysis.writing.names import interval_text, share_text, title_of, value_text
+from analysis.writing.page_tables import header_of
 from kd_core.measure.outcomes import RAW
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
@@ -55,14 +56,16 @@ def _question(members: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    titles = ["on the front", *(title_of(figure) for figure in _FIGURES), "probability", "trials"]
-    lines = [titles, [":---", *["---:"] * (len(titles) - 1)]]
+    titles = ["On the front", *map(header_of, _FIGURES), "Probability", "Trials"]
+    lines = []
     for row in rows[:_MOST_ROWS]:
         probability = row.get("front_probability")
-        chance = "" if probability is None else f"{probability:.0%}"
+        chance = "" if probability is None else plain(share_text(probability))
         figures = [_figure(row, figure) for figure in _FIGURES]
         lines.append([plain(row["arm"][:_LONGEST]), *figures, chance, str(row["num_seeds"])])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    aligned = f"| :--- |{' ---: |' * (len(titles) - 1)}"
+    first, *others = [f"| {'&ensp;| '.join(line)} |" for line in [titles, *lines]]  # the UI puts no space in between
+    return "\n".join([first, aligned, *others])
 
 
 def _figure(row: Mapping[str, Any], figure: str) -> str:

@@ -111,11 +111,11 @@ class SweepRuns:
         """Create the run of the sweep itself."""
         self._parent = self._create(self._name, {}, started_at)
 
-    def choose_columns(self, figures: Iterable[str], params: Iterable[str]) -> None:
-        """Let the UI's list of runs have columns for these figures on test, and for these params beside the usual."""
+    def choose_columns(self, figures: Iterable[str], params: Iterable[str], has_rungs: bool) -> None:
+        """Let the UI's list of runs have columns for these figures on test, for these params, and for rungs."""
         metrics = ["front_probability", *dict.fromkeys(f"test/{name}" for name in ("accuracy", "ece", *figures))]
-        named = ["method", "teacher", "temperature", "alpha", "student", "seed", *params]
-        columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in named]
+        metrics += ["rung"] * has_rungs
+        columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in params]
         columns = ["tags.`standing`", *columns, "attributes.`Created`", "attributes.`Duration`"]
         view = json.dumps({"orderByKey": "tags.`standing`", "orderByAsc": True, "selectedColumns": columns})
         if self._tags.get(_COLUMNS) != view:

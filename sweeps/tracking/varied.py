@@ -1,6 +1,6 @@
 """What a sweep varies: the params of its trials, few and short, by which people compare them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,6 +39,12 @@ def params_of(config: Mapping[str, Any], teacher: str | None, keys: Iterable[str
     }
     params |= {key: flat.get(key) for key in keys}
     return {name: text_of(value) for name, value in params.items() if value is not None}
+
+
+def differing(params: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names of those params in which trials differ; all names, while there is nothing to tell apart."""
+    names = list(dict.fromkeys(name for each in params for name in each))
+    return [name for name in names if len({each.get(name) for each in params}) > 1] or names
 
 
 def text_of(value: Any) -> str:

@@ -28,7 +28,7 @@ from sweeps.tracking.child import (
 )
 from sweeps.tracking.note import note_of
 from sweeps.tracking.runs_shown import ShownRun, SweepRuns
-from sweeps.tracking.varied import varied_keys
+from sweeps.tracking.varied import differing, params_of, varied_keys
 
 MOST_DIAGRAMS = 200  # of trials whose reliability is drawn, those of plausible arms first; each takes 50 ms
 _STATUSES = ("finished", "stopped", "failed", "running", "damaged", "pending")
@@ -43,12 +43,14 @@ class SweepView:
         self._ended: dict[str, Child] = {}
         self._configs: dict[str, dict[str, Any]] = {}
         self._varied: list[str] = []
+        self._columns: list[str] = []
 
     def show(self, members: Mapping[str, Any], judged: bool) -> None:
         """Bring the runs up to date with the records, and with judged also with the report."""
         children = self._read(members["trials"])
-        self._find_varied(children)
-        self._runs.choose_columns([figure_of(each) for each in members["objectives"]], self._varied)
+        self._find_varied(members["trials"], children)
+        figures, has_rungs = map(figure_of, members["objectives"]), any(child.stop for child in children.values())
+        self._runs.choose_columns(figures, self._columns, has_rungs)
         if not self._runs.has_parent:
             self._runs.create_parent(min((child.started_at for child in children.values()), default=None))
         for trial in members["trials"]:
@@ -69,11 +71,18 @@ class SweepView:
                 children[key] = child
         return children
 
-    def _find_varied(self, children: Mapping[str, Child]) -> None:
-        """Find what the sweep varies, once a trial has begun that was not known."""
+    def _find_varied(self, trials: list[dict[str, Any]], children: Mapping[str, Child]) -> None:
+        """Find what the sweep varies, and the params that differ, once a trial has begun that was not known."""
         configs = {key: child.config for key, child in children.items() if child.config}
         if configs.keys() != self._configs.keys():
             self._configs, self._varied = configs, varied_keys(configs.values())
+            self._columns = differing(
+                [
+                    params_of(configs[trial["key"]], trial["teacher"], self._varied)
+                    for trial in trials
+                    if trial["key"] in configs
+                ]
+            )
 
     def _show_trial(self, trial: dict[str, Any], child: Child, data: Mapping[str, Any]) -> None:
         """Create or update the run of one trial; one that shows the trial's end gets no more than missing params."""

@@ -1,9 +1,13 @@
 """Comparisons: what stands where."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis.drawing.comparisons import (
+    MOST_SERIES,
     draw_forest,
     draw_latency,
     draw_teachers_against_students,
@@ -71,6 +75,33 @@ def test_very_many_temperatures_are_named_only_where_there_is_room(judged, evide
     known = evidence(dict.fromkeys(points["arm"], (0.5, 0.1)))
     svg = svg_of(draw_trade_off(points, known, "", "accuracy", Looks.of(points)), "trade-off")
     assert 5 <= len([word for word in words(svg) if word.replace(".", "").isdigit()]) <= 25
+
+
+def test_names_of_temperatures_do_not_touch(judged, evidence):
+    points = judged([("kd", "small", f"{1 + index / 10:g}") for index in range(10)], [0.5] * 10)
+    known = evidence(dict.fromkeys(points["arm"], (0.5, 0.1)))
+    figure = draw_trade_off(points, known, "", "accuracy", Looks.of(points))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [label.get_window_extent(renderer) for label in figure.axes[0].get_xticklabels()]
+    assert len(boxes) > 5
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_a_trade_off_has_the_lines_of_the_likeliest_arms(judged):
+    arms = [("kd", f"teacher{index}", temperature) for index in range(20) for temperature in ("1", "2")]
+    likely = [0.9 * (index % 20 > 14) for index in range(40)]
+    series = trade_off_series(judged(arms, likely), Looks.of(judged(arms, likely)))
+    assert len(series) == MOST_SERIES
+    assert all(len(group) == 2 for group in series.values())
+    assert {f"teacher{index}" for index in (8, 9, 18, 19)} <= {teacher for teacher, _, _ in series}
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "ece", "ece_scaled"])
+def test_a_baseline_with_a_long_name_is_shortened_until_the_title_fits(judged, evidence, cut_off, figure):
+    points = judged([("kd_mixup", "a_teacher_with_a_name", "2"), ("kd", "small", "2")], [0.9, 0.1])
+    known = evidence(dict.fromkeys(points["arm"], (0.5, 0.1)))
+    drawn = draw_forest(points, known, points["arm"][0], figure, Looks.of(points))
+    assert cut_off(drawn) < 1
 
 
 def test_students_stand_with_their_teacher(points, on_test, teachers_on_test, looks, cut_off):

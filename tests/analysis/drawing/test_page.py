@@ -103,6 +103,8 @@ def test_the_page_shows_plausible_arms_with_intervals_claims_and_failures(text, 
     for claim in findings.claims:
         assert claim.claim in page.prose
         assert claim.verdict in page.words or claim.verdict == "not testable"
+        if claim.trials and claim.verdict != "not testable":
+            assert f"({len(claim.trials)} trial{'s' * (len(claim.trials) > 1)})" in page.prose
     for sentence in findings.advice:
         assert sentence in page.prose
     assert "FloatingPointError: the loss is nan at epoch 2" in page.words

@@ -1,6 +1,8 @@
 """Trained sweeps without teachers, and a real MLflow server."""
 
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -43,7 +45,7 @@ def server(tmp_path):
     started = next(filter(None, (start_server(tmp_path) for _ in range(3))), None)
     assert started, (tmp_path / "server.log").read_text()[-2000:]
     yield started
-    started[1].terminate()
+    os.killpg(started[1].pid, signal.SIGKILL)  # asked to end, it would wait for the requests of slow clients
     started[1].wait()
 
 

@@ -1,5 +1,6 @@
 """Makes the records of a sweep, reads what MLflow shows of them, and runs servers that can be slow, silent or gone."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -66,8 +67,9 @@ def start_server(folder):
     backend = ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
     artifacts = ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "mlflow", "server", *backend, *artifacts, "--workers", "1"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # ten processes for nothing
     with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     while process.poll() is None:
         try:

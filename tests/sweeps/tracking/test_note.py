@@ -17,7 +17,8 @@ def test_a_note_tells_question_answer_front_counts_hours_failures_and_the_report
     assert note.startswith("**Which of 2 arms is the best choice for high accuracy and low ECE?**")
     for part in ("Take kd\\_mixup.", "1 failed, 3 finished", "1.5 hours", "- kd seed 1: Error: no", "report.html"):
         assert part in note
-    assert "| kd\\_mixup T=2 | 50.00 (40.00–60.00) | 0.0200 |  | 75% | 2 |" in note.splitlines()
+    rows = [[cell.strip() for cell in line.split("|")] for line in note.replace("&ensp;", "").splitlines()]
+    assert ["", "kd\\_mixup T=2", "50.00 (40.00–60.00)", "0.0200", "", "75 %", "2", ""] in rows
 
 
 def test_a_note_before_the_first_report_promises_none():

@@ -41,7 +41,7 @@ def test_what_a_run_shows_is_not_sent_again(tmp_path):
 def test_the_page_of_a_sweep_is_its_sorted_list_of_training_runs(tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     runs = SweepRuns(MlflowClient(uri), "tiny", None)
-    runs.choose_columns(["ece"], ["train.learning_rate"])
+    runs.choose_columns(["ece"], ["train.learning_rate"], has_rungs=True)
     experiment = MlflowClient(uri).get_experiment_by_name("tiny")
     page = page_of(uri, ["absent", "tiny"])
     assert page is not None
@@ -49,5 +49,6 @@ def test_the_page_of_a_sweep_is_its_sorted_list_of_training_runs(tmp_path):
     assert "workflowType=machine_learning" in page
     view = json.loads(experiment.tags["mlflow.sharedViewState.kdsweep"])
     assert (view["orderByKey"], view["orderByAsc"]) == ("tags.`standing`", True)
-    assert {"metrics.`test/ece`", "params.`train.learning_rate`"} <= set(view["selectedColumns"])
+    wanted = {"metrics.`test/ece`", "metrics.`rung`", "params.`train.learning_rate`"}
+    assert wanted <= set(view["selectedColumns"])
     assert page_of(uri, ["absent"]) is None

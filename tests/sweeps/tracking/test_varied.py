@@ -3,7 +3,7 @@
 import pytest
 
 from kd_core.spec.config import TrialConfig
-from sweeps.tracking.varied import flat_of, params_of, text_of, varied_keys
+from sweeps.tracking.varied import differing, flat_of, params_of, text_of, varied_keys
 
 
 def config_of(method="classic", **changes):
@@ -55,3 +55,9 @@ def test_a_setting_is_written_as_in_yaml(value, text):
 
 def test_a_flat_config_has_dotted_keys_and_only_what_is_set():
     assert flat_of({"a": {"b": 1, "c": None}, "d": 2}) == {"a.b": 1, "d": 2}
+
+
+def test_params_that_are_the_same_in_all_trials_need_no_column():
+    trials = [{"method": "kd", "alpha": "0", "seed": "0"}, {"method": "mixup", "seed": "0"}]
+    assert differing(trials) == ["method", "alpha"]
+    assert differing(trials[:1]) == ["method", "alpha", "seed"]

@@ -178,7 +178,7 @@ def test_a_trial_that_the_spec_has_dropped_says_so(judged):
     sync(judged, "tiny", uri)
     dropped = view_of(uri)[2][content["trials"][0]["label"]][2]
     assert (dropped["kdsweep.in_spec"], dropped["kdsweep.place"]) == ("false", "-1")
-    assert dropped["standing"] == "6 not in the spec"
+    assert dropped["standing"] == "6 not in spec"
     sweep.write("", content)
     sync(judged, "tiny", uri)
     assert view_of(uri)[2][content["trials"][0]["label"]][2]["kdsweep.in_spec"] == "true"
@@ -198,6 +198,9 @@ def test_what_a_later_spec_varies_is_added_to_the_runs_there_are(several, tmp_pa
     view = view_of(uri)[2]
     rates = {view[trial["label"]][1]["train.learning_rate"] for trial in content["trials"]}
     assert rates == {"0.002", "0.01"}
+    columns = view_of(uri)[0].get_experiment_by_name("tiny").tags["mlflow.sharedViewState.kdsweep"]
+    assert "params.`train.learning_rate`" in columns
+    assert "params.`student`" not in columns  # the same in all
 
 
 def test_a_stop_shows_its_rung_and_its_reason_until_the_trial_goes_on(trained):
