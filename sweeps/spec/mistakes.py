@@ -31,8 +31,10 @@ def sentence_of(error: ValidationError, model: type[BaseModel], prefix: str = ""
     location, value = first["loc"], first["input"]
     path = (prefix + _dotted(location)).strip(".")
     if first["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(shown(location[-1]), _walk(model, location[:-1])[0].model_fields, n=1)
-        return f"{path}: unknown key; " + (f"did you mean {nearest[0]}?" if nearest else "remove it")
+        known = list(_walk(model, location[:-1])[0].model_fields)
+        nearest = difflib.get_close_matches(shown(location[-1]), known, n=1)
+        remedy = f"did you mean {nearest[0]}?" if nearest else f"remove it, or use one of {', '.join(known)}"
+        return f"{path}: unknown key; {remedy}"
     field = _walk(model, location)[1]
     told = first["type"] == "value_error"  # our own messages include a remedy
     remedy = f"; {shown(location[-1])} is {_one_line(field.description)}" if field is not None and not told else ""

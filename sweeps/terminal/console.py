@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,15 @@ if TYPE_CHECKING:  # printing a status loads neither torch nor pandas
     from sweeps.plan.upkeep import Verification
 
 _MOST_ROWS = 100  # of a status that lists all
+_LOG_WIDTH = 200
 
 
 def stderr() -> Console:
-    """A console on stderr, a terminal or a log."""
-    return Console(stderr=True, highlight=False)
+    """A console on stderr, a terminal or a log, whose lines are long, so that labels are found in it."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _LOG_WIDTH
+    return console
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -11,7 +11,10 @@ from sweeps.spec.mistakes import sentence_of
     ("content", "sentence"),
     [
         ({"epochs": 1, "batchsize": 2}, "train.batchsize: unknown key; did you mean batch_size?"),
-        ({"epochs": 1, "zzz": 2}, "train.zzz: unknown key; remove it"),
+        (
+            {"epochs": 1, "pieces": [{"until": 1, "start": 0, "zzz": 0}]},
+            "train.pieces[0].zzz: unknown key; remove it, or use one of until, start, end, shape",
+        ),
         ({}, "train.epochs: missing; epochs is passes over the training images"),
         (
             {"epochs": -1},

@@ -132,6 +132,13 @@ def test_in_a_status_a_long_label_and_an_error_are_wrapped_and_a_key_is_not(prin
     assert "[/bold]" in " ".join(lines)
 
 
+def test_a_log_has_a_long_label_on_one_line(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    arm = "kd_mixup resnet T=2 alpha=0.25 student.model=mobilenetv2_140 seed 0"
+    print_front([row(arm, on_front=True)])
+    assert arm in capsys.readouterr().err
+
+
 def test_failures_are_a_table_of_labels_and_reasons_as_they_are(capsys):
     print_failures([("kd [bold] seed 0", "ValueError: [red] is no number"), ("teacher resnet", "out of memory")])
     lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
