@@ -59,13 +59,14 @@ def costs(plan: dict[str, Any], num_images: int) -> dict[str, float]:
     """What a plan, as `kdsweep plan --json` prints it, takes of GPUs and storage.
 
     Hours of a GPU = passes over the training images × images / images a second / 3,600. A student makes a pass an
-    epoch; a teacher makes one for each epoch of a shared signal, and without it, for each epoch of each trial.
+    epoch; a teacher makes one for each epoch of a shared signal, which the plan proposes where the disk has room for
+    it, and without it, for each epoch of each trial.
     """
     signals = plan["signals"]
     student = sum(each["trials"] * each["epochs"] for each in signals) * num_images / STUDENT_IMAGES_PER_S / 3600
     shared, live = (
         sum(each[passes] * num_images / TEACHER_IMAGES_PER_S[each["label"].split()[0]] / 3600 for each in signals)
-        for passes in ("passes", "live_passes")
+        for passes in ("epochs", "live_passes")
     )
     terabytes = sum(each["size_bytes"] for each in signals) / 1e12
     return {
