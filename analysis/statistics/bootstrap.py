@@ -68,6 +68,7 @@ def draws_of(models: Iterable[Outcomes], counts: np.ndarray, figures: Sequence[s
     waiting: list[_Sums] = []
 
     def settle() -> None:
+        """Make the draws of all that wait, by one product of matrices."""
         if waiting:
             sums = counts @ np.concatenate([each.columns for each in waiting], axis=1) / counts.shape[1]
             ends = np.cumsum([each.columns.shape[1] for each in waiting])[:-1]
@@ -126,6 +127,7 @@ def _taker(columns: np.ndarray) -> Callable[[int], np.ndarray]:
     position = 0
 
     def take(count: int) -> np.ndarray:
+        """The next columns."""
         nonlocal position
         position += count
         return columns[:, position - count : position]

@@ -95,6 +95,7 @@ def _in_workers(
     """
 
     def attempt(step: slice) -> torch.Tensor | DataError:
+        """The images of a step, or what is wrong with one, since workers pass no exceptions on unchanged."""
         try:
             return make(step)
         except DataError as error:

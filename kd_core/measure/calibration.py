@@ -201,6 +201,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     label_logits = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
     def slope(log_inverse_temperature: float) -> float:
+        """The derivative of the NLL with respect to the inverse temperature."""
         probabilities = scipy.special.softmax(logits * np.exp(log_inverse_temperature), axis=1)
         return float(np.mean((probabilities * logits).sum(axis=1) - label_logits))
 

@@ -25,6 +25,7 @@ def hard_label_loss(student_logits: torch.Tensor, batch: VicinalBatch, label_smo
     student_logits = wide(student_logits)
 
     def against(labels: torch.Tensor) -> torch.Tensor:
+        """The cross-entropy of each image, [B], with these labels."""
         return cross_entropy(student_logits, labels, reduction="none", label_smoothing=label_smoothing)
 
     own, partner = against(batch.labels), against(batch.partner_labels)
@@ -45,6 +46,7 @@ def zscore_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, temp
     """τ²·KL of logits standardised to mean 0 and deviation τ⁻¹ over the classes (Sun 2024, algorithms 1 and 2)."""
 
     def standardised(logits: torch.Tensor) -> torch.Tensor:
+        """Logits with a mean of 0 over the classes, rescaled."""
         return rescaled(logits - logits.mean(dim=1, keepdim=True))
 
     return distillation_loss(standardised(wide(student_logits)), standardised(wide(teacher_logits)), temperature)

@@ -14,6 +14,7 @@ def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> Callabl
     warmup = config.warmup_epochs * steps_per_epoch
 
     def learning_rate(step: int) -> float:
+        """The rate of a step, which counts from 0."""
         if config.schedule == "piecewise":
             return _piecewise(config, step / steps_per_epoch)
         if step < warmup:

@@ -76,6 +76,7 @@ class Cached(os.PathLike[str]):
         content, taken = folder / "content", 0
 
         def room(total: int, missing: int) -> None:
+            """Make room, and remember how much is taken."""
             nonlocal taken
             taken = total
             _make_room(folder, total, missing, self.origin)

@@ -225,6 +225,7 @@ def _fetch_files(listing: Listing, names: list[str], content: Path, progress: "_
     partly.mkdir()
 
     def fetch(name: str) -> None:
+        """Fetch one file, whole or not at all."""
         temporary, size, counter = partly / uuid.uuid4().hex, listing.files[name][0], _Counter(progress)
         try:
             listing.file_system.get_file(listing.paths[name], str(temporary), callback=counter)

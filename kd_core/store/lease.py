@@ -95,6 +95,7 @@ class Lease:
         done = threading.Event()
 
         def keep_renewing() -> None:
+            """Renew the lease until the block has ended."""
             while not done.wait(LEASE_S / 12):
                 with suppress(OSError):  # a disk that is full now may have room the next time
                     self.renew(**details)

@@ -144,6 +144,7 @@ class SignalRecord:
         """The problem of each of these epochs that cannot be read."""
 
         def attempt(epoch: int) -> tuple[int, str]:
+            """An epoch, and what is wrong with it."""
             try:
                 self.logits(epoch)
             except SignalError as error:

@@ -121,6 +121,7 @@ def _mend(signal: SignalPlan, record: SignalRecord, progress: SweepProgress) -> 
     """Remove and log everything that does not match the manifest or its checksum."""
 
     def anew(problem: str) -> None:
+        """Say that labels are made again, and why."""
         progress.note(f"{problem.removesuffix(REMEDY)}labelling it anew")
 
     if record.exists:

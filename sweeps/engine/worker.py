@@ -169,6 +169,7 @@ def label_signal(
     """Label the missing epochs of the signal of a trial; the teacher is loaded at most once."""
 
     def make() -> TeacherPass:
+        """The teacher's pass, which is needed only if an epoch is missing."""
         assert trial.teacher is not None
         network = load_teacher(trial.teacher, teacher, dataset.num_classes)
         return TeacherPass(trial, dataset, network, device_of(resources), int(resources["workers"]))
@@ -182,6 +183,7 @@ def measure_trial(trial: dict[str, Any], dataset: Dataset, storage: str, resourc
     config, store, device = TrialConfig.model_validate(trial["config"]), Store.at(storage), device_of(resources)
 
     def load(teacher: TeacherConfig, key: str) -> Network:
+        """A teacher of the store, on the device."""
         return load_teacher(teacher, store.teacher(key), dataset.num_classes).to(device)
 
     return_freed_memory()

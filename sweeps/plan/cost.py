@@ -73,6 +73,7 @@ class _ForwardFlops:
         self.known: dict[str, int] = {}
 
     def of(self, network: Any) -> int:
+        """The operations of a network, given by its config."""
         from kd_core.networks.models import forward_flops  # imports torch, which a finished plan does not need
 
         form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "pretrained"})

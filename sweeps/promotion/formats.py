@@ -138,6 +138,7 @@ def predictor_of(path: Path) -> Predictor:
 
     @torch.inference_mode()
     def predict(images: np.ndarray) -> np.ndarray:
+        """The probabilities [B, K] of uint8 images [B, H, W, 3]."""
         return module(torch.tensor(images)).numpy()
 
     return predict

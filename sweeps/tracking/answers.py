@@ -127,6 +127,7 @@ class PacedClient:
         method = getattr(self._client, name)
 
         def timed(*arguments: Any, **options: Any) -> Any:
+            """The method of the client, timed."""
             with self._pace.asking():
                 return method(*arguments, **options)
 
