@@ -12,10 +12,11 @@ from analysis.runs import latencies_of
 from kd_core.measure.outcomes import RAW
 from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import damage_in, json_text, read_json, write_bytes, write_json
+from kd_core.store.reading import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 
-REPORT_VERSION = 4  # increment when equal records give another report
+REPORT_VERSION = 5  # increment when equal records give another report
 PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"
 Rows = list[dict[str, Any]]
 
@@ -129,8 +130,11 @@ def _said(store: Store, name: str) -> list[object]:
     members = store.sweep(name).members()
     records = [store.teacher(each["key"]) for each in members["teachers"]]
     records += [store.trial(each["key"]) for each in members["trials"]]
-    return [members, latencies_of(store, members), [_content(record) for record in records]]
+    return [members, latencies_of(store, members), list(read_ahead(_content, records))]
 
 
 def _content(record: Record) -> list[object]:
-    return [record.status, record.config(), record.verdict(), record.failure() or record.stop(), record.journal()]
+    """All that a record says; the verdict of one that is finished has the checksums of its other files."""
+    if (verdict := record.verdict()) is not None and "files" in verdict:
+        return [verdict]
+    return [record.status, record.config(), verdict, record.failure() or record.stop(), record.journal()]

@@ -9,6 +9,7 @@ import pandas as pd
 from kd_core.latency import Latency, comparable, form_of
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.spec.keys import digest
+from kd_core.store.reading import read_ahead
 from kd_core.store.record import SPLITS, Record, outcomes_name
 from kd_core.store.records import Store
 
@@ -29,10 +30,8 @@ def runs_of(store: Store, name: str) -> pd.DataFrame:
     Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one device, latency_device.
     """
     members = store.sweep(name).members()
-    latencies = latencies_of(store, members)
-    rows = [
-        _trial_row(member, store.trial(member["key"]), latencies.get(member["key"])) for member in members["trials"]
-    ]
+    latencies, trials = latencies_of(store, members), members["trials"]
+    rows = list(read_ahead(lambda each: _trial_row(each, store.trial(each["key"]), latencies.get(each["key"])), trials))
     return _table(rows + [_waiting_row(member) for member in members.get("waiting", [])], TRIAL_COLUMNS)
 
 
@@ -41,14 +40,18 @@ def latencies_of(store: Store, members: Mapping[str, Any]) -> dict[str, Latency]
     measured, data = store.latencies(), members.get("data")
     if not measured or data is None:
         return {}
-    configs = {member["key"]: store.trial(member["key"]).config() or {} for member in members["trials"]}
     forms = {
-        key: form_of(config["student"], data["num_classes"], data["image_size"])
-        for key, config in configs.items()
+        member["key"]: form_of(config["student"], data["num_classes"], data["image_size"])
+        for member, config in zip(members["trials"], configs_of(store, members), strict=True)
         if "student" in config
     }
     by_form = comparable(measured, forms.values())
     return {key: by_form[digest(form)] for key, form in forms.items() if digest(form) in by_form}
+
+
+def configs_of(store: Store, members: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The configuration of each trial of a sweep; {} of one that has not begun."""
+    return list(read_ahead(lambda each: store.trial(each["key"]).config() or {}, members["trials"]))
 
 
 def teachers_of(store: Store, name: str) -> pd.DataFrame:
@@ -59,10 +62,12 @@ def teachers_of(store: Store, name: str) -> pd.DataFrame:
 
 def journals_of(store: Store, name: str) -> pd.DataFrame:
     """One row per epoch of every trial that trained: arm, seed, epoch and the figures of its journal."""
+    trials = store.sweep(name).members()["trials"]
+    journals = read_ahead(lambda each: store.trial(each["key"]).journal(), trials)
     rows = [
         {"arm": member["arm"], "seed": member["seed"], **row}
-        for member in store.sweep(name).members()["trials"]
-        for row in store.trial(member["key"]).journal()
+        for member, journal in zip(trials, journals, strict=True)
+        for row in journal
     ]
     columns = ["arm", "seed", "epoch", "validation/accuracy", "validation/ece", *(key for row in rows for key in row)]
     return pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
@@ -70,7 +75,7 @@ def journals_of(store: Store, name: str) -> pd.DataFrame:
 
 def recycled_of(store: Store, name: str) -> list[int]:
     """The different numbers of epochs after which trials of a sweep repeat the vicinal stream."""
-    configs = [store.trial(member["key"]).config() or {} for member in store.sweep(name).members()["trials"]]
+    configs = configs_of(store, store.sweep(name).members())
     choices = {(config.get("recycle"), config["train"]["epochs"]) for config in configs if config}
     return sorted({recycle for recycle, epochs in choices if recycle is not None and recycle < epochs})
 

@@ -10,6 +10,9 @@ from scipy import stats
 
 from analysis.statistics.bootstrap import COVERAGE, DRAWN, MEANS, READINGS, Draws, Estimate, draws_of, resample
 from kd_core.measure.outcomes import SUFFIXES, Outcomes
+from kd_core.store.reading import read_ahead
+
+_RANGES = {"gap": (-1, 1), "nll": (0, None), "brier": (0, 2)}  # what a figure can be; of the others, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def evidence_of(
     noise, deviation = _seed_noise(draws, trials, members)
     for name in names:
         mean = np.stack([draws[name][:, each].mean(axis=1) for each in members], axis=1) + noise[name]
-        draws[name] = mean if name.startswith("gap") else np.maximum(mean, 0)
+        draws[name] = np.clip(mean, *_RANGES.get(name.removesuffix("_scaled"), (0, 1)))
     return Evidence(
         split=split,
         num_images=num_images,
@@ -95,8 +98,7 @@ def evidence_of(
 
 def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) -> Iterator[Outcomes]:
     label = None
-    for trial in trials:
-        each = outcomes(trial)
+    for trial, each in zip(trials, read_ahead(outcomes, trials), strict=True):
         label = each.label if label is None else label
         if not np.array_equal(each.label, label):
             raise ValueError(f"trial {trial} was evaluated on other images than {trials[0]}")

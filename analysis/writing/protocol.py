@@ -5,12 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs import recycled_of
+from analysis.runs import configs_of, recycled_of
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
 from analysis.writing.names import share_text
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.spec.recipe import TrainConfig
+from kd_core.store.reading import read_ahead
+from kd_core.store.record import Record
 from kd_core.store.records import Store
 
 
@@ -21,8 +23,8 @@ def protocol_of(
     members = store.sweep(name).members()
     products = [store.teacher(each["key"]) for each in members["teachers"]]
     products += [store.trial(each["key"]) for each in members["trials"]]
-    verdicts = [verdict for each in products if (verdict := each.verdict())]
-    configs = [config for each in members["trials"] if (config := store.trial(each["key"]).config())]
+    verdicts = [verdict for verdict in read_ahead(Record.verdict, products) if verdict]
+    configs = configs_of(store, members)
     resampling = ""
     if validation is not None and test is not None:
         resampling = (

@@ -82,6 +82,24 @@ def write_json(path: UPath | Path, value: dict[str, Any]) -> None:
     write_bytes(path, json_text(value).encode())
 
 
+def create_json(path: UPath | Path, value: dict[str, Any]) -> bool:
+    """Write such a file unless there is one; returns whether it did. Amazon S3 lets only one of several writers do it.
+
+    On local storage, for one writer at a time.
+    """
+    if isinstance(path, Path):
+        if path.exists():
+            return False
+        write_json(path, value)
+        return True
+    file_system: Any = path.fs
+    try:
+        file_system.pipe_file(path.path, json_text(value).encode(), mode="create")
+    except FileExistsError:
+        return False
+    return True
+
+
 def read_bytes(path: UPath | Path) -> bytes:
     """The content of a file; one request to an object store, where `open` makes two, also for a missing file."""
     if isinstance(path, Path):

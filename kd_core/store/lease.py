@@ -13,7 +13,7 @@ from typing import Any
 
 from upath import UPath
 
-from kd_core.store.files import is_alive, read_json, write_json
+from kd_core.store.files import create_json, is_alive, read_json, write_json
 
 LEASE_S = 60.0  # a lease whose time differs by more from the present has expired; clocks may differ by less
 
@@ -71,16 +71,25 @@ class Lease:
 
     def renew(self, **details: Any) -> None:
         """Write this process, the time and details of its progress to the lease."""
-        write_json(self.path, {"time": time.time(), "host": socket.gethostname(), "pid": os.getpid()} | details)
+        write_json(self.path, self._content(**details))
+
+    def _content(self, **details: Any) -> dict[str, Any]:
+        return {"time": time.time(), "host": socket.gethostname(), "pid": os.getpid()} | details
 
     def take(self) -> bool:
-        """Take the lease, to be `held`, unless it is in other hands; on local storage, only one of several gets it."""
+        """Take the lease, to be `held`, unless it is in other hands; only one of several that try at once gets it.
+
+        More than one can where a network file system has no locks or an object store no exclusive writes, or where an
+        object store has the lease of a process that died.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(self.path.parent):
-            if not self.in_other_hands:
-                self.renew(since=time.time())
+            if create_json(self.path, self._content(since=time.time())):
                 return True
-        return False
+            if self.in_other_hands:
+                return False
+            self.path.unlink(missing_ok=True)  # it has expired, or is this process's own
+            return create_json(self.path, self._content(since=time.time()))
 
     def release(self) -> None:
         """Let the lease go if this process holds it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kd_core.measure.outcomes import Outcomes
 
 Status = Literal["finished", "stopped", "failed", "running", "damaged", "pending"]
+DONE = ("finished", "stopped")
 SPLITS = ("validation", "test")
 
 
@@ -63,15 +64,17 @@ class Record:
     @property
     def status(self) -> Status:
         """The status from the files: finished, stopped, failed, running (a fresh heartbeat), damaged or pending."""
-        if self.verdict() is not None:
-            return "finished"
-        if self.failure() is not None:
+        return "finished" if self.verdict() is not None else self.unfinished_status(sizes_in(self.path))
+
+    def unfinished_status(self, sizes: Mapping[str, int]) -> Status:
+        """The status of a product that is not finished, reading no file but those that its folder has by `sizes_in`."""
+        if "failure.json" in sizes and self.failure() is not None:
             return "failed"
-        if self.stop() is not None:
+        if "stopped.json" in sizes and self.stop() is not None:
             return "stopped"
-        if self.lease.taken:
+        if "heartbeat.json" in sizes and self.lease.taken:
             return "running"
-        return "damaged" if self.damage() else "pending"
+        return "damaged" if self.verdict_name in sizes and self.damage() else "pending"
 
     @property
     def lease(self) -> Lease:
@@ -123,6 +126,8 @@ class Record:
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the files, one line each; this reads all of them, and puts aside as `check`."""
+        if not sizes_in(self.path):
+            return []
         found = [damage_in(self.path / name) for name in (self.verdict_name, "failure.json", "stopped.json")]
         verdict = self._written_verdict()
         if verdict is not None:

@@ -35,8 +35,7 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
     If memory cannot be measured, this logs the error and returns the resources of a teacher.
     """
     nodes, resources = nodes_of_cluster(), whole_resources(plan.spec.resources)
-    pending = [each for each in plan.trials if each.record and not each.done]
-    pending += [
+    pending = plan.pending + [
         each for each in plan.unproposed if each.signal is None or each.signal.record
     ]  # its teacher is finished
     if not plan.spec.resources.auto or not pending:
@@ -140,7 +139,7 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
     for each in plan.trials:
         if each.record is None:
             _show_without_teacher(each, progress)
-    pending = [each for each in plan.trials if each.record and not each.done]
+    pending = plan.pending
     if not pending and not plan.num_unproposed:
         return
     progress.expect(len(pending) + plan.num_unproposed * len(plan.spec.seeds))

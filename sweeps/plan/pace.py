@@ -9,6 +9,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from kd_core.spec.keys import canonical_json
+from kd_core.store.reading import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store, SweepRecord
 
@@ -128,10 +129,10 @@ def time_of(plan: Plan, store: Store) -> TimeLeft:
 
     The labelling of signals is not in it.
     """
+    left = [each for each in plan.all_trials if not each.done]
     works = [
-        Work(form_in_plan(each, plan), each.trial.config.train.num_epochs - each.num_trained)
-        for each in plan.all_trials
-        if not each.done
+        Work(form_in_plan(each, plan), each.trial.config.train.num_epochs - num_trained)
+        for each, num_trained in zip(left, read_ahead(lambda each: each.num_trained, left), strict=True)
     ]
     for each in plan.missing_teachers:
         config = each.finetuning.model_dump(mode="json")
@@ -163,9 +164,10 @@ def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Record, s
         members = sweep.members()
         records = [(each, store.trial(each["key"])) for each in members["trials"]]
         records += [(each, store.teacher(each["key"])) for each in members["teachers"]]
-        for member, record in records:
+        verdicts = read_ahead(Record.verdict, [record for _, record in records])
+        for (member, record), verdict in zip(records, verdicts, strict=False):
             with suppress(KeyError, TypeError):
-                if verdict := record.verdict():
+                if verdict:
                     form = form_of_member(member, verdict["recipe"], members, verdict["threads"])
                     yield form, record, verdict["machine"]["device"]
 

@@ -1,14 +1,16 @@
 """Compares a spec with the store: teachers, their signals and trials, and which are up to date."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from kd_core.data.splits import DataSummary
 from kd_core.latency import form_of
 from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.spec.keys import digest, signal_identity, trial_key
-from kd_core.store.record import Record, Status
+from kd_core.store.reading import read_ahead
+from kd_core.store.record import DONE, Record, Status
 from kd_core.store.records import Store
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
 from sweeps.plan.wanted import trials_wanted
@@ -29,26 +31,20 @@ class TeacherPlan:
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """One trial, its record and its teacher's signal.
+    """One trial, its record, its status at the time of the plan, and its teacher's signal.
 
     The record is None until the teacher is finished, since its weights are part of the key.
     """
 
     trial: PlannedTrial
     record: Record | None
-    signal: SignalPlan | None
-    stopping: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def status(self) -> Status:
-        """The status of the record; pending while its teacher is not finished, or if only another sweep stopped it."""
-        status = self.record.status if self.record is not None else "pending"
-        return "pending" if status == "stopped" and not is_stopped(self.record, self.stopping) else status
+    status: Status
+    signal: SignalPlan | None = None
 
     @property
     def done(self) -> bool:
         """Whether nothing of the trial is left to train."""
-        return self.status in ("finished", "stopped")
+        return self.status in DONE
 
     @property
     def num_trained(self) -> int:
@@ -77,6 +73,11 @@ class Plan:
     def all_trials(self) -> tuple[TrialPlan, ...]:
         """The trials, and those that stand for the unproposed ones."""
         return self.trials + self.unproposed
+
+    @property
+    def pending(self) -> list[TrialPlan]:
+        """The trials that can be trained now: those that are not done and whose teacher is finished."""
+        return [each for each in self.trials if each.record is not None and not each.done]
 
     @property
     def signals(self) -> list[SignalPlan]:
@@ -166,7 +167,7 @@ class Plan:
             record, sha256 = _record(trial, store, self.data, weights), weights.get(trial.teacher or "")
             signal = signals.get(digest(signal_identity(trial.config, self.data.fingerprint, sha256)) if sha256 else "")
             covered = signal is not None and signal.num_epochs >= num_epochs
-            added.append(TrialPlan(trial, record, signal if covered else None, stopping_of(self.spec)))
+            added.append(TrialPlan(trial, record, status_in(self.spec, record), signal if covered else None))
         return replace(self, trials=(*self.trials, *added), num_unproposed=max(0, self.num_unproposed - 1))
 
 
@@ -182,18 +183,19 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
             record = store.teacher(trial_key(finetuning, data.fingerprint))
             teachers.append(TeacherPlan(name, finetuning, record, num_trials))
     weights = _weights_of(teachers)
+    num_known = len(wanted.trials)
     records: list[Record | None] = [_record(trial, store, data, weights) for trial in wanted.trials]
-    records += [None] * len(wanted.unproposed)
-    stopping = stopping_of(spec)
+    statuses = read_ahead(partial(status_in, spec), records)
+    planned = [TrialPlan(*each) for each in zip(wanted.trials, records, statuses, strict=True)]
+    planned += [TrialPlan(trial, None, "pending") for trial in wanted.unproposed]
     needs = [
-        _need(trial, record, weights, stopping, index >= len(wanted.trials), wanted.foresees(trial))
-        for index, (trial, record) in enumerate(zip(trials, records, strict=True))
+        _need(each, weights, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
+        for index, each in enumerate(planned)
     ]
     signals = share_signals(needs, store, data, spec.signal)
-    planned = tuple(TrialPlan(*each, stopping) for each in zip(trials, records, signals, strict=True))
-    num_known = len(wanted.trials)
+    shared = tuple(replace(each, signal=signal) for each, signal in zip(planned, signals, strict=True))
     threads = _threads(spec, store)
-    return Plan(spec, data, tuple(teachers), planned[:num_known], threads, wanted.num_unproposed, planned[num_known:])
+    return Plan(spec, data, tuple(teachers), shared[:num_known], threads, wanted.num_unproposed, shared[num_known:])
 
 
 def stopping_of(spec: SweepSpec) -> dict[str, Any]:
@@ -202,10 +204,15 @@ def stopping_of(spec: SweepSpec) -> dict[str, Any]:
     return {"sweep": spec.name, "early_stopping": rule, "objectives": dict(spec.objectives)}
 
 
-def is_stopped(record: Record | None, stopping: dict[str, Any]) -> bool:
-    """Whether a trial was stopped by a sweep under this rule; stopped by another, it is to go on."""
-    stop = record.stop() if record is not None else None
-    return stop is not None and stop | stopping == stop
+def status_in(spec: SweepSpec, record: Record | None) -> Status:
+    """The present status of a trial in a sweep: that of its record, or pending where there is none yet, or if it was
+    stopped by another sweep or under another rule, since it is to go on then.
+    """
+    status = record.status if record is not None else "pending"
+    if record is not None and status == "stopped":
+        stop = record.stop() or {}
+        return "stopped" if stop | stopping_of(spec) == stop else "pending"
+    return status
 
 
 def _threads(spec: SweepSpec, store: Store) -> Threads:
@@ -230,14 +237,9 @@ def _record(trial: PlannedTrial, store: Store, data: DataSummary, weights: dict[
 
 
 def _need(
-    trial: PlannedTrial,
-    record: Record | None,
-    weights: dict[str, str | None],
-    stopping: dict[str, Any],
-    stands_for_others: bool,
-    foreseen: bool,
+    planned: TrialPlan, weights: dict[str, str | None], *, stands_for_others: bool, foreseen: bool
 ) -> Need | None:
+    trial = planned.trial
     if trial.teacher is None:
         return None
-    pending = record is None or (record.verdict() is None and not is_stopped(record, stopping))
-    return Need(trial.teacher, trial.config, weights[trial.teacher], pending, stands_for_others, foreseen)
+    return Need(trial.teacher, trial.config, weights[trial.teacher], not planned.done, stands_for_others, foreseen)

@@ -12,6 +12,7 @@ from kd_core.labelling import Replay, TeacherPass, replay
 from kd_core.networks.models import ModelError
 from kd_core.networks.teacher import TeacherError, load_teacher
 from kd_core.store.files import damage_in
+from kd_core.store.reading import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
@@ -33,7 +34,7 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
     trials = [store.trial(each["key"]) for each in members["trials"]]
     for record in [*(store.teacher(each["key"]) for each in members["teachers"]), *trials]:
         yield from record.problems()
-    finished = all(record.verdict() is not None for record in trials)
+    finished = all(verdict is not None for verdict in read_ahead(Record.verdict, trials))
     for member in members.get("signals", ()):
         signal = store.signal(member["key"])
         stored = signal.epochs()
@@ -46,9 +47,9 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
 def to_make_again(plan: Plan) -> Iterator[str]:
     """What is damaged of the products that a run will make, or need, one line each."""
     yield from (problem for each in plan.missing_teachers for problem in each.record.problems())
-    pending = [each for each in plan.trials if each.record is not None and not each.done]
-    yield from (problem for each in pending if each.record is not None for problem in each.record.problems())
-    needed = {each.trial.teacher for each in [*pending, *plan.unproposed]}
+    records = [each.record for each in plan.pending if each.record is not None]
+    yield from (problem for problems in read_ahead(Record.problems, records) for problem in problems)
+    needed = {each.trial.teacher for each in [*plan.pending, *plan.unproposed]}
     for teacher in plan.teachers:
         if teacher.name in needed:
             yield from teacher.record.check(teacher.record.weights_name)
@@ -119,8 +120,8 @@ def unneeded_signals(store: Store, finished: bool) -> list[Unneeded]:
     needed: dict[str, int] = {}
     for sweep in store.sweeps():
         members = sweep.members()
-        unfinished = [each for each in members["trials"] if store.trial(each["key"]).verdict() is None]
-        if not finished or unfinished or members.get("waiting"):
+        verdicts = read_ahead(Record.verdict, [store.trial(each["key"]) for each in members["trials"]])
+        if not finished or None in verdicts or members.get("waiting"):
             for signal in members.get("signals", ()):
                 needed[signal["key"]] = max(signal["epochs"], needed.get(signal["key"], 0))
     unneeded = []

@@ -7,6 +7,8 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler
 
 from kd_core.spec.config import TrialConfig
+from kd_core.store.reading import read_ahead
+from kd_core.store.record import Record
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, stopping_of
 from sweeps.search.pareto_asha import Rungs
@@ -24,8 +26,9 @@ class ParetoAshaScheduler(FIFOScheduler):
         self.store, self.stopping = store, stopping_of(plan.spec)
         self.rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
         known = [(each.trial.config, each.record) for each in plan.trials if each.record is not None]
-        for config, record in known:
-            self.rungs.add(record.key, record.journal(), config.train.num_epochs)
+        journals = read_ahead(Record.journal, [record for _, record in known])
+        for (config, record), journal in zip(known, journals, strict=True):
+            self.rungs.add(record.key, journal, config.train.num_epochs)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop a trial that an epoch has brought to a rung where it does not go on."""

@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import canonical_json
 from kd_core.store.records import Store
-from sweeps.plan.plan import Plan, TrialPlan
+from sweeps.plan.plan import Plan, TrialPlan, status_in
 from sweeps.plan.wanted import proposed_points
 from sweeps.search.study import Study, Trial
 from sweeps.spec.mistakes import SpecError
@@ -107,7 +107,7 @@ class PointSearcher(Searcher):
     def _tell_if_ended(self, point: _Point) -> None:
         if point.num_open:
             return
-        stopped = any(each.status == "stopped" for each in point.planned)
+        stopped = any(status_in(self.plan.spec, each.record) == "stopped" for each in point.planned)
         found = [self._values(each.record.verdict()) for each in point.planned if each.record is not None]
         whole = [values for values in found if values is not None]
         point.values = _means(whole) if whole and not stopped else None

@@ -119,15 +119,17 @@ def _extent(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
 
 
 def _spec_path(source: str) -> Path:
-    path = Path(source)
+    meant = ""
     with suppress(OSError, RuntimeError):  # a name that is too long, or the home of an unknown user
-        path = path.expanduser()
+        path = Path(source).expanduser()
         if path.is_file():
             return path
+        meant = next((f"{source}{ending}" for ending in (".yaml", ".yml") if Path(f"{path}{ending}").is_file()), "")
     shipped = Path(str(files("sweeps").joinpath("specs", f"{source}.yaml")))
     if SAFE_NAME.fullmatch(source) and shipped.is_file():
         return shipped
-    raise SpecError(f"{source}: no such file, nor a shipped spec; the shipped ones are {', '.join(shipped_specs())}")
+    remedy = f"did you mean {meant}?" if meant else f"the shipped ones are {', '.join(shipped_specs())}"
+    raise SpecError(f"{source}: no such file, nor a shipped spec; {remedy}")
 
 
 def _parse_yaml(text: str, source: str) -> dict[str, Any]:

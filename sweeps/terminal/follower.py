@@ -10,7 +10,7 @@ from kd_core.store.records import Store, SweepRecord
 from sweeps.plan.pace import form_of_member, paces_in
 from sweeps.terminal.board import Board, objectives_shown
 from sweeps.terminal.progress import SweepProgress, figures_line
-from sweeps.terminal.status import num_epochs_in, num_stored, stop_text
+from sweeps.terminal.status import num_epochs_in, num_stored, why
 
 _INTERVAL_S = 2.0  # between two looks, and ten times as long as a look takes
 _EARLIER_FAILURES = 5  # shown at the start
@@ -165,18 +165,12 @@ class Follower:
 
 
 def _state_of(record: Record, sizes: dict[str, int]) -> tuple[str, str, dict[str, float]]:
-    """State, detail and figures of a trial as `Record.status` has it, reading only files that are among these sizes."""
-    written = record.verdict_name in sizes
-    if written and (verdict := record.verdict()) is not None:
+    """Status, detail and figures of a trial, reading no file but those that its folder has by `sizes_in`."""
+    if record.verdict_name in sizes and (verdict := record.verdict()) is not None:
         metrics = verdict.get("metrics", {})
         return "finished", _figures(metrics), metrics
-    if "failure.json" in sizes and (failure := record.failure()) is not None:
-        return "failed", failure["error"], {}
-    if "stopped.json" in sizes and (stop := record.stop()) is not None:
-        return "stopped", stop_text(stop), {}
-    if "heartbeat.json" in sizes and record.lease.taken:
-        return "running", "", {}
-    return ("damaged", record.damage(), {}) if written else ("pending", "", {})
+    status = record.unfinished_status(sizes)
+    return status, why(record, status), {}
 
 
 def _figures(row: dict[str, float]) -> str:

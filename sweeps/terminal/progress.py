@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from rich.console import Console
 from rich.live import Live
 
+from kd_core.store.reading import read_ahead
 from sweeps.terminal.board import ENDED, Board, Shown, objectives_shown
 from sweeps.terminal.interrupt import cleaning_up
 
@@ -64,23 +65,24 @@ class SweepProgress:
         from sweeps.plan.pace import form_in_plan, paces_in
 
         self.board.name, self.board.objectives = plan.spec.name, objectives_shown(plan.spec.objectives)
-        for each in plan.trials:
-            self.proposes(each, plan)
+        for each, told in zip(plan.trials, read_ahead(_told, plan.trials), strict=True):
+            self._learn(each, plan, told)
         forms = {form_in_plan(each, plan) for each in plan.all_trials if not each.done}
         self.board.paces = paces_in(store, forms, first=plan.spec.name)
 
     def proposes(self, planned: TrialPlan, plan: Plan) -> None:
         """Learn a trial of a plan."""
+        self._learn(planned, plan, _told(planned))
+
+    def _learn(self, planned: TrialPlan, plan: Plan, told: dict[str, Any]) -> None:
         from sweeps.plan.pace import form_in_plan
 
         trial = planned.trial
-        known: dict[str, Any] = {"arm": trial.arm, "num_epochs": trial.config.train.num_epochs}
+        known = {"arm": trial.arm, "num_epochs": trial.config.train.num_epochs} | told
         if planned.done:
-            verdict = (planned.record and planned.record.verdict()) or {}
-            self.board.trial(trial.label, planned.status, figures=verdict.get("metrics", {}), **known)
+            self.board.trial(trial.label, planned.status, **known)
         else:
-            known |= {"form": form_in_plan(planned, plan), "epoch": planned.num_trained}
-            self.board.trial(trial.label, **known)
+            self.board.trial(trial.label, form=form_in_plan(planned, plan), **known)
 
     def expect(self, num_trials: int) -> None:
         """Set the number of trials to run; what is reported from now on is of trials."""
@@ -153,3 +155,11 @@ class SweepProgress:
 def figures_line(metrics: Mapping[str, float]) -> str:
     """Validation accuracy and ECE in a few words."""
     return f"accuracy {metrics['validation/accuracy']:.3f}  ECE {metrics['validation/ece']:.3f}"
+
+
+def _told(planned: TrialPlan) -> dict[str, Any]:
+    """What the record of a trial says of it: the figures of one that is done, or how many epochs were trained."""
+    if planned.done:
+        verdict = (planned.record and planned.record.verdict()) or {}
+        return {"figures": verdict.get("metrics", {})}
+    return {"epoch": planned.num_trained}

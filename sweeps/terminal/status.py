@@ -3,7 +3,8 @@
 from typing import Any
 
 from kd_core.spec.recipe import TrainConfig
-from kd_core.store.record import Record
+from kd_core.store.reading import read_ahead
+from kd_core.store.record import Record, Status
 from kd_core.store.records import Store, SweepRecord
 from kd_core.store.signal_record import SignalRecord
 
@@ -18,7 +19,7 @@ def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
     members = sweep.members()
     teachers = [_product(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
     signals = [_signal(each, store.signal(each["key"])) for each in members.get("signals", [])]
-    trials = [_product(each["label"], store.trial(each["key"])) for each in members["trials"]]
+    trials = [*read_ahead(lambda each: _product(each["label"], store.trial(each["key"])), members["trials"])]
     failed = {each["name"] for each in members["teachers"] if store.teacher(each["key"]).status == "failed"}
     trials += [_waiting(each, failed) for each in members.get("waiting", [])]
     return {"teachers": teachers, "signals": signals, "trials": trials}
@@ -50,9 +51,16 @@ def _product(label: str, record: Record) -> dict[str, Any]:
     shown = {"label": label, "key": record.key, "status": status, "epoch": epochs, "epochs": epochs, "error": None}
     if status == "finished" and epochs is not None:
         return shown
-    failure, stop = record.failure(), record.stop() if status == "stopped" else None
-    error = failure["error"] if failure else record.damage() or (stop_text(stop) if stop else None)
-    return shown | {"epoch": record.num_epochs, "error": error}
+    return shown | {"epoch": record.num_epochs, "error": why(record, status) or None}
+
+
+def why(record: Record, status: Status) -> str:
+    """Why a record has this status: the error of a failure, what is damaged, or where it was stopped; else ""."""
+    if status == "failed":
+        return (record.failure() or {}).get("error", "")
+    if status == "stopped" and (stop := record.stop()) is not None:
+        return f"stopped at epoch {stop['epoch']} (rung {stop['rung']})"
+    return record.damage() if status == "damaged" else ""
 
 
 def num_stored(record: SignalRecord, num_epochs: int) -> int:
@@ -63,8 +71,3 @@ def num_stored(record: SignalRecord, num_epochs: int) -> int:
 def num_epochs_in(config: dict[str, Any]) -> int:
     """The epochs of a trial or a teacher by its config."""
     return TrainConfig.model_validate(config["train"]).num_epochs
-
-
-def stop_text(stop: dict[str, Any]) -> str:
-    """Where a trial was stopped early, in a few words."""
-    return f"stopped at epoch {stop['epoch']} (rung {stop['rung']})"

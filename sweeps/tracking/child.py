@@ -36,8 +36,9 @@ class Child:
     @classmethod
     def of(cls, record: Record) -> "Child":
         """The present state of a trial."""
-        status, verdict, failure = record.status, record.verdict(), record.failure()
-        return cls(record, status, record.config() or {}, verdict or {}, failure or {}, record.stop() or {})
+        if (verdict := record.verdict()) is not None:
+            return cls(record, "finished", record.config() or {}, verdict, {}, {})
+        return cls(record, record.status, record.config() or {}, {}, record.failure() or {}, record.stop() or {})
 
     @cached_property
     def journal(self) -> list[dict[str, Any]]:

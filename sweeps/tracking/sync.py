@@ -7,6 +7,7 @@ timestamps of the records, so a replay changes nothing.
 import fcntl
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from upath import UPath
 from analysis.report import INPUTS, inputs_of, report_problems
 from kd_core.spec.keys import digest
 from kd_core.store.files import clear_orphans, read_json, write_json, writing
+from kd_core.store.lease import Lease
 from kd_core.store.records import Store
 from sweeps.tracking.answers import Pace, PacedClient, check_answers, refusal_of, without_password
 
@@ -32,6 +34,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a req
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 SYNC_INTERVAL_S = 5.0
+_LEASE_INTERVAL_S = 0.2
 _FIRST_SYNC_S = 1.0  # a run that ends before syncs once
 _VIEW_VERSION = 3  # increment when equal records are shown in another way
 
@@ -97,13 +100,15 @@ class Syncing:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Keep two syncs of one local store from creating the same run twice; yields whether this one was the last.
-
-        A remote store has no lock, so that another sync may have come at any time.
-        """
+        """Keep two syncs from creating the same run twice; yields whether this one was the last, if that is known."""
         local = self._store.local
         if local is None:
-            yield False
+            lease = Lease(self._store.sweep(self._name).path / "mlflow-lease.json")
+            with self.pace.asking():
+                while not lease.take():
+                    time.sleep(_LEASE_INTERVAL_S)
+            with lease.held():
+                yield False
             return
         local.mkdir(parents=True, exist_ok=True)
         with (local / ".mlflow.lock").open("a+") as lock:

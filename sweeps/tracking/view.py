@@ -14,6 +14,7 @@ from analysis.runs import latencies_of, latency_figures
 from kd_core.measure.outcomes import RAW
 from kd_core.spec.keys import digest
 from kd_core.store.files import read_json
+from kd_core.store.reading import read_ahead
 from kd_core.store.records import Store
 from sweeps.tracking.child import (
     PASSING,
@@ -64,12 +65,11 @@ class SweepView:
         """The trials that have begun or failed, by their keys."""
         folder = self._store.root / "trials"
         begun = {path.name for path in folder.iterdir()} if folder.exists() else set()
-        children = {}
-        for key in (trial["key"] for trial in trials if trial["key"] in begun):
-            child = self._ended.get(key) or Child.of(self._store.trial(key))
-            if child.config or child.status == "failed":
-                children[key] = child
-        return children
+        keys = [trial["key"] for trial in trials if trial["key"] in begun]
+        children = read_ahead(lambda key: self._ended.get(key) or Child.of(self._store.trial(key)), keys)
+        return {
+            key: child for key, child in zip(keys, children, strict=True) if child.config or child.status == "failed"
+        }
 
     def _find_varied(self, trials: list[dict[str, Any]], children: Mapping[str, Child]) -> None:
         """Find what the sweep varies, and the params that differ, once a trial has begun that was not known."""

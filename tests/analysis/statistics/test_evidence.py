@@ -48,6 +48,15 @@ def test_without_a_finished_run_there_is_no_evidence(store):
     assert evidence_of(runs_of(store, "demo").assign(status="failed"), "test", None, 100) is None
 
 
+def test_intervals_end_where_figures_do():
+    """Seeds that differ much, among arms that are nearly always right."""
+    generator = np.random.default_rng(2)
+    found = evidence({f"arm {number}": generator.normal(6.0, 2.0, size=2).tolist() for number in range(8)})
+    assert found.draws["accuracy"].max() == 1
+    assert all(found.draws[name].max() <= 1 for name in DRAWN if name.partition("_")[0] not in ("nll", "brier"))
+    assert all(found.draws[name].min() >= 0 for name in DRAWN if name != "gap")
+
+
 def test_differences_of_arms_that_err_on_the_same_images_are_sharper():
     apart, alike = (evidence({"a": [0.0], "b": [0.1]}, hardness=hardness) for hardness in (0.0, 0.98))
     widths = [each.difference("accuracy", "a", "b") for each in (apart, alike)]

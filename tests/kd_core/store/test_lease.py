@@ -116,3 +116,22 @@ def test_a_lease_in_other_hands_cannot_be_taken(lease):
     assert lease.take()
     assert lease.taken
     assert not lease.in_other_hands
+
+
+def test_only_one_of_many_gets_a_free_lease_of_an_object_store(s3):
+    lease = Lease(s3 / "heartbeat.json")
+    code = (
+        "import sys; from upath import UPath; from kd_core.store.lease import Lease; lease = Lease(UPath(sys.argv[1]));"
+        "print(flush=True); input(); print(lease.take(), flush=True); input()"
+    )
+    start = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    takers = [subprocess.Popen([sys.executable, "-c", code, str(lease.path)], **start) for _ in range(4)]
+    for taker in takers:
+        taker.stdout.readline()
+    for taker in takers:
+        print(file=taker.stdin, flush=True)
+    assert sorted(taker.stdout.readline().strip() for taker in takers) == ["False"] * 3 + ["True"]
+    for taker in takers:
+        taker.communicate("\n")
+    assert not lease.taken
+    assert lease.take()

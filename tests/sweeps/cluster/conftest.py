@@ -1,28 +1,19 @@
 """Real Ray clusters with a job server and tokens, each process of them a child of the tests."""
 
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import requests
 
+from tests.sweeps.cluster.processes import free_port, kill_groups, wait_for_server
+
 TOKEN = "a-token-of-these-tests-0123456789"
-
-
-def free_port() -> int:
-    """A port of this machine that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
@@ -58,12 +49,7 @@ class Nodes:
         """Start the head, and wait until its job server answers at an address of this machine."""
         ports = [f"--port={self.port}", f"--dashboard-port={self.dashboard}", f"--dashboard-host={host}"]
         head = self.start("--head", *ports, f"--num-cpus={num_cpus}", f"--temp-dir={self.folder}")
-        while True:
-            assert head.poll() is None, (self.folder / "node-0.log").read_text()
-            with suppress(requests.ConnectionError):
-                if requests.get(f"{self.address}/api/version", timeout=5).status_code in (200, 401):
-                    return
-            time.sleep(0.1)
+        wait_for_server(f"{self.address}/api/version", head, self.folder / "node-0.log")
 
     def start_worker(self, num_cpus: int, hidden: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a worker node, which joins by itself; for it, the hidden folder is empty."""
@@ -77,13 +63,6 @@ class Nodes:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         answer = requests.get(f"{self.address}/api/jobs/", headers=headers, timeout=30)
         return [job["submission_id"] for job in answer.json() if job["type"] == "SUBMISSION"]
-
-    def end(self) -> None:
-        """Kill every process of every node."""
-        for process in self.processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +84,7 @@ def start_nodes() -> Iterator[Callable[..., Nodes]]:
 
         yield start
         for nodes in started:
-            nodes.end()
+            kill_groups(nodes.processes)
 
 
 @pytest.fixture(scope="session")

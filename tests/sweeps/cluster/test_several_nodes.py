@@ -29,7 +29,7 @@ from kd_core.trial import run_trial
 from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import read_spec, to_yaml
 from sweeps.tracking.sync import BackgroundSync, sync
-from tests.sweeps.cluster.conftest import free_port
+from tests.sweeps.cluster.processes import free_port, kill_groups, wait_for_server
 
 ROOT = Path(__file__).parents[3]
 EMPTY = re.findall(r"^(\w+)=$", (ROOT / "sweeps" / "cluster" / "files" / "cluster.env").read_text(), re.M)
@@ -86,15 +86,6 @@ class Machines:
         """Where a part of the page writes what it says."""
         return self.folder / f"{title}.log"
 
-    def wait_for(self, url: str, process: subprocess.Popen[bytes], title: str) -> None:
-        """Wait until a server answers."""
-        while True:
-            assert process.poll() is None, self.log(title).read_text()[-3000:]
-            with suppress(requests.ConnectionError):
-                if requests.get(url, timeout=5).status_code in (200, 401):
-                    return
-            time.sleep(0.1)
-
     def asked(self, path: str) -> bytes:
         """What the job server answers."""
         signed = {"Authorization": f"Bearer {SECRETS['RAY_AUTH_TOKEN']}"}
@@ -107,7 +98,7 @@ class Machines:
     def start_nodes(self, num_workers: int) -> None:
         """Start the head and its workers, and wait until all have joined."""
         head = self.start("The head", **SOON_DEAD)
-        self.wait_for(f"http://127.0.0.1:{self.ports['8265']}/api/version", head, "The head")
+        wait_for_server(f"http://127.0.0.1:{self.ports['8265']}/api/version", head, self.log("The head"))
         workers = [self.start("Each worker", "--num-cpus=1") for _ in range(num_workers)]
         while len(self.nodes()) < 1 + num_workers:
             assert not any(each.poll() for each in workers), self.log("Each worker").read_text()
@@ -120,13 +111,6 @@ class Machines:
             with suppress(OSError):
                 lines.append((process / "cmdline").read_bytes())
         return b"\n".join(lines)
-
-    def end(self) -> None:
-        """Kill everything."""
-        for process in self.processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -166,10 +150,10 @@ def machines(postgres: Callable[[int], dict[str, str]]) -> Iterator[Machines]:
         (made.folder / "cluster.env").write_text(content)
         try:
             assert made.start("PostgreSQL", **postgres(made.ports["5432"])).wait() == 0
-            made.wait_for(f"{made.tracking_uri}/health", made.start("MLflow"), "MLflow")
+            wait_for_server(f"{made.tracking_uri}/health", made.start("MLflow"), made.log("MLflow"))
             yield made
         finally:
-            made.end()
+            kill_groups(made.processes)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.sweeps.cluster.processes import free_port
+
 FILES = Path(__file__).parents[3] / "sweeps" / "cluster" / "files"
 CONFIGURATION = """
 ClusterName=tests
@@ -42,13 +44,6 @@ munged --key-file="$PWD/key" --socket="$PWD/munge" --pid-file="$PWD/munge.pid" -
     --log-file="$PWD/munge.log" --force
 slurmctld -D & slurmd -D & wait -n
 """
-
-
-def free_port() -> int:
-    """A port of this machine that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Slurm:

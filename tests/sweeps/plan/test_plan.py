@@ -66,11 +66,12 @@ def test_members_tell_the_size_of_the_data(planned):
 
 
 def test_the_form_of_a_student_is_known_once_a_trial_has_finished(planned):
-    plan = planned("arms=[{method: [classic, mixup]}]")
+    arms = "arms=[{method: [classic, mixup]}]"
+    plan = planned(arms)
     assert plan.forms == []
     for trial in plan.trials:
         finish(trial.record)
-    first, second = plan.forms
+    first, second = planned(arms).forms
     assert first == second
     assert (first["student"]["model"], first["num_classes"], first["image_size"]) == ("test_efficientnet", 10, 8)
 

@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
-from sweeps.plan.plan import plan_sweep
+from sweeps.plan.plan import plan_sweep, stopping_of
 from sweeps.search.searcher import PointSearcher
 from sweeps.spec.reader import read_spec
 
@@ -145,7 +145,7 @@ def test_failed_trials_and_stopped_ones_are_told_as_such(store, searcher_of):
         if number == 0:
             record.fail("no memory", "")
         elif number == 2:
-            record.write_stop({"sweep": "tiny", "epoch": 1, "reason": "behind"} | searcher.plan.trials[0].stopping)
+            record.write_stop({"sweep": "tiny", "epoch": 1, "reason": "behind"} | stopping_of(searcher.plan.spec))
         elif number > 3:
             shutil.copytree(finished_trial(store), record.path, dirs_exist_ok=True)
         searcher.on_trial_complete(str(number))

@@ -153,8 +153,15 @@ def test_a_file_that_is_no_text_is_refused_by_name(tmp_path, content):
 
 @pytest.mark.parametrize("source", ["x" * 5000, "~nobody-of-this-name/x.yaml", "a\0b"], ids=shown)
 def test_a_name_that_no_file_can_have_is_no_spec(source):
-    with pytest.raises(SpecError, match="no such file, nor a shipped spec"):
+    with pytest.raises(SpecError, match="no such file, nor a shipped spec; the shipped ones are"):
         read_spec(source)
+
+
+def test_a_name_without_its_ending_is_told_the_file_that_was_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers.yaml").touch()
+    with pytest.raises(SpecError, match=r"^flowers: no such file, nor a shipped spec; did you mean flowers\.yaml\?$"):
+        read_spec("flowers")
 
 
 def test_of_spoilt_specs_none_is_a_traceback_and_each_mistake_is_one_sentence():

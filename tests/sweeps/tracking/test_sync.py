@@ -1,12 +1,15 @@
 """MLflow follows the records, and no server, dead, silent or slow, holds up a sweep; with real stores and servers."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 from mlflow import MlflowClient
 
 from analysis.report import update_report, write_report
+from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.tracking.sync import BackgroundSync, embedded_uri, is_synced, sync
 from tests.sweeps.tracking.shown import Proxy, config_in, view_of
@@ -112,6 +115,18 @@ def test_syncs_of_two_processes_create_each_run_once(trained):
     assert background.finish()
     assert sorted(run.info.run_name for run in view_of(uri)[1]) == ["classic seed 0", "mixup seed 0", "tiny"]
     assert warnings == []
+
+
+def test_syncs_of_an_object_store_create_each_run_once(trained, server, s3):
+    store, _ = trained
+    s3.fs.put(str(store.root), s3.path, recursive=True)  # as the folder runs
+    there = Store.at(s3 / "runs")
+    command = [sys.executable, "-m", "sweeps", "sync", "tiny", "--storage", str(there.root)]
+    command += ["--tracking-uri", server[0]]
+    syncs = [subprocess.Popen(command) for _ in range(3)]
+    assert [each.wait() for each in syncs] == [0, 0, 0]
+    assert sorted(run.info.run_name for run in view_of(server[0])[1]) == ["classic seed 0", "mixup seed 0", "tiny"]
+    assert not (there.sweep("tiny").path / "mlflow-lease.json").exists()
 
 
 def test_a_silent_server_costs_a_command_line_5_s_and_one_sentence(kdsweep, tiny, store):
