@@ -160,10 +160,12 @@ def absolute_gap_draws(observed: np.ndarray, resampled: np.ndarray) -> np.ndarra
     if shown == 0:
         return np.zeros(len(resampled))
     even = np.sign(observed) * noise.std(axis=0)
-    shapes = [shape / np.abs(shape).sum() for shape in (observed, even if even.any() else observed)]
+    likely = (observed, even) if even.any() and len(observed) > 1 else (observed,)
+    shapes = [(shape / np.abs(shape).sum())[:, None] for shape in likely]
+    by_bin = np.ascontiguousarray(noise.T)  # [M, R], to be added up by whole rows
     deviation = again.std()
     sums = np.linspace(max(0.0, shown - 10 * deviation), shown + 5 * deviation, _ASSUMED)
-    exceeded = [np.mean([np.abs(each * shape + noise).sum(axis=1) > shown for shape in shapes]) for each in sums]
+    exceeded = [np.mean([np.abs(by_bin + each * shape).sum(axis=0) > shown for shape in shapes]) for each in sums]
     rank = np.empty(len(again))
     rank[np.argsort(again, kind="stable")] = (np.arange(len(again)) + 0.5) / len(again)
     return np.interp(rank, np.maximum.accumulate(exceeded), sums)

@@ -62,8 +62,12 @@ def domination(draws: np.ndarray) -> np.ndarray:
     """In how many resamples the first arm dominates the second, [A, A], from draws [R, A, D]; smaller is better."""
     count = np.zeros((draws.shape[1],) * 2, dtype=np.int32)
     for values in draws:
-        no_worse = np.logical_and.reduce([column[:, None] <= column for column in values.T])
-        count += no_worse & ~no_worse.T
+        first, *others = np.ascontiguousarray(values.T)
+        no_worse, better = first[:, None] <= first, first[:, None] < first
+        for column in others:
+            no_worse &= column[:, None] <= column
+            better |= column[:, None] < column
+        count += no_worse & better
     return count / len(draws)
 
 
