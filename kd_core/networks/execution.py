@@ -5,6 +5,7 @@ CPUs and GPUs, and indexing uint8 [N, H, W, 3] yields it without a copy.
 """
 
 import ctypes
+import platform
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -94,6 +95,8 @@ def return_freed_memory() -> None:
 
 def has_bfloat16_instructions() -> bool:
     """Whether this machine's CPU has bfloat16 instructions; without them, bfloat16 is emulated and slow."""
+    if platform.machine() in ("x86_64", "AMD64"):  # where oneDNN takes every AVX-512 for enough
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
