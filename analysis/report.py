@@ -11,8 +11,7 @@ from upath import UPath
 from analysis.runs import latencies_of
 from kd_core.measure.outcomes import RAW
 from kd_core.spec.keys import digest, file_sha256
-from kd_core.store.files import damage_in, json_text, read_json, write_bytes, write_json
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import damage_in, json_text, read_ahead, read_json, write_bytes, write_json
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 

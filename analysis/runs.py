@@ -9,7 +9,7 @@ import pandas as pd
 from kd_core.latency import Latency, comparable, form_of
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.spec.keys import digest
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead
 from kd_core.store.record import SPLITS, Record, outcomes_name
 from kd_core.store.records import Store
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from analysis.statistics.bootstrap import COVERAGE, DRAWN, MEANS, READINGS, Draws, Estimate, draws_of, resample
 from kd_core.measure.outcomes import SUFFIXES, Outcomes
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead
 
 _RANGES = {"gap": (-1, 1), "nll": (0, None), "brier": (0, 2)}  # what a figure can be; of the others, 0 to 1
 

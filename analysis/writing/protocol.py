@@ -11,7 +11,7 @@ from analysis.statistics.evidence import Evidence
 from analysis.writing.names import share_text
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.spec.recipe import TrainConfig
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 

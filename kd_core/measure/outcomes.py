@@ -1,5 +1,6 @@
 """Per-image results of a model on a split, from which all figures are derived later, without a GPU."""
 
+import threading
 from dataclasses import dataclass, fields
 from io import BytesIO
 from typing import Any
@@ -164,6 +165,9 @@ def summary_of(splits: dict[str, Outcomes]) -> dict[str, float]:
     return summary
 
 
+_PARSING = threading.Lock()  # numpy parses headers as Python, which two threads of Python 3.11 cannot do at once
+
+
 def outcomes_to_bytes(outcomes: Outcomes) -> bytes:
     """Outcomes as an .npz file: label, prediction, temperature, `<reading>/<value>`, and logits if kept."""
     arrays = {"label": outcomes.label, "prediction": outcomes.prediction, "temperature": outcomes.temperature}
@@ -178,7 +182,7 @@ def outcomes_to_bytes(outcomes: Outcomes) -> bytes:
 
 def outcomes_from_bytes(content: bytes, with_logits: bool = False) -> Outcomes:
     """Outcomes from the bytes of their .npz file; the logits only if with_logits is set."""
-    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+    with _PARSING, np.load(BytesIO(content), allow_pickle=False) as arrays:
         names = dict.fromkeys(key.split("/")[0] for key in arrays.files if "/" in key)
         return Outcomes(
             label=arrays["label"],

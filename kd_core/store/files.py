@@ -12,13 +12,19 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from upath import UPath
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+NUM_AT_ONCE = 16  # reads: a request to an object store, or a network file system, is mostly waited for
 _DAY_S = 86_400.0
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
 
@@ -124,6 +130,21 @@ def damage_in(path: UPath | Path) -> str:
     except ValueError as error:
         return f"{path}: is damaged: {error}"
     return ""
+
+
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What `read` returns for each item, in their order; 16 are read at once, and at most 32 ahead of what is taken.
+
+    Raises what `read` raises, in the item's turn.
+    """
+    with ThreadPoolExecutor(NUM_AT_ONCE, thread_name_prefix="read") as threads:
+        ahead: deque[Future[Result]] = deque()
+        for item in items:
+            ahead.append(threads.submit(read, item))
+            if len(ahead) > 2 * NUM_AT_ONCE:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def write_sealed(path: UPath | Path, content: bytes) -> None:

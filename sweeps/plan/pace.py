@@ -9,7 +9,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from kd_core.spec.keys import canonical_json
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store, SweepRecord
 

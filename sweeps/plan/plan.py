@@ -9,7 +9,7 @@ from kd_core.data.splits import DataSummary
 from kd_core.latency import form_of
 from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.spec.keys import digest, signal_identity, trial_key
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead
 from kd_core.store.record import DONE, Record, Status
 from kd_core.store.records import Store
 from sweeps.plan.sharing import Need, SignalPlan, share_signals

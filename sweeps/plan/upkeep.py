@@ -11,8 +11,7 @@ from kd_core.data.dataset import Dataset
 from kd_core.labelling import Replay, TeacherPass, replay
 from kd_core.networks.models import ModelError
 from kd_core.networks.teacher import TeacherError, load_teacher
-from kd_core.store.files import damage_in
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import damage_in, read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord

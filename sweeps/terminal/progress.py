@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from rich.console import Console
 from rich.live import Live
 
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead
 from sweeps.terminal.board import ENDED, Board, Shown, objectives_shown
 from sweeps.terminal.interrupt import cleaning_up
 

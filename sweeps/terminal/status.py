@@ -3,7 +3,7 @@
 from typing import Any
 
 from kd_core.spec.recipe import TrainConfig
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead
 from kd_core.store.record import Record, Status
 from kd_core.store.records import Store, SweepRecord
 from kd_core.store.signal_record import SignalRecord

@@ -13,8 +13,7 @@ from analysis.report import CONTENT, PAGE, report_problems
 from analysis.runs import latencies_of, latency_figures
 from kd_core.measure.outcomes import RAW
 from kd_core.spec.keys import digest
-from kd_core.store.files import read_json
-from kd_core.store.reading import read_ahead
+from kd_core.store.files import read_ahead, read_json
 from kd_core.store.records import Store
 from sweeps.tracking.child import (
     PASSING,

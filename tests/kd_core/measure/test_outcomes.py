@@ -1,3 +1,6 @@
+import gc
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from io import BytesIO
 
@@ -195,3 +198,37 @@ def test_a_file_of_before_or_after_these_figures_can_be_read():
     without = {name: replace(reading, classwise_ece=None) for name, reading in outcomes.readings.items()}
     assert equal(outcomes_from_bytes(before.getvalue()), replace(outcomes, readings=without))
     assert equal(outcomes_from_bytes(after.getvalue()), outcomes)
+
+
+class _Cyclic:
+    """Garbage whose finaliser runs Python, so that another thread gets its turn in the middle of anything."""
+
+    def __init__(self):
+        self.me = self
+
+    def __del__(self):
+        sum(range(300))
+
+
+def _litter(*_):
+    """Leave garbage behind each collection, for the next one."""
+    for _ in range(3):
+        _Cyclic()
+
+
+def test_outcomes_can_be_read_by_many_threads():
+    """Python 3.11 raises SystemError if two threads parse at once, as numpy does to read the header of an array."""
+    labels = np.arange(50) % 10
+    content = outcomes_to_bytes(outcomes_of(np.eye(10)[labels], labels, temperature=1.3))
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+    gc.callbacks.append(_litter)
+    try:
+        sys.setswitchinterval(1e-6)
+        gc.set_threshold(20)
+        with ThreadPoolExecutor(16) as threads:
+            read = list(threads.map(outcomes_from_bytes, [content] * 600))
+    finally:
+        gc.callbacks.remove(_litter)
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
+    assert len(read) == 600

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from kd_core.store.reading import NUM_AT_ONCE, read_ahead
+from kd_core.store.files import NUM_AT_ONCE, read_ahead
 
 
 def test_results_have_the_order_of_the_items_and_many_are_read_at_once():
