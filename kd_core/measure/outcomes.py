@@ -25,6 +25,7 @@ SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the
 FIGURES = ("accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier", "aurc")
 SUMMARY_FIGURES = (*FIGURES, "classwise_ece")  # the last needs every probability and is stored, not derived
 _CHUNK = 4096  # samples whose float64 probabilities are held at once
+_PARSING = threading.Lock()  # numpy parses headers as Python, which two threads of Python 3.11 cannot do at once
 
 
 @dataclass(frozen=True)
@@ -163,9 +164,6 @@ def summary_of(splits: dict[str, Outcomes]) -> dict[str, float]:
         names = figure_names(split, standardized=STANDARDIZED in outcomes.readings)
         summary |= {name: values[name] for name in names if name in values}
     return summary
-
-
-_PARSING = threading.Lock()  # numpy parses headers as Python, which two threads of Python 3.11 cannot do at once
 
 
 def outcomes_to_bytes(outcomes: Outcomes) -> bytes:

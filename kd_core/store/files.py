@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 from upath import UPath
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 NUM_AT_ONCE = 16  # reads: a request to an object store, or a network file system, is mostly waited for
 _DAY_S = 86_400.0
@@ -89,9 +89,10 @@ def write_json(path: UPath | Path, value: dict[str, Any]) -> None:
 
 
 def create_json(path: UPath | Path, value: dict[str, Any]) -> bool:
-    """Write such a file unless there is one; returns whether it did. Amazon S3 lets only one of several writers do it.
+    """Write an object as `write_json` does unless the file exists; returns whether it was written.
 
-    On local storage, for one writer at a time.
+    Of several writers at once, only one succeeds where an object store has exclusive writes, such as Amazon S3. On
+    local storage, the caller keeps other writers out.
     """
     if isinstance(path, Path):
         if path.exists():
@@ -132,13 +133,13 @@ def damage_in(path: UPath | Path) -> str:
     return ""
 
 
-def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def read_ahead(read: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """What `read` returns for each item, in their order; 16 are read at once, and at most 32 ahead of what is taken.
 
     Raises what `read` raises, in the item's turn.
     """
     with ThreadPoolExecutor(NUM_AT_ONCE, thread_name_prefix="read") as threads:
-        ahead: deque[Future[Result]] = deque()
+        ahead: deque[Future[_Result]] = deque()
         for item in items:
             ahead.append(threads.submit(read, item))
             if len(ahead) > 2 * NUM_AT_ONCE:

@@ -50,10 +50,10 @@ def cost_of(plan: Plan) -> Cost:
     )
 
 
-def bfloat16_gains(plan: Plan, least: float = _WORTH_SAYING) -> dict[str, float]:
+def bfloat16_gains(plan: Plan) -> dict[str, float]:
     """Speed-up by bfloat16, on this machine, of each float32 teacher that has images to label.
 
-    By teacher name; without gains below the least (`kd_core.networks.execution.bfloat16_gain`).
+    By teacher name; only gains of at least _WORTH_SAYING (`kd_core.networks.execution.bfloat16_gain`).
     """
     labelling = {each.teacher: each.trial.teacher for each in plan.signals if each.passes}
     slow = {name: each for name, each in labelling.items() if each is not None and each.precision == "float32"}
@@ -62,7 +62,7 @@ def bfloat16_gains(plan: Plan, least: float = _WORTH_SAYING) -> dict[str, float]
     from kd_core.networks.execution import bfloat16_gain
 
     gains = {name: bfloat16_gain(each, plan.data.num_classes, plan.data.image_size) for name, each in slow.items()}
-    return {name: gain for name, gain in gains.items() if gain is not None and gain >= least}
+    return {name: gain for name, gain in gains.items() if gain is not None and gain >= _WORTH_SAYING}
 
 
 class _ForwardFlops:

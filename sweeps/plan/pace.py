@@ -165,7 +165,7 @@ def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Record, s
         records = [(each, store.trial(each["key"])) for each in members["trials"]]
         records += [(each, store.teacher(each["key"])) for each in members["teachers"]]
         verdicts = read_ahead(Record.verdict, [record for _, record in records])
-        for (member, record), verdict in zip(records, verdicts, strict=False):
+        for (member, record), verdict in zip(records, verdicts, strict=True):
             with suppress(KeyError, TypeError):
                 if verdict:
                     form = form_of_member(member, verdict["recipe"], members, verdict["threads"])

@@ -19,7 +19,7 @@ def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
     members = sweep.members()
     teachers = [_product(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
     signals = [_signal(each, store.signal(each["key"])) for each in members.get("signals", [])]
-    trials = [*read_ahead(lambda each: _product(each["label"], store.trial(each["key"])), members["trials"])]
+    trials = list(read_ahead(lambda each: _product(each["label"], store.trial(each["key"])), members["trials"]))
     failed = {each["name"] for each in members["teachers"] if store.teacher(each["key"]).status == "failed"}
     trials += [_waiting(each, failed) for each in members.get("waiting", [])]
     return {"teachers": teachers, "signals": signals, "trials": trials}

@@ -113,7 +113,7 @@ def test_a_network_for_inference_has_no_normalisation_left_and_learns_nothing(ne
 
 def test_the_gain_of_bfloat16_is_measured_or_left_out():
     gain = bfloat16_gain(TeacherConfig(model="convnext_tiny"), 10, 32)
-    assert gain is not None and gain > 0 if has_bfloat16_instructions() else gain is None
+    assert gain is not None and gain > 1 if has_bfloat16_instructions() else gain is None
     assert bfloat16_gain(TeacherConfig(model="vit_base_patch16_224"), 10, 224) is None  # too large for a second
 
 
