@@ -1,3 +1,4 @@
+import shutil
 import time
 
 import numpy as np
@@ -43,6 +44,7 @@ def test_a_student_without_a_logit_scale_has_every_figure_in_three_readings(make
     assert runs.loc["classic", [name for name in METRICS if name.endswith("_standardized")]].isna().all()
 
 
+@pytest.mark.usefixtures("sketches")
 def test_a_record_of_before_a_figure_was_known_lacks_that_figure_only(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,))
     path = store.trial("trial-0-0").path / "result.json"
@@ -106,6 +108,7 @@ def test_an_unfinished_trial_keeps_its_status_and_error_and_has_no_figures(store
     assert row[["wall_s", *METRICS]].isna().all()
 
 
+@pytest.mark.usefixtures("sketches")
 @pytest.mark.parametrize("name", ["result.json", "outcomes-validation.npz", "outcomes-test.npz"])
 @pytest.mark.parametrize("kind", ["cut", "flipped"])
 def test_a_trial_whose_verdict_or_outcomes_are_damaged_has_no_figures_and_says_why(make_sweep, name, kind):
@@ -178,7 +181,7 @@ def flattened(value, prefix=""):
 
 
 @pytest.fixture
-def experiment(make_sweep, tmp_path):
+def experiment(make_sweep, database, tmp_path):
     """A sweep with latencies and a failed trial, and an experiment that shows it: its client and identifier.
 
     Child runs began in the opposite order of the spec; the last one is of a trial that the sweep has dropped.
@@ -188,7 +191,7 @@ def experiment(make_sweep, tmp_path):
 
     store = make_sweep(unfinished=("mixup seed 1",))
     measure(store)
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{shutil.copy(database, tmp_path)}")
     identifier = client.create_experiment("demo", artifact_location=str(tmp_path))
     client.create_run(
         identifier, run_name="demo", start_time=0, tags={"kdsweep.objectives": '{"validation/ece": "min"}'}
@@ -237,6 +240,7 @@ def test_an_experiment_without_a_report_has_no_objectives_of_its_own(experiment)
     assert objectives_of_experiment(client.tracking_uri, "demo") is None
 
 
+@pytest.mark.usefixtures("sketches")
 def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0, 1))
     assert recycled_of(store, "demo") == []

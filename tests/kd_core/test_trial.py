@@ -1,7 +1,9 @@
 import os
 import platform
+import shutil
 import signal as signals
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from kd_core.networks.losses import METHODS
 from kd_core.networks.models import build_teacher
 from kd_core.signal import LiveSignal
 from kd_core.spec.config import TrialConfig
-from kd_core.spec.keys import file_sha256
+from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 from kd_core.training import NonFiniteLossError, train
@@ -41,6 +43,25 @@ def train_slowly(config: TrialConfig, root: Path, key: str) -> None:
 @pytest.fixture
 def store(tmp_path) -> Store:
     return Store.at(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(digits, signal, tmp_path_factory) -> Callable[[TrialConfig], Record]:
+    """The record of a trial that nothing has happened to, trained once for all tests of its config; only to be read."""
+    store = Store.at(tmp_path_factory.mktemp("whole"))
+
+    def record_of(config: TrialConfig) -> Record:
+        """Train it, unless it is finished."""
+        record = store.trial(digest(config.model_dump(mode="json")))
+        return finished(config, digits, record, signal if config.teacher is not None else None)
+
+    return record_of
+
+
+def copied(record: Record, to: Record) -> Record:
+    """A copy of a record."""
+    shutil.copytree(record.path, to.path)
+    return to
 
 
 def contents(record: Record) -> dict[str, tuple[int, bytes]]:
@@ -97,7 +118,9 @@ def test_running_a_finished_trial_again_does_nothing(trial, digits, store):
 
 @pytest.mark.parametrize("interval_s", [0, 1000], ids=["with checkpoints", "without"])
 @pytest.mark.parametrize("stop_after", [1, 3])
-def test_a_trial_that_was_left_goes_on_to_the_same_result(trial, digits, store, monkeypatch, interval_s, stop_after):
+def test_a_trial_that_was_left_goes_on_to_the_same_result(
+    trial, digits, store, whole, monkeypatch, interval_s, stop_after
+):
     monkeypatch.setattr(trial_module, "CHECKPOINT_INTERVAL_S", interval_s)
     config, record = trial("mixup"), store.trial("left")
     running = run_trial(config, digits, record)
@@ -108,9 +131,8 @@ def test_a_trial_that_was_left_goes_on_to_the_same_result(trial, digits, store, 
     remaining = [result.epoch for result in run_trial(config, digits, record)]
     assert remaining == list(range(stop_after + 1, 4))  # a trial that is closed writes a checkpoint
     assert [row["epoch"] for row in record.journal()] == [1, 2, 3]
-    whole = finished(config, digits, store.trial("whole"))
-    assert record.weights.read_bytes() == whole.weights.read_bytes()
-    assert record.verdict()["metrics"] == whole.verdict()["metrics"]
+    assert record.weights.read_bytes() == whole(config).weights.read_bytes()
+    assert record.verdict()["metrics"] == whole(config).verdict()["metrics"]
 
 
 def test_a_trial_that_is_closed_keeps_its_last_epoch_and_lets_its_record_go(trial, digits, store):
@@ -124,7 +146,7 @@ def test_a_trial_that_is_closed_keeps_its_last_epoch_and_lets_its_record_go(tria
 
 @pytest.mark.parametrize(("at", "method"), enumerate(METHODS, start=1))
 def test_a_trial_that_was_killed_goes_on_to_the_same_result(
-    trial, digits, signal, store, tmp_path, processes, wait_until, at, method
+    trial, digits, signal, store, whole, tmp_path, processes, wait_until, at, method
 ):
     """SIGKILL once the journal has `at` epochs, dropout active, each method at another epoch."""
     config, record = trial(method, train={"epochs": 12}), store.trial("killed")
@@ -143,9 +165,8 @@ def test_a_trial_that_was_killed_goes_on_to_the_same_result(
     assert resumed[0] in (done, done + 1)
     assert resumed[-1] == 12
     assert [row["epoch"] for row in record.journal()] == list(range(1, 13))
-    whole = finished(config, digits, store.trial("whole"), signal)
-    assert record.weights.read_bytes() == whole.weights.read_bytes()
-    assert record.verdict()["metrics"] == whole.verdict()["metrics"]
+    assert record.weights.read_bytes() == whole(config).weights.read_bytes()
+    assert record.verdict()["metrics"] == whole(config).verdict()["metrics"]
 
 
 def train_on_one_core(config: TrialConfig, root: Path, key: str, num_threads: int) -> None:
@@ -157,18 +178,18 @@ def train_on_one_core(config: TrialConfig, root: Path, key: str, num_threads: in
 def test_a_trial_goes_on_with_the_threads_with_which_it_began_whatever_the_cores(
     trial, digits, store, tmp_path, processes
 ):
-    config, record, whole = trial("mixup"), store.trial("left"), store.trial("whole")
+    config, record, one_core = trial("mixup"), store.trial("left"), store.trial("one core")
     try:
-        running = run_trial(config, digits, record, num_threads=3)
+        running = run_trial(config, digits, record, num_threads=2)
         next(running)
         running.close()
         list(run_trial(config, digits, record, num_threads=1))
-        assert record.verdict()["threads"] == record.config()["threads"] == torch.get_num_threads() == 3
-        process = processes.Process(target=train_on_one_core, args=(config, tmp_path, whole.key, 3))
+        assert record.verdict()["threads"] == record.config()["threads"] == torch.get_num_threads() == 2
+        process = processes.Process(target=train_on_one_core, args=(config, tmp_path, one_core.key, 2))
         process.start()
         process.join()
-        assert record.weights.read_bytes() == whole.weights.read_bytes()
-        list(run_trial(config, digits, store.trial("other"), num_threads=1))  # in the process that had three
+        assert record.weights.read_bytes() == one_core.weights.read_bytes()
+        list(run_trial(config, digits, store.trial("other"), num_threads=1))  # in the process that had two
         assert store.trial("other").verdict()["threads"] == 1
     finally:
         torch.set_num_threads(1)
@@ -237,7 +258,7 @@ def equals(record: Record, whole: Record) -> bool:
     ids=["newest", "one before", "both", "journal", "others"],
 )
 def test_a_half_trained_trial_survives_damage_and_ends_in_the_same_bits(
-    trial, digits, store, monkeypatch, names, resumed, kind
+    trial, digits, store, whole, monkeypatch, names, resumed, kind
 ):
     monkeypatch.setattr(trial_module, "CHECKPOINT_INTERVAL_S", -1)
     config, record = trial("mixup", train={"epochs": 5}), store.trial("hurt")
@@ -252,7 +273,7 @@ def test_a_half_trained_trial_survives_damage_and_ends_in_the_same_bits(
     going_on = [result.epoch for result in run_trial(config, digits, record)]
     assert going_on == list(range(resumed or going_on[0], 6))
     assert going_on[0] <= 4
-    assert equals(record, finished(config, digits, store.trial("whole")))
+    assert equals(record, whole(config))
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -268,15 +289,17 @@ def test_a_half_trained_trial_survives_damage_and_ends_in_the_same_bits(
     ],
     ids=["verdict", "outcomes", "checksum", "journal", "weights", "verdict and checksum"],
 )
-def test_a_finished_trial_that_was_damaged_is_made_again_from_what_is_whole(trial, digits, store, names, trains, kind):
-    config, record = trial("mixup"), finished(trial("mixup"), digits, store.trial("hurt"))
-    whole = finished(config, digits, store.trial("whole"))
+def test_a_finished_trial_that_was_damaged_is_made_again_from_what_is_whole(
+    trial, digits, store, whole, names, trains, kind
+):
+    config = trial("mixup")
+    record = copied(whole(config), store.trial("hurt"))
     for name in names:
         damage(Path(record.path / name), kind)
     record.problems()
     assert record.status in ("damaged", "pending")
     assert bool(list(run_trial(config, digits, record))) == trains
-    assert equals(record, whole)
+    assert equals(record, whole(config))
 
 
 def test_a_journal_that_is_made_again_leaves_whole_weights_alone(trial, digits, store):

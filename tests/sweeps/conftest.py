@@ -13,10 +13,18 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from analysis.report import write_report
+from kd_core.data.dataset import load
+from kd_core.data.splits import summarize
+from kd_core.signal import StoredSignal
 from kd_core.store.records import Store
+from kd_core.trial import run_trial
 from sweeps.cli import main
+from sweeps.engine.worker import finetune_teacher, label_signal
+from sweeps.plan.plan import plan_sweep
 from sweeps.run import SweepOutcome, run_sweep
 from sweeps.spec.reader import read_spec
+from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
 
 TINY = """
@@ -49,9 +57,7 @@ def overrides_of(cifar100: Path, tmp_path: Path) -> Callable[[str], list[str]]:
         if name == "quickstart":
             return []
         if name != "paper-imagenet":
-            return [
-                f"data={{source: parquet, path: {cifar100}, label_column: fine_label, limit: 1000, validation: 0.2}}"
-            ]
+            return [f"data={{source: parquet, path: {cifar100}, label_column: fine_label, validation: 0.5}}"]
         for index, part in enumerate(("train", "val")):
             for shade, wordnet_id in enumerate(("n01440764", "n01443537")):
                 folder = tmp_path / "imagenet" / part / wordnet_id
@@ -107,20 +113,52 @@ class Swept:
 
 
 @pytest.fixture(scope="session")
-def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+def finished(tiny: Path, once: Callable[[str, Callable[[Path], object]], Path]) -> Swept:
     """The tiny sweep run from a shell, its signal stored, two workers; only to be read."""
-    store = Store.at(tmp_path_factory.mktemp("finished"))
-    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return Swept(store, done.stdout, done.stderr)
+
+    def run(folder: Path) -> None:
+        """Run it, and keep what it prints."""
+        command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={folder / 'runs'}", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout").write_text(done.stdout)
+        (folder / "stderr").write_text(done.stderr)
+
+    folder = once("finished", run)
+    return Swept(Store.at(folder / "runs"), *((folder / name).read_text() for name in ("stdout", "stderr")))
+
+
+def train_here(spec: SweepSpec, store: Store) -> None:
+    """Make all products of a sweep and its report one after another in this process: no Ray, MLflow or latencies."""
+    dataset, given = load(spec.data), {"cpu": 1, "gpu": 0, "workers": 0, "threads": 1}
+    for teacher in plan_sweep(spec, store, summarize(spec.data)).teachers:
+        finetune_teacher(teacher.finetuning, dataset, teacher.record, given)
+    plan = plan_sweep(spec, store, summarize(spec.data))
+    teachers = {teacher.name: teacher.record for teacher in plan.teachers}
+    for signal in plan.signals:
+        if signal.stored and signal.record is not None:
+            signal.record.begin(signal.identity)
+            label_signal(signal.trial, dataset, signal.record, teachers[signal.teacher], signal.missing, given)
+    for each in plan.trials:
+        assert each.record is not None
+        stored = each.signal is not None and StoredSignal(each.signal.record, each.signal.identity)
+        list(run_trial(each.trial.config, dataset, each.record, signal=stored or None))
+    plan_sweep(spec, store, summarize(spec.data)).write(store)
+    write_report(store, spec.name)
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tiny: Path, once: Callable[[str, Callable[[Path], object]], Path]) -> Store:
+    """The store of the tiny sweep, trained in a process of the tests; only to be read."""
+    folder = once("tiny-store", lambda folder: train_here(read_spec(str(tiny)), Store.at(folder)))
+    return Store.at(folder)
 
 
 @pytest.fixture
-def store(finished: Swept, tmp_path: Path) -> Store:
-    """A copy of the finished store, without its view in MLflow."""
-    assert finished.store.local is not None
-    shutil.copytree(finished.store.local, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+def store(tiny_store: Store, tmp_path: Path) -> Store:
+    """A copy of the store of the tiny sweep."""
+    assert tiny_store.local is not None
+    shutil.copytree(tiny_store.local, tmp_path / "runs")
     return Store.at(tmp_path / "runs")
 
 

@@ -28,7 +28,12 @@ STAGES = {  # what the store holds when it is reached, and the settings that kee
     "labelling": ("signals/*/epoch-*.lease", ["signal=stored", "train.epochs=3000"]),
     "trial": ("trials/*/journal.jsonl", ["arms=[{method: mixup}]", ENDLESS]),
 }
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+CASES = {  # each stage is ended by one signal, and each signal is sent
+    "import": signal.SIGINT,
+    "teacher": signal.SIGTERM,
+    "labelling": signal.SIGHUP,
+    "trial": signal.SIGTERM,  # to the whole process group, as Slurm and a terminal do
+}
 
 
 @pytest.fixture
@@ -62,8 +67,8 @@ def is_importing(pid):
     return "pydantic_core" in Path(f"/proc/{pid}/maps").read_text()
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.system
+@pytest.mark.parametrize(("stage", "number"), CASES.items(), ids=lambda case: getattr(case, "name", case))
 def test_a_signal_ends_a_sweep_in_order(tiny, taught, tmp_path, temporary, wait_until, stage, number):
     reached, edits = STAGES[stage]
     storage = shutil.copytree(taught, tmp_path / "runs") if stage == "labelling" else tmp_path / "runs"
@@ -77,13 +82,13 @@ def test_a_signal_ends_a_sweep_in_order(tiny, taught, tmp_path, temporary, wait_
     ) as driver:
         wait_until(lambda: list(storage.glob(reached)) if reached else is_importing(driver.pid), driver)
         sent = time.monotonic()
-        if stage == "trial":  # as a terminal and Slurm do
+        if stage == "trial":
             os.killpg(driver.pid, number)
         else:
             driver.send_signal(number)
         _, said = driver.communicate(timeout=SOON_S)
     assert time.monotonic() - sent < SOON_S
-    assert driver.returncode == SIGNALS[number], said
+    assert driver.returncode == 128 + number, said
     *before, sentence = said.splitlines()
     told, command = sentence.split(" To resume: ")
     assert (told, shlex.split(command)) == ("stopped; nothing is lost.", ["kdsweep", *arguments])

@@ -2,11 +2,16 @@
 
 import json
 import shutil
+from functools import partial
+from itertools import cycle, product
 
 import pytest
 
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from kd_core.trial import run_trial
+from sweeps.plan.plan import plan_sweep
+from sweeps.plan.upkeep import to_make_again
 from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import read_spec
 from sweeps.tracking.sync import embedded_uri
@@ -16,22 +21,16 @@ PARTS = ("config.json", "journal.jsonl", "{}.safetensors", "{}.safetensors.sha25
 PARTS += ("outcomes-validation.npz", "outcomes-test.npz", "{}.json")
 SHARED = ("spec.yaml", "mlflow.json", "report/inputs.json", "report/front.json", "report/report.html")
 SHARED = tuple(f"sweeps/tiny/{name}" for name in SHARED)
+NOT_MISSED = ("mlflow.json",)  # by verify, if it is deleted
 FIGURES = ("accuracy", "ece", "nll", "ece_scaled")
 COMMANDS = ("plan", "status", "report", "sync", "verify", "signal prune")
 
 
 @pytest.fixture
-def store(finished, tmp_path):
-    """A copy of the finished store, with its view in MLflow."""
-    shutil.copytree(finished.store.local, tmp_path / "runs")
-    return Store.at(tmp_path / "runs")
+def command_on(kdsweep, tiny):
+    """Runs one command on a store; it must end by itself, with no traceback and one sentence if it complains."""
 
-
-@pytest.fixture
-def command(kdsweep, store, tiny):
-    """Runs one command on the store; it must end by itself, with no traceback and one sentence if it complains."""
-
-    def run(line, *options):
+    def run(store, line, *options):
         """The result of the command."""
         words = line.split()
         words += {"plan": [str(tiny)], "signal": []}.get(words[0], ["tiny"])
@@ -42,7 +41,13 @@ def command(kdsweep, store, tiny):
         assert done.exit_code != 2 or done.stderr.count("\n") == 1, done.stderr
         return done
 
-    return run
+    return lambda store: partial(run, store)
+
+
+@pytest.fixture
+def command(command_on, store):
+    """Runs one command on the store of the tiny sweep."""
+    return command_on(store)
 
 
 def records_of(store):
@@ -94,14 +99,48 @@ def check_commands(command, shown):
             assert arms_of(done).items() <= shown.items()
 
 
+@pytest.fixture
+def whole(finished, tmp_path):
+    """A copy of the store of the finished sweep, with its view in MLflow."""
+    shutil.copytree(finished.store.local, tmp_path / "whole")
+    return Store.at(tmp_path / "whole")
+
+
 @pytest.fixture(scope="module")
 def shown(finished):
     """The figures of each arm of the undamaged sweep."""
     return arms_of(finished)
 
 
-@pytest.mark.parametrize("kind", DAMAGES)
-@pytest.mark.parametrize("part", PARTS)
+PAIRS = list(product(PARTS, DAMAGES))
+
+
+def is_forgotten(part, kind):
+    """Whether a damaged product looks like one that never ended."""
+    return (part, kind) == ("{}.json", "deleted")
+
+
+@pytest.mark.parametrize("label", ["resnet", "classic seed 0"])
+def test_a_plan_makes_a_damaged_product_again_and_no_other(store, tiny, label):
+    """Every part in every way; a damage that keeps a file's size is found out by whoever reads the file."""
+    record, spec = records_of(store)[label], read_spec(str(tiny))
+    for part, kind in PAIRS:
+        path = named(record, part)
+        content = path.read_bytes()
+        damage(path, kind)
+        problems = record.problems()
+        assert [problem.split(": ")[0] for problem in problems] == ([] if is_forgotten(part, kind) else [str(path)])
+        plan = plan_sweep(spec, store, summarize(spec.data))
+        again = [each.name for each in plan.missing_teachers]
+        again += [each.trial.label for each in plan.trials if each.record and not each.done]
+        assert again == [label], (part, kind)
+        assert [problem for problem in to_make_again(plan) if str(path) in problem] or is_forgotten(part, kind)
+        path.write_bytes(content)
+        record.path.joinpath(f"{path.name}.damaged").unlink(missing_ok=True)
+    assert record.problems() == []
+
+
+@pytest.mark.parametrize(("part", "kind"), zip(PARTS, cycle(DAMAGES), strict=False))
 def test_a_damaged_file_is_named_and_costs_no_other_product_anything(store, command, part, kind):
     for label in ("resnet", "classic seed 0"):
         record = records_of(store)[label]
@@ -112,7 +151,7 @@ def test_a_damaged_file_is_named_and_costs_no_other_product_anything(store, comm
         command("status")
         done = command("verify", "--samples", "0", "--json")
         problems = json.loads(done.stdout)["problems"]
-        gone = (part, kind) == ("{}.json", "deleted")  # which is what a trial looks like that never ended
+        gone = is_forgotten(part, kind)
         assert [problem.split(": ")[0] for problem in problems] == ([] if gone else [str(path)])
         assert done.exit_code == (0 if gone else 1)
         statuses = statuses_of(command)
@@ -124,54 +163,52 @@ def test_a_damaged_file_is_named_and_costs_no_other_product_anything(store, comm
     assert set(statuses_of(command).values()) == {("finished", None)}
 
 
-PAIRS = [(part, kind) for part in PARTS for kind in DAMAGES]
-
-
-@pytest.mark.parametrize("first", range(0, len(PAIRS), 4))
+@pytest.mark.parametrize("first", [0, 8, 16, 24])
 def test_whatever_is_damaged_no_command_shows_a_wrong_figure_and_a_run_makes_it_again(
-    store, sweep, command, shown, first
+    whole, sweep, command_on, shown, first
 ):
     """Four products, the teacher among them, are damaged each in its own way."""
-    before = figures_of(store)
-    for number, record in enumerate(records_of(store).values()):
-        part, kind = PAIRS[(first + number) % len(PAIRS)]
+    before, command = figures_of(whole), command_on(whole)
+    for (part, kind), record in zip(PAIRS[first::2], records_of(whole).values(), strict=False):
         damage(named(record, part), kind)
     check_commands(command, shown)
-    again = command("report", "--from-mlflow", embedded_uri(store), "--json")
+    again = command("report", "--from-mlflow", embedded_uri(whole), "--json")
     assert arms_of(again).items() <= shown.items()
-    outcome, log = sweep(store)
+    outcome, log = sweep(whole)
     assert outcome.ok, log
-    assert figures_of(store) == before
+    assert figures_of(whole) == before
     assert {row["arm"]: [row[name] for name in FIGURES] for row in outcome.report.arms} == shown
     assert command("verify").exit_code == 0
 
 
-@pytest.mark.parametrize("kind", DAMAGES)
-def test_what_the_products_share_is_written_again_and_changes_no_figure(store, sweep, command, shown, kind):
-    before = figures_of(store)
-    (signal,) = store.signals()
-    files = [*(store.local / path for path in SHARED), *store.latency_files(), signal.path / "epoch-00001.npy"]
-    for path in files:
+@pytest.mark.parametrize("turn", [0, 2])
+def test_what_the_products_share_is_written_again_and_changes_no_figure(whole, sweep, command_on, shown, turn):
+    """Each shared file is damaged in its own way."""
+    before, command = figures_of(whole), command_on(whole)
+    (signal,) = whole.signals()
+    files = [*(whole.local / path for path in SHARED), *whole.latency_files(), signal.path / "epoch-00001.npy"]
+    kinds = dict(zip(files, DAMAGES[turn:] + DAMAGES + DAMAGES, strict=False))
+    for path, kind in kinds.items():
         damage(path, kind)
     done = command("verify", "--samples", "60")
     assert done.exit_code == 1
     told = {line.split(": ")[0] for line in done.stderr.splitlines()}
-    seen = {str(path) for path in files if kind != "deleted" or "latency" not in str(path)} - {
-        str(store.sweep("tiny").report / name) for name in ("front.json", "report.html")
-    }
-    assert told >= seen - ({str(store.sweep("tiny").path / "mlflow.json")} if kind == "deleted" else set())
+    report = {whole.sweep("tiny").report / name for name in ("front.json", "report.html")}  # known by its inputs
+    forgotten = {path for path, kind in kinds.items() if kind == "deleted" and path.name in NOT_MISSED}
+    forgotten |= {path for path in whole.latency_files() if kinds[path] == "deleted"}
+    assert told >= {str(path) for path in kinds.keys() - report - forgotten}
     check_commands(command, shown)
-    outcome, log = sweep(store)
+    outcome, log = sweep(whole)
     assert outcome.counts["reused"] == 3, log
-    assert figures_of(store) == before
-    assert len(store.latencies()) == 1
+    assert figures_of(whole) == before
+    assert len(whole.latencies()) == 1
     problems = json.loads(command("verify", "--samples", "0", "--json").stdout)["problems"]
     assert all("epoch-00001.npy" in each for each in problems)  # no trial needs it: it is labelled anew when one does
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_a_sweep_whose_list_is_damaged_says_so_and_is_written_again(store, sweep, command, kind):
-    before, path = figures_of(store), store.sweep("tiny").path / "trials.json"
+def test_a_sweep_whose_list_is_damaged_says_so(store, command, kind):
+    path = store.sweep("tiny").path / "trials.json"
     damage(path, kind)
     assert command("plan").exit_code == 0
     for line in COMMANDS[1:]:
@@ -179,6 +216,11 @@ def test_a_sweep_whose_list_is_damaged_says_so_and_is_written_again(store, sweep
         assert done.exit_code == 2
         assert ("no sweep named tiny" if kind == "deleted" else str(path)) in done.stderr
     assert len(store.signals()) == 1
+
+
+def test_a_damaged_list_is_written_again_by_a_run(store, sweep, command):
+    before = figures_of(store)
+    damage(store.sweep("tiny").path / "trials.json", "cut")
     sweep(store)
     assert figures_of(store) == before
     assert command("verify", "--samples", "0").exit_code == 0

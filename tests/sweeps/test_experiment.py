@@ -1,5 +1,7 @@
 """The front that MLflow shows is the one that the report wrote."""
 
+import shutil
+
 import pytest
 from mlflow import MlflowClient
 
@@ -9,9 +11,10 @@ from sweeps.tracking.sync import embedded_uri, sync
 
 
 @pytest.fixture
-def shown(store):
+def shown(store, database, sketches):
     """The finished sweep's store, its report, and the URI of MLflow, which shows both."""
     report = write_report(store, "tiny")
+    shutil.copy(database, store.local)
     sync(store, "tiny", embedded_uri(store))
     return store, report, embedded_uri(store)
 

@@ -14,6 +14,13 @@ from sweeps.spec.mistakes import SpecError
 from sweeps.tracking.sync import embedded_uri
 
 
+@pytest.fixture
+def store(finished, tmp_path):
+    """A copy of the finished store, without its view in MLflow."""
+    shutil.copytree(finished.store.local, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    return Store.at(tmp_path / "runs")
+
+
 def contents(store):
     """Every file of the store's products and the time at which it was written."""
     files = [path for kind in ("teachers", "trials") for path in (store.local / kind).rglob("*") if path.is_file()]
@@ -59,6 +66,10 @@ def test_mlflow_shows_what_the_report_says_and_the_latencies_once_a_run_has_ende
             assert shown.loc[trial, "plausible"] == row["plausible"]
     assert shown["latency_ms_64"].tolist() == runs_of(finished.store, "tiny")["latency_ms_64"].tolist()
     assert shown["latency_ms_64"].min() > 0
+
+
+def test_ray_changes_no_bit_of_what_a_plain_loop_trains(finished, tiny_store, students_of):
+    assert students_of(finished.store) == students_of(tiny_store)
 
 
 def test_running_again_does_nothing(sweep, store):

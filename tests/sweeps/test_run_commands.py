@@ -13,8 +13,8 @@ def test_plan_writes_nothing_and_tells_what_would_run(kdsweep, tiny, tmp_path):
     assert "TFLOP" in kdsweep("plan", tiny).stderr
 
 
-def test_the_status_of_a_finished_sweep(kdsweep, finished):
-    command = ["status", "tiny", "--storage", finished.store.root]
+def test_the_status_of_a_finished_sweep(kdsweep, tiny_store):
+    command = ["status", "tiny", "--storage", tiny_store.root]
     status = json.loads(kdsweep(*command, "--json").stdout)
     assert {kind: [row["status"] for row in rows] for kind, rows in status.items() if kind != "sweep"} == {
         "teachers": ["finished"],

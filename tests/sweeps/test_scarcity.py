@@ -18,6 +18,7 @@ MOUNTS = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_a_disk_that_is_full_or_read_only_costs_one_sentence_and_exit_code_2(tiny, tmp_path, mount):
     how, problem = MOUNTS[mount]
@@ -60,6 +61,7 @@ def starved(tiny, tmp_path_factory):
     return store, done
 
 
+@pytest.mark.system
 def test_workers_that_always_run_out_of_memory_fail_after_the_limit_and_say_so(starved):
     _, done = starved
     assert done.returncode == 1
@@ -70,6 +72,7 @@ def test_workers_that_always_run_out_of_memory_fail_after_the_limit_and_say_so(s
         assert done.stderr.count(f"failed  {label}  {reason}") == 1
 
 
+@pytest.mark.system
 def test_a_sweep_with_failures_ends_with_a_table_of_them(starved):
     _, done = starved
     lines = done.stderr.splitlines()
@@ -83,6 +86,7 @@ def test_a_sweep_with_failures_ends_with_a_table_of_them(starved):
     assert table[1].rstrip().endswith("its teacher, resnet, failed")
 
 
+@pytest.mark.system
 def test_the_reason_of_an_earlier_failure_is_not_shown_for_a_new_one(starved, kdsweep):
     store, _ = starved
     assert "an old reason" not in kdsweep("status", "tiny", "--storage", store.root).stderr

@@ -1,5 +1,6 @@
 """Synthetic evidence of arms, for figures; and what a figure says."""
 
+import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 
@@ -15,6 +16,14 @@ from analysis.statistics.evidence import Evidence
 SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = ("accuracy", "ece", "ece_scaled")
 NUM_DRAWS = 200
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a real browser."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    assert found, "the report is tested in Chromium; install it"
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -136,6 +135,7 @@ def test_the_script_knows_every_arm_and_links_the_plausible_ones_to_their_diagra
             )
 
 
+@pytest.mark.usefixtures("sketches")
 def test_a_student_without_a_logit_scale_has_three_reliability_diagrams(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
     store = make_sweep(arms=arms, seeds=(0,))
@@ -166,6 +166,7 @@ def test_a_name_is_shown_as_it_is_and_never_run(make_sweep):
     assert f"name: demo # {HOSTILE}" in page.words
 
 
+@pytest.mark.usefixtures("sketches")
 def test_a_teacher_that_failed_is_named_with_the_trials_that_wait_for_it(store, findings):
     teachers = findings.teachers.assign(status="failed", error="OSError: <no weights>")
     waiting = findings.runs["arm"] == "kd resnet T=2"
@@ -175,6 +176,7 @@ def test_a_teacher_that_failed_is_named_with_the_trials_that_wait_for_it(store, 
     assert page.words.count("its teacher, resnet, failed") == 2
 
 
+@pytest.mark.usefixtures("sketches")
 @pytest.mark.parametrize(
     ("choices", "absent"),
     [
@@ -201,6 +203,7 @@ def test_a_sweep_without_a_finished_trial_has_a_page_that_says_so(make_sweep):
     assert "svg" in front_svg(findings.fronts[RAW], findings.test)
 
 
+@pytest.mark.usefixtures("sketches")
 def test_a_very_long_table_is_cut_and_says_so(store, findings):
     runs = pd.concat([findings.runs] * (MOST_ROWS // 8 + 1), ignore_index=True)
     page = Page(text_of(store, replace(findings, runs=runs)))
@@ -208,6 +211,7 @@ def test_a_very_long_table_is_cut_and_says_so(store, findings):
     assert page.words.count("classic seed 0") == MOST_ROWS // 8 + 1
 
 
+@pytest.mark.usefixtures("sketches")
 def test_latency_is_a_figure_where_it_tells_students_apart_and_else_a_sentence(store, findings):
     runs = findings.runs.assign(latency_device="a toaster")
     points = findings.fronts[RAW].points.assign(latency_ms_1=0.25, latency_ms_64=[0.1, 0.1, 0.2, np.nan])
@@ -218,6 +222,7 @@ def test_latency_is_a_figure_where_it_tells_students_apart_and_else_a_sentence(s
     assert len(re.findall('aria-label="Accuracy by latency', text)) == 1
 
 
+@pytest.mark.usefixtures("sketches")
 def test_another_sweep_stands_beside_this_one(make_sweep):
     store = make_sweep()
     store.sweep("twin").write("name: twin\n", store.sweep("demo").members() | {"sweep": "twin"})
@@ -227,6 +232,7 @@ def test_another_sweep_stands_beside_this_one(make_sweep):
     assert text.count("the other sweep's front</text>") == 4
 
 
+@pytest.mark.usefixtures("sketches")
 def test_the_paper_s_rows_stand_beside_ours_and_the_impossible_one_is_marked(store, findings):
     text = text_of(store, replace(findings, spec_yaml="data: {source: cifar100}\n"))
     assert "Table 1: mixup" in Page(text).words
@@ -234,10 +240,8 @@ def test_the_paper_s_rows_stand_beside_ours_and_the_impossible_one_is_marked(sto
     assert "Table 1: mixup" not in Page(text_of(store, findings)).words
 
 
-def in_chromium(text, folder, script):
+def shown_by(chromium, text, folder, script):
     """The page as Chromium without a network makes it, and what its console says, after a script of ours."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    assert chromium, "the report is tested in Chromium; install it"
     page = folder / "page.html"
     page.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -247,7 +251,7 @@ def in_chromium(text, folder, script):
     return shown.stdout, shown.stderr
 
 
-def test_in_a_real_browser_a_point_tells_its_figures_and_opens_its_diagram(text, findings, tmp_path):
+def test_in_a_real_browser_a_point_tells_its_figures_and_opens_its_diagram(chromium, text, findings, tmp_path):
     script = """
       const key = name => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: name}));
       document.querySelector('.chart[data-reading="temperature_scaled"] .wide svg [data-arm][tabindex="0"]').focus();
@@ -257,7 +261,7 @@ def test_in_a_real_browser_a_point_tells_its_figures_and_opens_its_diagram(text,
       document.title += " " + document.activeElement.id;
     """
     script = 'document.getElementById("front-2").checked = true;' + script
-    dom, log = in_chromium(text, tmp_path, script)
+    dom, log = shown_by(chromium, text, tmp_path, script)
     assert "CONSOLE" not in log
     title = re.search("<title>(.*?)</title>", dom)[1]
     points = findings.fronts[RAW].points

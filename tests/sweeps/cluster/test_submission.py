@@ -4,11 +4,13 @@ import os
 import signal
 import time
 
+import pytest
+
 from kd_core.store.records import Store
 
 
 def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_machine(
-    guarded, kdsweep_there, tiny, tmp_path, finished, students_of
+    guarded, kdsweep_there, tiny, tmp_path, tiny_store, students_of
 ):
     store = Store.at(tmp_path / "runs")
     place = ["--address", guarded.address, "--storage", store.root]
@@ -32,7 +34,7 @@ def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_
     assert followed.returncode == 0, followed.stderr
     assert followed.stderr.count("3 finished, 0 stopped, 0 failed") == 1
     assert followed.stderr.count("Running entrypoint") == 1  # not the log of the job that was stopped
-    assert students_of(store) == students_of(finished.store)
+    assert students_of(store) == students_of(tiny_store)
 
     status = kdsweep_there("status", "tiny", "--address", guarded.address)
     assert status.returncode == 0, status.stderr
@@ -40,7 +42,8 @@ def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_
     assert status.stderr.count(" finished ") == 5  # a teacher, its signal and three trials
 
 
-def test_a_sweep_outlives_a_node_that_is_killed(guarded, kdsweep_there, tiny, tmp_path, finished, students_of):
+@pytest.mark.site
+def test_a_sweep_outlives_a_node_that_is_killed(guarded, kdsweep_there, tiny, tmp_path):
     """The worker node dies while it trains; its trials are tried again on the head."""
     store = Store.at(tmp_path / "runs")
     worker = guarded.start_worker(num_cpus=2)

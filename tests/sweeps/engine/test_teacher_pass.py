@@ -50,15 +50,15 @@ def forget_results(store):
         path.unlink()
 
 
-def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(sweep, finished, tmp_path, students_of):
-    """The live one runs on one worker, the stored one on two."""
+def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(sweep, tiny_store, tmp_path, students_of):
+    """The live one runs on a worker, the stored one in this process."""
     live = Store.at(tmp_path)
     _, log = sweep(live, "signal=live", "resources.cpu=1.5")
     assert "signal" not in log
     assert not live.signals()
-    (signal,) = finished.store.signals()
+    (signal,) = tiny_store.signals()
     assert signal.epochs() == {1, 2}
-    assert students_of(finished.store) == students_of(live)
+    assert students_of(tiny_store) == students_of(live)
     assert len(students_of(live)) == 3
 
 

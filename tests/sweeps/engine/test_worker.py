@@ -121,8 +121,8 @@ def test_what_a_trial_takes_is_measured_before_it_begins(setting):
 
 def test_a_worker_without_a_gpu_trains_on_the_cpu_with_the_threads_it_is_given():
     before = torch.get_num_threads()
-    assert device_of({"cpu": 1, "gpu": 0, "threads": 3}) == "cpu"
-    assert torch.get_num_threads() == 3
+    assert device_of({"cpu": 1, "gpu": 0, "threads": 2}) == "cpu"
+    assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
 
 

@@ -31,11 +31,11 @@ class Promoted:
 
 
 @pytest.fixture(scope="session")
-def promoted(finished: Any, kdsweep: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory) -> Promoted:
+def promoted(tiny_store: Store, kdsweep: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory) -> Promoted:
     """The knee of the tiny sweep, promoted as champion and exported; only to be read."""
     folder = tmp_path_factory.mktemp("promoted")
-    ignored = shutil.ignore_patterns("mlflow.db", "mlartifacts")
-    shutil.copytree(finished.store.local, folder / "runs", ignore=ignored)
+    assert tiny_store.local is not None
+    shutil.copytree(tiny_store.local, folder / "runs")
     store, export = Store.at(folder / "runs"), folder / "export"
     options = ["--as", "champion", "--export", export, "--storage", store.root, "--json"]
     done = kdsweep("promote", "tiny", "knee", *options)

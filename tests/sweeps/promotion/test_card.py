@@ -21,8 +21,8 @@ def row(text, name):
     return re.search(rf"^\| {re.escape(name)} \| (.*) \|$", text, re.MULTILINE)[1].split(" | ")
 
 
-def test_the_card_says_what_the_student_is(finished):
-    text = card(finished.store, SIGMA)
+def test_the_card_says_what_the_student_is(tiny_store):
+    text = card(tiny_store, SIGMA)
     assert text.startswith(f"# tiny: {SIGMA}\n")
     assert "A test_efficientnet that tells 10 classes of images apart, distilled from the teacher resnet." in text
     assert row(text, "arm") == ["kd_mixup resnet T=sigma"]
@@ -33,8 +33,8 @@ def test_the_card_says_what_the_student_is(finished):
     assert len(text) < 4000  # a registry keeps 5,000 characters
 
 
-def test_the_figures_are_the_records_and_within_their_intervals(finished):
-    text, metrics = card(finished.store, SIGMA), chosen(finished.store, "tiny", SIGMA).record.verdict()["metrics"]
+def test_the_figures_are_the_records_and_within_their_intervals(tiny_store):
+    text, metrics = card(tiny_store, SIGMA), chosen(tiny_store, "tiny", SIGMA).record.verdict()["metrics"]
     accuracy, interval = row(text, "accuracy %")
     assert accuracy == f"{100 * metrics['test/accuracy']:.2f}"
     low, high = map(float, interval.split("–"))
@@ -44,26 +44,26 @@ def test_the_figures_are_the_records_and_within_their_intervals(finished):
     assert row(text, "NLL (nats)")[0] == f"{metrics['test/nll_scaled']:.4f}"
 
 
-def test_a_student_without_a_teacher_has_none_on_its_card(finished):
-    text = card(finished.store, "classic seed 0")
+def test_a_student_without_a_teacher_has_none_on_its_card(tiny_store):
+    text = card(tiny_store, "classic seed 0")
     assert "trained on hard labels alone" in text
     assert "| teacher |" not in text
     assert "| temperature of distillation |" not in text
 
 
-def test_the_card_says_whether_its_arm_is_on_the_front(finished):
-    members = chosen(finished.store, "tiny", "knee").front.members["trial"].tolist()
-    for trial in finished.store.sweep("tiny").members()["trials"]:
-        on_front = f"is one of the {len(members)} on the front" in card(finished.store, trial["label"])
+def test_the_card_says_whether_its_arm_is_on_the_front(tiny_store):
+    members = chosen(tiny_store, "tiny", "knee").front.members["trial"].tolist()
+    for trial in tiny_store.sweep("tiny").members()["trials"]:
+        on_front = f"is one of the {len(members)} on the front" in card(tiny_store, trial["label"])
         assert on_front == (trial["key"] in members)
 
 
-def test_equal_records_give_equal_cards(finished, store):
-    assert card(finished.store, SIGMA) == card(store, SIGMA)
+def test_equal_records_give_equal_cards(tiny_store, store):
+    assert card(tiny_store, SIGMA) == card(store, SIGMA)
 
 
-def test_the_limits_are_told(finished):
-    limits = card(finished.store, SIGMA).partition("## Limits\n")[2]
+def test_the_limits_are_told(tiny_store):
+    limits = card(tiny_store, SIGMA).partition("## Limits\n")[2]
     assert "images like the test images" in limits
     assert "30 validation images" in limits
 

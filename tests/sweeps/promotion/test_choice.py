@@ -55,16 +55,16 @@ def test_a_front_without_calibration_has_a_best_calibrated_arm_nevertheless():
     assert arm_of(found, "best-calibrated")["arm"] == "a"
 
 
-def test_a_trial_is_named_by_its_label_its_key_or_the_beginning_of_either(finished):
-    key = next(each["key"] for each in finished.store.sweep("tiny").members()["trials"] if each["label"] == SIGMA)
+def test_a_trial_is_named_by_its_label_its_key_or_the_beginning_of_either(tiny_store):
+    key = next(each["key"] for each in tiny_store.sweep("tiny").members()["trials"] if each["label"] == SIGMA)
     for name in (SIGMA, key, key[:6], SIGMA[:21]):
-        choice = chosen(finished.store, "tiny", name)
+        choice = chosen(tiny_store, "tiny", name)
         assert (choice.record.key, choice.run["label"], choice.reason) == (key, SIGMA, "as named")
 
 
 @pytest.mark.parametrize("word", BY_FRONT)
-def test_a_word_takes_a_trial_of_the_front(finished, word):
-    choice = chosen(finished.store, "tiny", word)
+def test_a_word_takes_a_trial_of_the_front(tiny_store, word):
+    choice = chosen(tiny_store, "tiny", word)
     assert choice.record.key in choice.front.members["trial"].tolist()
     assert choice.reason == f"{word} of the front"  # of one seed
 
@@ -77,9 +77,9 @@ def test_a_word_takes_a_trial_of_the_front(finished, word):
         ("kd_mixup", "2 trials begin so, such as 'kd_mixup resnet T=2 seed 0' and"),
     ],
 )
-def test_a_name_of_no_trial_or_of_several_is_one_sentence(finished, name, problem):
+def test_a_name_of_no_trial_or_of_several_is_one_sentence(tiny_store, name, problem):
     with pytest.raises(SpecError, match=problem):
-        chosen(finished.store, "tiny", name)
+        chosen(tiny_store, "tiny", name)
 
 
 def test_what_is_not_finished_or_damaged_is_not_promoted(store):

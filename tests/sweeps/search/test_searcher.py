@@ -88,7 +88,7 @@ def test_a_killed_search_goes_on_and_its_study_agrees_with_its_records(
     assert points_of(store)[:NUM_TRIALS] == points
 
 
-def test_a_search_begins_with_the_trials_of_another_sweep(finished, store, searcher_of):
+def test_a_search_begins_with_the_trials_of_another_sweep(store, searcher_of):
     arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 4}}, {method: classic}]"
     overrides = ("name=other", arms, search("tpe", warm_start="[tiny]"))
     searcher, notes = searcher_of(store, *overrides)

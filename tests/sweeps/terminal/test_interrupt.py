@@ -10,6 +10,8 @@ import pytest
 
 from sweeps.terminal.interrupt import SIGNALS
 
+pytestmark = pytest.mark.system
+
 SLEEP = "time.sleep(600)"
 HANGING_THREAD = f"threading.Thread(target=lambda: {SLEEP}).start(); {SLEEP}"
 SWALLOWED = f"""try:

@@ -3,73 +3,103 @@
 import os
 import shutil
 import signal
+import uuid
 
 import pytest
+from mlflow import MlflowClient
 
 from analysis.report import write_report
 from kd_core.data.dataset import load
-from kd_core.spec.keys import trial_key
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
-from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import read_spec, to_yaml
 from sweeps.tracking.sync import embedded_uri, sync
-from tests.sweeps.tracking.shown import start_server, store_of
+from tests.sweeps.tracking.shown import Proxy, start_server, store_of
 
 
 @pytest.fixture
-def trained(tiny, tmp_path):
-    """A store with a sweep of two classic trials, the second of which has trained one epoch."""
-    store = Store.at(tmp_path / "runs")
+def copied(database, tmp_path):
+    """Copies a store to this test's folder, with an empty database of MLflow."""
+
+    def copy(root):
+        """The copy."""
+        shutil.copytree(root, tmp_path / "runs")
+        shutil.copy(database, tmp_path / "runs" / "mlflow.db")
+        return Store.at(tmp_path / "runs")
+
+    return copy
+
+
+@pytest.fixture
+def trained(tiny, once, copied):
+    """A store with a sweep of two classic trials, the second of which has trained one epoch; and their data."""
     spec = read_spec(str(tiny), ["arms=[{method: [classic, mixup]}]"])
-    dataset, members = load(spec.data), []
-    for trial in trials_of(spec):
-        key = trial_key(trial.config, dataset.fingerprint)
-        members.append({"key": key, "label": trial.label, "arm": trial.arm, "teacher": None, "seed": 0})
-        epochs = run_trial(trial.config, dataset, store.trial(key))
-        if trial.config.method == "mixup":
-            next(epochs)
-            epochs.close()
-        else:
-            list(epochs)
-    content = {"sweep": "tiny", "objectives": dict(spec.objectives), "teachers": [], "trials": members}
-    store.sweep("tiny").write(to_yaml(spec), content)
-    write_report(store, "tiny")
-    return store, dataset
+
+    def make(folder):
+        """Train them."""
+        store, content = store_of(spec, folder, unfinished=["mixup seed 0"], epochs=1)
+        store.sweep("tiny").write(to_yaml(spec), content)
+        write_report(store, "tiny")
+
+    return copied(once("trained", make)), load(spec.data)
+
+
+@pytest.fixture(scope="session")
+def one_server(database, tmp_path_factory):
+    """A running MLflow server for the tests of a process: its URL."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(database, folder / "server.db")
+    started = next(filter(None, (start_server(folder) for _ in range(3))), None)
+    assert started, (folder / "server.log").read_text()[-2000:]
+    url, process = started
+    yield url
+    os.killpg(process.pid, signal.SIGKILL)  # asked to end, it would wait for the requests of slow clients
+    process.wait()
 
 
 @pytest.fixture
-def server(tmp_path):
-    """A running MLflow server: its URL and its process."""
-    started = next(filter(None, (start_server(tmp_path) for _ in range(3))), None)
-    assert started, (tmp_path / "server.log").read_text()[-2000:]
-    yield started
-    os.killpg(started[1].pid, signal.SIGKILL)  # asked to end, it would wait for the requests of slow clients
-    started[1].wait()
+def server(one_server):
+    """The URL of the MLflow server, on which no experiment is named tiny."""
+    yield one_server
+    client = MlflowClient(one_server)
+    if experiment := client.get_experiment_by_name("tiny"):
+        client.rename_experiment(experiment.experiment_id, uuid.uuid4().hex)
 
 
-@pytest.fixture(scope="module")
-def several(tiny, tmp_path_factory):
-    """A store of five arms by two seeds, one trial of which failed, and one arm of which lacks an objective."""
+@pytest.fixture
+def proxy(server):
+    """Stands before the server, and is gone when the test has ended, with all that is still on its way."""
+    proxy = Proxy(server)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def several(tiny, once):
+    """A store of five arms by two seeds, one trial of which failed, and one arm of which lacks an objective.
+
+    It has its report; only to be read.
+    """
     rates = "{method: [classic, mixup], train.learning_rate: [0.002, 0.01]}"
     spec = read_spec(str(tiny), [f"arms=[{rates}, {{method: classic, train.epochs: 3}}]", "seeds=[0, 1]"])
-    root = tmp_path_factory.mktemp("several")
-    store, content = store_of(spec, root, unfinished=["mixup train.learning_rate=0.01 seed 0"])
-    for trial in content["trials"][-2:]:
-        path = store.trial(trial["key"]).path / "result.json"
-        verdict = read_json(path)
-        del verdict["metrics"]["validation/ece"]
-        write_json(path, verdict)
-        (store.trial(trial["key"]).path / "journal.jsonl").unlink()
-    return root
+
+    def make(root):
+        """Train them."""
+        store, content = store_of(spec, root, unfinished=["mixup train.learning_rate=0.01 seed 0"])
+        for trial in content["trials"][-2:]:
+            path = store.trial(trial["key"]).path / "result.json"
+            verdict = read_json(path)
+            del verdict["metrics"]["validation/ece"]
+            write_json(path, verdict)
+            (store.trial(trial["key"]).path / "journal.jsonl").unlink()
+        write_report(store, "tiny")
+
+    return once("several", make)
 
 
 @pytest.fixture
-def judged(several, tmp_path):
-    """A copy of that store, with its report, shown in MLflow."""
-    shutil.copytree(several, tmp_path / "runs")
-    store = Store.at(tmp_path / "runs")
-    write_report(store, "tiny")
+def judged(several, copied):
+    """A copy of that store, shown in MLflow."""
+    store = copied(several)
     sync(store, "tiny", embedded_uri(store))
     return store

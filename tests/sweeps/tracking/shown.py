@@ -25,20 +25,25 @@ def config_in(record):
     return TrialConfig.model_validate({key: value for key, value in record.config().items() if key != "threads"})
 
 
-def store_of(spec, root, unfinished=()):
-    """A store with the trials of a sweep without teachers, trained but for those labelled in unfinished, which failed.
+def store_of(spec, root, unfinished=(), epochs=0):
+    """A store with the trials of a sweep without teachers, trained but for those labelled in unfinished.
 
-    Returns the store and the content of trials.json.
+    These have trained some epochs, or failed if they have none. Returns the store and the content of trials.json.
     """
     store, dataset, members = Store.at(root), load(spec.data), []
     for trial in trials_of(spec):
         key = trial_key(trial.config, dataset.fingerprint)
         members.append({"key": key, "label": trial.label, "arm": trial.arm, "teacher": None, "seed": trial.config.seed})
-        if trial.label in unfinished:
+        training = run_trial(trial.config, dataset, store.trial(key))
+        if trial.label not in unfinished:
+            list(training)
+        elif epochs:
+            for _ in range(epochs):
+                next(training)
+            training.close()
+        else:
             store.trial(key).begin(trial.config.model_dump(mode="json"))
             store.trial(key).fail("NonFiniteLossError: the loss is nan", "Traceback …")
-        else:
-            list(run_trial(trial.config, dataset, store.trial(key)))
     content = {"sweep": "tiny", "objectives": dict(spec.objectives), "teachers": [], "trials": members}
     store.sweep("tiny").write(to_yaml(spec), content)
     return store, content
@@ -88,26 +93,29 @@ class Proxy:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.silent, self.delay_s = False, 0.0
+        self._ends: list[socket.socket] = []
         self._start(self._accept)
 
     def close(self):
-        """Refuse connections from now on."""
-        self._socket.shutdown(socket.SHUT_RDWR)
+        """Break off all connections, and refuse others from now on."""
+        for end in (self._socket, *self._ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _start(self, function, *arguments):
         threading.Thread(target=function, args=arguments, daemon=True).start()
 
     def _accept(self):
-        kept = []  # a silent server closes nothing
         while True:
             try:
                 connection = self._socket.accept()[0]
             except OSError:
                 return
-            kept.append(connection)
+            self._ends.append(connection)  # also of a silent server, which closes nothing
             if not self.silent:
                 server = socket.create_connection(("127.0.0.1", self._server))
+                self._ends.append(server)
                 self._start(self._pump, connection, server, 0)
                 self._start(self._pump, server, connection, 1)
 

@@ -42,9 +42,9 @@ def test_a_dead_server_is_found_out_at_once():
 
 
 def test_any_answer_is_one_and_what_is_no_server_is_not_asked(server):
-    check_answers(server[0])
-    check_answers(f"{server[0]}/not/there")
-    check_answers(server[0].replace("//", "//user:secret@"))
+    check_answers(server)
+    check_answers(f"{server}/not/there")
+    check_answers(server.replace("//", "//user:secret@"))
     check_answers("sqlite:////nowhere/mlflow.db")
 
 
@@ -106,5 +106,5 @@ def test_a_page_is_opened_once_its_server_answers(server, tmp_path, monkeypatch)
     monkeypatch.setenv("BROWSER", browser)
     assert not open_page("http://127.0.0.1:9", patience_s=0.1)
     assert not opened.exists()
-    assert open_page(f"{server[0]}/#/experiments/1")
-    assert opened.read_text() == f"{server[0]}/#/experiments/1"
+    assert open_page(f"{server}/#/experiments/1")
+    assert opened.read_text() == f"{server}/#/experiments/1"

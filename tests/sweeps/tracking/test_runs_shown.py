@@ -1,15 +1,23 @@
 """Runs are found again, get only what is new, and the UI has a link to their sorted list; with a real MLflow store."""
 
 import json
+import shutil
 
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from sweeps.tracking.runs_shown import SweepRuns, page_of
 
 
-def test_runs_are_found_again_with_all_that_they_show(tmp_path):
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+@pytest.fixture
+def uri(database, tmp_path):
+    """The URI of an empty tracking store."""
+    return f"sqlite:///{shutil.copy(database, tmp_path)}"
+
+
+def test_runs_are_found_again_with_all_that_they_show(uri):
+    client = MlflowClient(uri)
     runs = SweepRuns(client, "tiny", None)
     assert not runs.has_parent
     runs.create_parent(1.0)
@@ -28,8 +36,8 @@ def test_runs_are_found_again_with_all_that_they_show(tmp_path):
     assert run.data.tags["mlflow.parentRunId"] == runs.parent.run_id
 
 
-def test_what_a_run_shows_is_not_sent_again(tmp_path):
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+def test_what_a_run_shows_is_not_sent_again(uri):
+    client = MlflowClient(uri)
     runs = SweepRuns(client, "tiny", None)
     runs.create_parent(None)
     runs.parent.log({"tag": "a"}, {"alpha": "1"})
@@ -38,8 +46,7 @@ def test_what_a_run_shows_is_not_sent_again(tmp_path):
     runs.parent.set_status("RUNNING")
 
 
-def test_the_page_of_a_sweep_is_its_sorted_list_of_training_runs(tmp_path):
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_the_page_of_a_sweep_is_its_sorted_list_of_training_runs(uri):
     runs = SweepRuns(MlflowClient(uri), "tiny", None)
     runs.choose_columns(["ece"], ["train.learning_rate"], has_rungs=True)
     experiment = MlflowClient(uri).get_experiment_by_name("tiny")

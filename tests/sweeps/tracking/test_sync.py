@@ -47,7 +47,7 @@ def test_a_deleted_experiment_comes_back_whole(trained):
     assert {name: view[3] for name, view in view_of(uri)[2].items()} == {name: view[3] for name, view in before.items()}
 
 
-def test_a_database_that_a_kill_left_half_made_is_not_in_the_way(store):
+def test_a_database_is_made_and_one_that_a_kill_left_half_made_is_not_in_the_way(store):
     orphan = store.local / f".mlflow.db.{'0' * 8}-1-{'0' * 32}.tmp"
     orphan.write_text("half of a database")
     os.utime(orphan, (0, 0))
@@ -71,26 +71,25 @@ def finish_mixup(store, dataset):
 def test_a_prompt_server_follows_a_sweep_without_a_warning(trained, server):
     store, dataset = trained
     warnings = []
-    background = BackgroundSync(store, "tiny", server[0], warnings.append)
+    background = BackgroundSync(store, "tiny", server, warnings.append)
     finish_mixup(store, dataset)
     assert background.finish()
     assert warnings == []
-    assert is_synced(store, "tiny", server[0])
+    assert is_synced(store, "tiny", server)
     sync(store, "tiny", embedded_uri(store))
-    assert figures_of(server[0]) == figures_of(embedded_uri(store))
+    assert figures_of(server) == figures_of(embedded_uri(store))
 
 
 @pytest.mark.parametrize("trouble", ["dead before", "dead later", "silent", "silent later", "slow"])
-def test_a_server_in_trouble_is_one_warning_and_is_brought_up_to_date_later(trained, server, trouble):
-    store, dataset = trained
-    proxy, warnings = Proxy(server[0]), []
+def test_a_server_in_trouble_is_one_warning_and_is_brought_up_to_date_later(trained, server, proxy, trouble):
+    (store, dataset), warnings = trained, []
     proxy.silent, proxy.delay_s = trouble == "silent", 5.0 * (trouble == "slow")
     if trouble == "dead before":
         proxy.close()
     background = BackgroundSync(store, "tiny", proxy.url, warnings.append)
     if "later" in trouble:
         deadline = time.monotonic() + 30
-        while MlflowClient(server[0]).get_experiment_by_name("tiny") is None and time.monotonic() < deadline:
+        while MlflowClient(server).get_experiment_by_name("tiny") is None and time.monotonic() < deadline:
             time.sleep(0.1)
         proxy.silent = True
         if trouble == "dead later":
@@ -101,9 +100,9 @@ def test_a_server_in_trouble_is_one_warning_and_is_brought_up_to_date_later(trai
     assert time.monotonic() - began < 6  # issue 12: at most 5 s
     (warning,) = warnings
     assert "kdsweep sync tiny" in warning
-    sync(store, "tiny", server[0])  # it is well again
+    sync(store, "tiny", server)  # it is well again
     sync(store, "tiny", embedded_uri(store))
-    assert figures_of(server[0]) == figures_of(embedded_uri(store))
+    assert figures_of(server) == figures_of(embedded_uri(store))
 
 
 def test_syncs_of_two_processes_create_each_run_once(trained):
@@ -122,10 +121,10 @@ def test_syncs_of_an_object_store_create_each_run_once(trained, server, s3):
     s3.fs.put(str(store.root), s3.path, recursive=True)  # as the folder runs
     there = Store.at(s3 / "runs")
     command = [sys.executable, "-m", "sweeps", "sync", "tiny", "--storage", str(there.root)]
-    command += ["--tracking-uri", server[0]]
+    command += ["--tracking-uri", server]
     syncs = [subprocess.Popen(command) for _ in range(3)]
     assert [each.wait() for each in syncs] == [0, 0, 0]
-    assert sorted(run.info.run_name for run in view_of(server[0])[1]) == ["classic seed 0", "mixup seed 0", "tiny"]
+    assert sorted(run.info.run_name for run in view_of(server)[1]) == ["classic seed 0", "mixup seed 0", "tiny"]
     assert not (there.sweep("tiny").path / "mlflow-lease.json").exists()
 
 
