@@ -1,11 +1,13 @@
 """A sweep small enough for tests, a real local Ray, a real store, a real command line."""
 
 import io
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,17 +72,37 @@ def overrides_of(cifar100: Path, tmp_path: Path) -> Callable[[str], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One local Ray for every test that runs a sweep in this process."""
+def ray_cluster(s3_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One local Ray of two cores for every test on Ray, which knows the S3 server; its address.
+
+    The tests have one of its cores: a second worker would cost each of them the import of torch once more.
+    """
     import ray
 
     import sweeps.engine.cluster  # noqa: F401 - sets what Ray reads when it is imported
 
     kept = {"num_workers_soft_limit": 4}  # a worker that has imported torch waits for the next test
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR", "_system_config": kept}
-    ray.init("local", num_cpus=2, **options)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3_settings.items():
+            environment.setenv(name, value)
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        ray.init("local", num_cpus=2, **options)
+        reserved = ray.util.placement_group([{"CPU": 1}])
+        ray.get(reserved.ready())
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+
+
+@pytest.fixture
+def both_cores(ray_cluster: str) -> Iterator[None]:
+    """While a test runs, it has both cores of the Ray."""
+    import ray
+
+    (reserved,) = ray.util.placement_group_table()
+    ray.util.remove_placement_group(ray.util.PlacementGroup(ray.PlacementGroupID(bytes.fromhex(reserved))))
     yield
-    ray.shutdown()
+    ray.get(ray.util.placement_group([{"CPU": 1}]).ready())
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +112,7 @@ def kdsweep() -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="session")
-def sweep(tiny: Path, ray_cluster: None) -> Callable[..., tuple[SweepOutcome, str]]:
+def sweep(tiny: Path, ray_cluster: str) -> Callable[..., tuple[SweepOutcome, str]]:
     """Runs the tiny sweep with overrides in a store, on the Ray of this process; returns the outcome and the log."""
 
     def run(store: Store, *overrides: str) -> tuple[SweepOutcome, str]:
@@ -101,6 +123,21 @@ def sweep(tiny: Path, ray_cluster: None) -> Callable[..., tuple[SweepOutcome, st
         return outcome, log.getvalue()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def kill_driver(tiny: Path, ray_cluster: str, wait_until: Callable[..., None]) -> Callable[..., None]:
+    """Runs the tiny sweep with overrides from a shell, on the Ray of the tests, and kills it once something is so."""
+
+    def kill(store: Store, overrides: Sequence[str], is_so: Callable[[], object]) -> None:
+        """Start, wait and kill."""
+        command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={store.root}"]
+        command += [f"--address={ray_cluster}", *(f"--set={each}" for each in overrides)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as driver:
+            wait_until(is_so, driver)
+            os.killpg(driver.pid, signal.SIGKILL)
+
+    return kill
 
 
 @dataclass(frozen=True)
@@ -135,16 +172,22 @@ def train_here(spec: SweepSpec, store: Store) -> None:
         finetune_teacher(teacher.finetuning, dataset, teacher.record, given)
     plan = plan_sweep(spec, store, summarize(spec.data))
     teachers = {teacher.name: teacher.record for teacher in plan.teachers}
-    for signal in plan.signals:
-        if signal.stored and signal.record is not None:
-            signal.record.begin(signal.identity)
-            label_signal(signal.trial, dataset, signal.record, teachers[signal.teacher], signal.missing, given)
+    for shared in plan.signals:
+        if shared.stored and shared.record is not None:
+            shared.record.begin(shared.identity)
+            label_signal(shared.trial, dataset, shared.record, teachers[shared.teacher], shared.missing, given)
     for each in plan.trials:
         assert each.record is not None
         stored = each.signal is not None and StoredSignal(each.signal.record, each.signal.identity)
         list(run_trial(each.trial.config, dataset, each.record, signal=stored or None))
     plan_sweep(spec, store, summarize(spec.data)).write(store)
     write_report(store, spec.name)
+
+
+@pytest.fixture(scope="session")
+def sweep_here(tiny: Path) -> Callable[..., None]:
+    """Makes the products and the report of the tiny sweep with overrides in this process, without Ray."""
+    return lambda store, *overrides: train_here(read_spec(str(tiny), overrides), store)
 
 
 @pytest.fixture(scope="session")

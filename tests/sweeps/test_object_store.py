@@ -1,11 +1,6 @@
 """A whole sweep whose store is an object store: a real S3 server, a real driver, a real kill."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from io import BytesIO
 
 import numpy as np
@@ -31,7 +26,9 @@ def front_of(store):
     return json.loads((store.sweep("tiny").report / "front.json").read_bytes())
 
 
-def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdsweep, tiny, s3, finished, students_of):
+def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(
+    kdsweep, sweep, kill_driver, tiny, s3, tiny_store, students_of
+):
     url = f"{s3}team"
     bucket = Store.at(url)
 
@@ -41,14 +38,10 @@ def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(kdswee
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
-    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={url}"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
-        while driver.poll() is None and not list(bucket.root.glob("trials/*/journal.jsonl")):
-            time.sleep(0.05)
-        os.killpg(driver.pid, signal.SIGKILL)
-    subprocess.run(command, check=True)  # not in this process, whose Ray does not know the server
-    assert students_of(bucket) == students_of(finished.store)
-    assert front_of(bucket) == front_of(finished.store)
+    kill_driver(bucket, [], lambda: list(bucket.root.glob("trials/*/journal.jsonl")))
+    sweep(bucket)
+    assert students_of(bucket) == students_of(tiny_store)
+    assert front_of(bucket) == front_of(tiny_store)
     assert printed("run", tiny)["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
 
     (verified,) = printed("verify", "tiny")["signals"]

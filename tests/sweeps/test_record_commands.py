@@ -1,6 +1,7 @@
 """What `kdsweep report` prints and writes; `plan/test_upkeep.py` tests `verify` and `signal prune`."""
 
 import json
+import shutil
 
 from kd_core.data.dataset import load
 from kd_core.spec.keys import trial_key
@@ -45,7 +46,8 @@ def test_a_sweep_of_other_test_images_is_nothing_to_compare_with(kdsweep, store,
     assert done.stderr.startswith("kdsweep: --against: other: ")
 
 
-def test_the_front_comes_from_mlflow_as_from_the_store(kdsweep, store):
+def test_the_front_comes_from_mlflow_as_from_the_store(kdsweep, store, database):
+    shutil.copy(database, store.local)
     kdsweep("report", "tiny", "--storage", store.root)
     kdsweep("sync", "tiny", "--storage", store.root)
     written = json.loads(kdsweep("report", "tiny", "--storage", store.root, "--json").stdout)

@@ -1,8 +1,6 @@
 """A sweep that is killed, damaged, given other resources or run twice at once still ends with the same results."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,23 +25,19 @@ def test_a_sweep_outlives_kills_of_driver_workers_and_server_and_damaged_files_b
 
 
 def test_neither_other_resources_nor_a_kill_between_two_teachers_change_a_key_or_a_weight(
-    sweep, tiny, tmp_path, students_of, wait_until
+    sweep, sweep_here, kill_driver, both_cores, tmp_path, students_of
 ):
-    """One sweep trains its teachers side by side, the other one by one; it is killed between them, and given cores."""
+    """One sweep runs in peace; the other one is killed between its teachers, and given cores."""
     second = "{model: test_resnet, stem_stride: 1, image_size: 8, seed: 1, finetune: {epochs: 2, batch_size: 32}}"
     edits = [f"teachers.second={second}", "arms.1={method: kd_mixup, teacher: [resnet, second]}"]
     hurt, whole = Store.at(tmp_path / "hurt"), Store.at(tmp_path / "whole")
-    command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={hurt.root}"]
-    command += [f"--set={edit}" for edit in [*edits, "arms.1.teacher=resnet"]]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
-        wait_until(lambda: list(hurt.local.glob("teachers/*/card.json")), driver)
-        os.killpg(driver.pid, signal.SIGKILL)
+    kill_driver(hurt, [*edits, "arms.1.teacher=resnet"], lambda: list(hurt.local.glob("teachers/*/card.json")))
 
     outcome, log = sweep(hurt, *edits, "resources={cpu: 2, teacher_cpu: 1.5}")
     assert outcome.ok
     assert "fine-tuning second" in log
     assert "the sweep began with other threads, and keeps them: 1 a trial and 1 a teacher" in log
-    sweep(whole, *edits)
+    sweep_here(whole, *edits)
     assert students_of(hurt) == students_of(whole)
     assert teachers_of(hurt) == teachers_of(whole)
     assert len(teachers_of(hurt)) == 2

@@ -1,4 +1,3 @@
-import multiprocessing
 import resource
 
 import pytest
@@ -126,7 +125,7 @@ def test_whether_the_cpu_has_bfloat16_is_what_the_kernel_says():
 
 
 def page_faults(how, faults):
-    """Run by a process of its own: page faults for each 4 KiB of 64 MiB that are allocated over and over."""
+    """Run by a new process: page faults for each 4 KiB of 64 MiB that are allocated over and over."""
 
     def count():
         """All of this process until now."""
@@ -146,11 +145,10 @@ def page_faults(how, faults):
 @pytest.mark.parametrize(
     ("how", "least", "most"), [("kept", 0, 0.4), ("freed", 0.9, 1.1), ("kept and returned", 0.9, 1.1)]
 )
-def test_freed_memory_is_kept_until_it_is_returned(how, least, most):
+def test_freed_memory_is_kept_until_it_is_returned(processes, how, least, most):
     """One page fault for every 4 KiB by default, few where the memory is kept."""
-    fork = multiprocessing.get_context("fork")
-    faults = fork.Value("d", -1.0)
-    process = fork.Process(target=page_faults, args=(how, faults))
+    faults = processes.Value("d", -1.0)
+    process = processes.Process(target=page_faults, args=(how, faults))
     process.start()
     process.join()
     assert least <= faults.value <= most

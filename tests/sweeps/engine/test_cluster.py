@@ -19,7 +19,7 @@ def ready() -> tuple[int, bool]:
     return os.getpid(), "sweeps.engine.worker" in sys.modules
 
 
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.usefixtures("both_cores")
 def test_the_tasks_that_come_find_a_worker_that_has_imported_what_they_need():
     resources = ResourcesConfig(cpu=2)  # the whole cluster, so that there is one worker at a time
     warm_up(1, resources)
@@ -33,13 +33,14 @@ def children_of(pid: int) -> dict[str, int]:
     return {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in children}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])
 def test_a_ray_that_dies_costs_one_sentence_and_exit_code_1(tiny, tmp_path, wait_until, name):
     arguments = ["run", str(tiny), f"--storage={tmp_path}", "--set=teachers.resnet.finetune.epochs=50000"]
     with subprocess.Popen(
         [sys.executable, "-m", "sweeps", *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as driver:
-        wait_until(lambda: list(tmp_path.glob("teachers/*/journal.jsonl")), driver)
+        wait_until((tmp_path / "sweeps" / "tiny" / "trials.json").exists, driver)
         os.kill(children_of(driver.pid)[name], signal.SIGKILL)
         _, said = driver.communicate()
     assert driver.returncode == 1

@@ -53,7 +53,7 @@ def forget_results(store):
 def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(sweep, tiny_store, tmp_path, students_of):
     """The live one runs on a worker, the stored one in this process."""
     live = Store.at(tmp_path)
-    _, log = sweep(live, "signal=live", "resources.cpu=1.5")
+    _, log = sweep(live, "signal=live")
     assert "signal" not in log
     assert not live.signals()
     (signal,) = tiny_store.signals()

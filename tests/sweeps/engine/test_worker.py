@@ -126,6 +126,7 @@ def test_a_worker_without_a_gpu_trains_on_the_cpu_with_the_threads_it_is_given()
     torch.set_num_threads(before)
 
 
+@pytest.mark.system
 def test_the_threads_of_a_worker_wait_for_work_without_spinning():
     """Beside another busy process, threads that spin make every step many times slower."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}

@@ -88,7 +88,8 @@ def test_every_shipped_spec_plans(name, tmp_path, overrides_of):
     plan = plan_sweep(spec, Store.at(tmp_path), summarize(spec.data))
     assert not plan.up_to_date
     assert all(signal.stored for signal in plan.signals if len(signal.pending_epochs) > 1)
-    assert cost_of(plan).live_teacher_flops >= cost_of(plan).teacher_flops > 0
+    cost = cost_of(plan)
+    assert cost.live_teacher_flops >= cost.teacher_flops > 0
 
 
 def test_a_sweep_keeps_the_threads_with_which_it_began(planned, empty):

@@ -1,10 +1,6 @@
 """Checks searches on a real Ray: they finish, go on after a kill and when extended, and repeat nothing."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from statistics import fmean
 
 import pytest
@@ -56,14 +52,10 @@ def points_of(store):
 
 @pytest.mark.parametrize("sampler", ["nsga2"])
 def test_a_killed_search_goes_on_and_its_study_agrees_with_its_records(
-    sampler, sweep, tiny, tmp_path, wait_until, searcher_of
+    sampler, sweep, kill_driver, tmp_path, searcher_of
 ):
     store, overrides = Store.at(tmp_path), [ARMS, search(sampler)]
-    command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={store.root}"]
-    command += [f"--set={each}" for each in overrides]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as driver:
-        wait_until(lambda: len(list(store.local.glob("trials/*/result.json"))) >= 2, driver)
-        os.killpg(driver.pid, signal.SIGKILL)
+    kill_driver(store, overrides, lambda: len(list(store.local.glob("trials/*/result.json"))) >= 2)
     before = {record.key: record.verdict() for _, records in points_of(store) for record in records}
     assert 2 <= sum(verdict is not None for verdict in before.values()) < NUM_TRIALS
 
