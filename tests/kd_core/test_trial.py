@@ -28,7 +28,7 @@ from kd_core.trial import run_trial
 from tests.damages import DAMAGES, damage
 
 
-def train_slowly(config: TrialConfig, root: Path, key: str) -> None:
+def train_slowly(config: TrialConfig, root: str | Path, key: str) -> None:
     """Run by a process that will be killed: train, with a checkpoint and a pause at every epoch."""
     torch.set_num_threads(1)
     trial_module.CHECKPOINT_INTERVAL_S = 0
@@ -167,6 +167,21 @@ def test_a_trial_that_was_killed_goes_on_to_the_same_result(
     assert [row["epoch"] for row in record.journal()] == list(range(1, 13))
     assert record.weights.read_bytes() == whole(config).weights.read_bytes()
     assert record.verdict()["metrics"] == whole(config).verdict()["metrics"]
+
+
+def test_a_trial_on_an_object_store_that_was_killed_goes_on_to_the_same_result(
+    trial, digits, s3, whole, processes, wait_until
+):
+    config, record = trial("mixup", train={"epochs": 12}), Store.at(s3).trial("killed")
+    process = processes.Process(target=train_slowly, args=(config, str(s3), record.key))
+    process.start()
+    wait_until(lambda: len(record.journal()) >= 3, process)
+    process.kill()
+    process.join()
+    resumed = [result.epoch for result in run_trial(config, digits, record)]
+    assert 3 <= resumed[0] <= resumed[-1] == 12
+    assert [row["epoch"] for row in record.journal()] == list(range(1, 13))
+    assert record.weights.read_bytes() == whole(config).weights.read_bytes()
 
 
 def train_on_one_core(config: TrialConfig, root: Path, key: str, num_threads: int) -> None:

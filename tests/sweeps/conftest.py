@@ -88,10 +88,16 @@ def ray_cluster(s3_settings: dict[str, str], tmp_path_factory: pytest.TempPathFa
             environment.setenv(name, value)
         environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         ray.init("local", num_cpus=2, **options)
-        reserved = ray.util.placement_group([{"CPU": 1}])
-        ray.get(reserved.ready())
+        reserve_a_core()
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
+
+
+def reserve_a_core() -> None:
+    """Leave one core of the Ray to those who run on it."""
+    import ray
+
+    ray.get(ray.util.placement_group([{"CPU": 1}], name="reserved").ready())
 
 
 @pytest.fixture
@@ -99,10 +105,9 @@ def both_cores(ray_cluster: str) -> Iterator[None]:
     """While a test runs, it has both cores of the Ray."""
     import ray
 
-    (reserved,) = ray.util.placement_group_table()
-    ray.util.remove_placement_group(ray.util.PlacementGroup(ray.PlacementGroupID(bytes.fromhex(reserved))))
+    ray.util.remove_placement_group(ray.util.get_placement_group("reserved"))
     yield
-    ray.get(ray.util.placement_group([{"CPU": 1}]).ready())
+    reserve_a_core()
 
 
 @pytest.fixture(scope="session")
@@ -126,14 +131,27 @@ def sweep(tiny: Path, ray_cluster: str) -> Callable[..., tuple[SweepOutcome, str
 
 
 @pytest.fixture(scope="session")
-def kill_driver(tiny: Path, ray_cluster: str, wait_until: Callable[..., None]) -> Callable[..., None]:
-    """Runs the tiny sweep with overrides from a shell, on the Ray of the tests, and kills it once something is so."""
+def start_driver(tiny: Path, ray_cluster: str) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the tiny sweep with overrides from a shell, on the Ray of the tests."""
+
+    def start(store: Store, overrides: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """The process, which has a process group of its own."""
+        command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={store.root}"]
+        command += [f"--address={ray_cluster}", *(f"--set={each}" for each in overrides)]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def kill_driver(
+    start_driver: Callable[..., subprocess.Popen[str]], wait_until: Callable[..., None]
+) -> Callable[..., None]:
+    """Runs the tiny sweep with overrides from a shell, and kills it once something is so."""
 
     def kill(store: Store, overrides: Sequence[str], is_so: Callable[[], object]) -> None:
         """Start, wait and kill."""
-        command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={store.root}"]
-        command += [f"--address={ray_cluster}", *(f"--set={each}" for each in overrides)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as driver:
+        with start_driver(store, overrides) as driver:
             wait_until(is_so, driver)
             os.killpg(driver.pid, signal.SIGKILL)
 

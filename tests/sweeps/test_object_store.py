@@ -1,4 +1,4 @@
-"""A whole sweep whose store is an object store: a real S3 server, a real driver, a real kill."""
+"""A whole sweep whose store is an object store: a real S3 server."""
 
 import json
 from io import BytesIO
@@ -26,9 +26,7 @@ def front_of(store):
     return json.loads((store.sweep("tiny").report / "front.json").read_bytes())
 
 
-def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(
-    kdsweep, sweep, kill_driver, tiny, s3, tiny_store, students_of
-):
+def test_a_sweep_on_an_object_store_ends_as_on_a_disk(kdsweep, sweep, tiny, s3, tiny_store, students_of):
     url = f"{s3}team"
     bucket = Store.at(url)
 
@@ -38,7 +36,6 @@ def test_a_sweep_on_an_object_store_survives_a_kill_and_ends_as_on_a_disk(
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
-    kill_driver(bucket, [], lambda: list(bucket.root.glob("trials/*/journal.jsonl")))
     sweep(bucket)
     assert students_of(bucket) == students_of(tiny_store)
     assert front_of(bucket) == front_of(tiny_store)

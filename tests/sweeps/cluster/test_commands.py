@@ -25,10 +25,12 @@ def test_the_exit_code_of_a_submitted_sweep_is_passed_on(guarded, kdsweep_there,
     assert "knows no job of this sweep" in unknown.stderr
 
 
-@pytest.mark.parametrize("command", ["submit", "status"])
 @pytest.mark.parametrize(
-    ("token_given", "said"),
-    [("", "asks for a token, and there is none here"), ("wrong-token-0123456789012345678901", "refuses the token")],
+    ("command", "token_given", "said"),
+    [
+        ("submit", "", "asks for a token, and there is none here"),
+        ("status", "wrong-token-0123456789012345678901", "refuses the token"),
+    ],
 )
 def test_no_token_and_a_wrong_one_are_one_sentence_and_submit_nothing(
     guarded, kdsweep_there, tiny, tmp_path, command, token_given, said

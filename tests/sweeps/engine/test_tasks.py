@@ -1,10 +1,7 @@
 """Ray tasks that wait, fail and die, on a real local Ray."""
 
 import io
-import os
-import signal
 from functools import partial
-from pathlib import Path
 
 import pytest
 import ray
@@ -14,16 +11,7 @@ from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import task_of
 from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress
-
-
-def work(tally: Path, num_failures: int, how: str) -> None:
-    """Fail in one of two ways so many times, and count the attempts in a file."""
-    attempts = len(tally.read_text()) if tally.exists() else 0
-    tally.write_text("x" * (attempts + 1))
-    if attempts < num_failures and how == "error":
-        raise ValueError("not yet")
-    if attempts < num_failures:
-        os.kill(os.getpid(), signal.SIGKILL)
+from tests.sweeps.engine.work import work
 
 
 @pytest.fixture

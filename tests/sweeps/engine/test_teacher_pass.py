@@ -18,6 +18,7 @@ from sweeps.engine.teacher_pass import label_signals, tasks_for
 from sweeps.plan.plan import plan_sweep
 from sweeps.spec.reader import read_spec
 from sweeps.terminal.progress import SweepProgress
+from tests.damages import damage
 
 EPOCHS = 12  # of 450 images, which are worth two labelling tasks
 
@@ -50,18 +51,6 @@ def forget_results(store):
         path.unlink()
 
 
-def test_stored_and_live_sweeps_end_in_the_same_students_and_only_one_labels(sweep, tiny_store, tmp_path, students_of):
-    """The live one runs on a worker, the stored one in this process."""
-    live = Store.at(tmp_path)
-    _, log = sweep(live, "signal=live")
-    assert "signal" not in log
-    assert not live.signals()
-    (signal,) = tiny_store.signals()
-    assert signal.epochs() == {1, 2}
-    assert students_of(tiny_store) == students_of(live)
-    assert len(students_of(live)) == 3
-
-
 def test_of_a_longer_sweep_only_the_epochs_that_are_new_are_labelled(label, store):
     (signal,) = store.signals()
     before = {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}
@@ -70,19 +59,16 @@ def test_of_a_longer_sweep_only_the_epochs_that_are_new_are_labelled(label, stor
     assert before.items() <= {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}.items()
 
 
-def test_what_is_damaged_is_said_and_labelled_anew(sweep, store, students_of):
-    expected, (signal,) = students_of(store), store.signals()
-    path = signal.path / "epoch-00002.npy"
-    content = bytearray(path.read_bytes())
-    content[200] ^= 1
-    path.write_bytes(content)
+def test_what_is_damaged_is_said_and_labelled_anew(label, store):
+    (signal,) = store.signals()
+    before = {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()}
+    damage(signal.path / "epoch-00002.npy", "flipped")
     forget_results(store)
-    outcome, log = sweep(store)
-    assert outcome.ok
+    log = label(store)
     assert "epoch-00002.npy: its sha256 is" in log
     assert "labelling it anew" in log
     assert "labelling 1 epochs" in log
-    assert students_of(store) == expected
+    assert {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()} == before
 
 
 def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(label, store):
@@ -98,20 +84,26 @@ def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(label, 
     assert {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()} == before
 
 
-def test_a_teacher_that_cannot_be_stored_leaves_its_trials_to_ask_it_themselves(sweep, store):
-    """A file lies where the folder of signals should be."""
-    shutil.rmtree(store.local / "signals")
+def test_a_signal_that_cannot_be_stored_leaves_the_teacher_to_its_trials_which_end_in_the_same_students(
+    sweep, store, tiny_store, students_of
+):
+    """A file lies where the folder of signals should be; the students of the other store had a stored signal."""
+    for kind in ("signals", "trials"):
+        shutil.rmtree(store.local / kind)
     (store.local / "signals").touch()
-    forget_results(store)
     outcome, log = sweep(store)
     assert outcome.ok
     assert "its trials run the teacher themselves" in log
+    assert students_of(store) == students_of(tiny_store)
+    assert len(students_of(store)) == 3
 
 
-def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(sweep, tiny, tmp_path, wait_until):
+def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(
+    sweep, sweep_here, tiny, tmp_path, wait_until
+):
     """Two drivers, each with its own Ray and two labelling tasks; one of them is killed while it labels."""
     store, kd_mixup = Store.at(tmp_path), "method: kd_mixup, teacher: resnet"
-    sweep(store, "data.limit=1000", f"arms=[{{{kd_mixup}, train.epochs: 0, train.head_epochs: 1}}]")  # the teacher
+    sweep_here(store, "data.limit=1000", f"arms=[{{{kd_mixup}, train.epochs: 0, train.head_epochs: 1}}]")  # the teacher
     edits = ["data.limit=1000", f"arms=[{{{kd_mixup}}}]", f"train.epochs={EPOCHS}", "signal=stored"]
     command = [sys.executable, "-m", "sweeps.cli", "run", str(tiny), f"--storage={store.root}", "--set=name=killed"]
     command += [f"--set={edit}" for edit in edits]

@@ -122,8 +122,8 @@ def test_syncs_of_an_object_store_create_each_run_once(trained, server, s3):
     there = Store.at(s3 / "runs")
     command = [sys.executable, "-m", "sweeps", "sync", "tiny", "--storage", str(there.root)]
     command += ["--tracking-uri", server]
-    syncs = [subprocess.Popen(command) for _ in range(3)]
-    assert [each.wait() for each in syncs] == [0, 0, 0]
+    syncs = [subprocess.Popen(command) for _ in range(2)]
+    assert [each.wait() for each in syncs] == [0, 0]
     assert sorted(run.info.run_name for run in view_of(server)[1]) == ["classic seed 0", "mixup seed 0", "tiny"]
     assert not (there.sweep("tiny").path / "mlflow-lease.json").exists()
 
