@@ -1,5 +1,5 @@
 # make quickstart: from nothing to a Pareto report. make test: the tests. Both need python3 (3.11 or newer) only.
-# make test-site: the tests that also need Chromium, Slurm and PostgreSQL, and start clusters of several nodes.
+# make test-site: the tests that also need Chromium, Slurm and PostgreSQL, or start clusters node by node.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable

@@ -1,7 +1,8 @@
 """The tiers of the tests, by what each needs, and fixtures that several test packages share.
 
 A test needs nothing but Python packages, or it is `system` (Ray, servers, kills, whole sweeps: what pip brings), or
-`site` (what a package manager brings). Fixtures of a tier make their tests of that tier; others are marked by hand.
+`site` (what a package manager brings, and clusters that are started node by node). Fixtures of a tier make their tests
+of that tier; others are marked by hand.
 """
 
 import os
@@ -30,8 +31,8 @@ for _ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # as in a shell
         signal.signal(_ignored, signal.default_int_handler if _ignored is signal.SIGINT else signal.SIG_DFL)
 
 TIERS = {
-    "site": {"chromium", "slurm", "machines", "half_blind"},
-    "system": {"ray_cluster", "finished", "server", "s3_settings", "start_nodes", "processes"},
+    "site": {"chromium", "slurm", "machines", "start_nodes"},
+    "system": {"ray_cluster", "finished", "server", "s3_settings", "processes"},
 }
 MOST_CPU_S = 5.0  # of a test of no tier
 LEFT_OUT = pytest.StashKey[int]()  # tests of the site that were not selected
@@ -106,7 +107,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line: what was left out, and how to run it."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and (left_out := config.stash.get(LEFT_OUT, 0)):
-        needs = "Chromium, Slurm, PostgreSQL and several nodes"
+        needs = "Chromium, Slurm, PostgreSQL and clusters of their own"
         reporter.write_line(f"{left_out} tests of the site left out, which need {needs}: make test-site")
 
 

@@ -54,13 +54,14 @@ def measure(num_kills: int = 100, num_epochs: int = 120) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="kd") as folder:
         tried = Ordeal(Path(folder), num_kills, num_epochs, seed=0)
         started = time.perf_counter()
+        tried.leave_alone()
         differences = tried.undergo()
         return tried.figures() | {"differences": differences, "seconds": time.perf_counter() - started}
 
 
 @dataclass
 class Ordeal:
-    """One sweep in a folder, whose path is short, as Ray's sockets need: first left alone, then killed and damaged."""
+    """One sweep in a folder, whose path is short, as Ray's sockets need: left alone, and killed and damaged."""
 
     folder: Path
     num_kills: int
@@ -79,12 +80,20 @@ class Ordeal:
         self.whole, self.hurt = Store.at(self.folder / "whole"), Store.at(self.folder / "hurt")
         self.server = MlflowServer(self.folder / "mlflow")
 
+    @property
+    def overrides(self) -> list[str]:
+        """The overrides of the sweep's spec."""
+        return [f"train.epochs={self.num_epochs}"]
+
+    def leave_alone(self) -> None:
+        """Run the sweep in peace."""
+        self._run_to_its_end("run", self.whole)
+
     def undergo(self) -> list[str]:
-        """Run the sweep in peace, and then with kills and damages until it has ended all the same.
+        """Run the sweep with kills and damages until it has ended all the same.
 
         Returns what is not as in the sweep that was left alone, or was left behind; nothing if all is well.
         """
-        self._run_to_its_end("run", self.whole)
         self.server.start()
         try:
             while self.victims:
@@ -103,7 +112,7 @@ class Ordeal:
         command = [sys.executable, "-m", "sweeps", verb, str(self.spec) if verb == "run" else NAME]
         command += ["--storage", str(store.root)]
         if verb == "run":
-            command += [f"--set=train.epochs={self.num_epochs}"]
+            command += [f"--set={each}" for each in self.overrides]
         if verb == "run" and store is self.hurt:
             command += ["--tracking-uri", self.server.uri]
         environment = os.environ | {"TMPDIR": str(self.temporary)}

@@ -37,7 +37,7 @@ def train_slowly(config: TrialConfig, root: str | Path, key: str) -> None:
         torch.manual_seed(7)
         signal = LiveSignal(build_teacher(config.teacher, num_classes=10))
     for _ in run_trial(config, load(config.data), Store.at(root).trial(key), signal=signal):
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def finished(tiny: Path, once: Callable[[str, Callable[[Path], object]], Path]) 
     return Swept(Store.at(folder / "runs"), *((folder / name).read_text() for name in ("stdout", "stderr")))
 
 
-def train_here(spec: SweepSpec, store: Store) -> None:
+def _train_here(spec: SweepSpec, store: Store) -> None:
     """Make all products of a sweep and its report one after another in this process: no Ray, MLflow or latencies."""
     dataset, given = load(spec.data), {"cpu": 1, "gpu": 0, "workers": 0, "threads": 1}
     for teacher in plan_sweep(spec, store, summarize(spec.data)).teachers:
@@ -203,15 +203,21 @@ def train_here(spec: SweepSpec, store: Store) -> None:
 
 
 @pytest.fixture(scope="session")
+def train_here() -> Callable[[SweepSpec, Store], None]:
+    """Makes the products and the report of a sweep in this process, without Ray."""
+    return _train_here
+
+
+@pytest.fixture(scope="session")
 def sweep_here(tiny: Path) -> Callable[..., None]:
     """Makes the products and the report of the tiny sweep with overrides in this process, without Ray."""
-    return lambda store, *overrides: train_here(read_spec(str(tiny), overrides), store)
+    return lambda store, *overrides: _train_here(read_spec(str(tiny), overrides), store)
 
 
 @pytest.fixture(scope="session")
 def tiny_store(tiny: Path, once: Callable[[str, Callable[[Path], object]], Path]) -> Store:
     """The store of the tiny sweep, trained in a process of the tests; only to be read."""
-    folder = once("tiny-store", lambda folder: train_here(read_spec(str(tiny)), Store.at(folder)))
+    folder = once("tiny-store", lambda folder: _train_here(read_spec(str(tiny)), Store.at(folder)))
     return Store.at(folder)
 
 

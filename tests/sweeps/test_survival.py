@@ -1,5 +1,6 @@
 """A sweep that is killed, damaged, given other resources or run twice at once still ends with the same results."""
 
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -7,37 +8,40 @@ from pathlib import Path
 import pytest
 
 from kd_core.store.records import Store
+from sweeps.spec.reader import read_spec
 from tests.benchmarks.kills import Ordeal
 
 pytestmark = pytest.mark.system
 
 
-def test_a_sweep_outlives_kills_of_driver_workers_and_server_and_damaged_files_bit_for_bit():
-    """The short form of `make bench`; the folder's path is short, as Ray's sockets need."""
+def test_a_sweep_outlives_kills_of_driver_workers_and_server_and_damaged_files_bit_for_bit(train_here):
+    """The short form of `make bench`, compared with a plain loop; the folder's path is short, as Ray's sockets need."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="kd") as folder:
-        ordeal = Ordeal(Path(folder), num_kills=4, num_epochs=30, seed=0)
+        ordeal = Ordeal(Path(folder), num_kills=4, num_epochs=20, seed=0)
+        train_here(read_spec(str(ordeal.spec), ordeal.overrides), ordeal.whole)
         assert ordeal.undergo() == []
     assert ordeal.killed == {"driver": 1, "worker": 2, "server": 1}
     assert len(ordeal.damaged) >= 3
 
 
-def test_neither_other_resources_nor_a_kill_between_two_teachers_change_a_key_or_a_weight(
-    sweep, sweep_here, kill_driver, both_cores, tmp_path, students_of
+def test_neither_other_resources_nor_what_was_there_before_change_a_key_or_a_weight(
+    sweep, sweep_here, both_cores, tmp_path, students_of
 ):
-    """One sweep runs in peace; the other one is killed between its teachers, and given cores."""
+    """One store is made in a plain loop; the other one begins with one of two teachers, and gets more cores then."""
     second = "{model: test_resnet, stem_stride: 1, image_size: 8, seed: 1, finetune: {epochs: 2, batch_size: 32}}"
     edits = [f"teachers.second={second}", "arms.1={method: kd_mixup, teacher: [resnet, second]}"]
-    hurt, whole = Store.at(tmp_path / "hurt"), Store.at(tmp_path / "whole")
-    kill_driver(hurt, [*edits, "arms.1.teacher=resnet"], lambda: list(hurt.local.glob("teachers/*/card.json")))
+    begun, whole = Store.at(tmp_path / "begun"), Store.at(tmp_path / "whole")
+    sweep_here(begun, *edits, "arms.1.teacher=resnet")
+    shutil.rmtree(begun.local / "trials")
 
-    outcome, log = sweep(hurt, *edits, "resources={cpu: 2, teacher_cpu: 1.5}")
+    outcome, log = sweep(begun, *edits, "resources={cpu: 2, teacher_cpu: 1.5}")
     assert outcome.ok
     assert "fine-tuning second" in log
     assert "the sweep began with other threads, and keeps them: 1 a trial and 1 a teacher" in log
     sweep_here(whole, *edits)
-    assert students_of(hurt) == students_of(whole)
-    assert teachers_of(hurt) == teachers_of(whole)
-    assert len(teachers_of(hurt)) == 2
+    assert students_of(begun) == students_of(whole)
+    assert teachers_of(begun) == teachers_of(whole)
+    assert len(teachers_of(begun)) == 2
 
 
 def teachers_of(store):

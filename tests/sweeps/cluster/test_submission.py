@@ -4,8 +4,6 @@ import os
 import signal
 import time
 
-import pytest
-
 from kd_core.store.records import Store
 
 
@@ -42,7 +40,6 @@ def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_
     assert status.stderr.count(" finished ") == 5  # a teacher, its signal and three trials
 
 
-@pytest.mark.site
 def test_a_sweep_outlives_a_node_that_is_killed(guarded, kdsweep_there, tiny, tmp_path):
     """The worker node dies while it trains; its trials are tried again on the head."""
     store = Store.at(tmp_path / "runs")
