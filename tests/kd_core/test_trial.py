@@ -5,6 +5,7 @@ import signal as signals
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,11 +170,17 @@ def test_a_trial_that_was_killed_goes_on_to_the_same_result(
     assert record.verdict()["metrics"] == whole(config).verdict()["metrics"]
 
 
+def train_slowly_with(environment: dict[str, str], *arguments: Any) -> None:
+    """Run by a process that began before these variables were set."""
+    os.environ.update(environment)
+    train_slowly(*arguments)
+
+
 def test_a_trial_on_an_object_store_that_was_killed_goes_on_to_the_same_result(
-    trial, digits, s3, whole, processes, wait_until
+    trial, digits, s3, s3_settings, whole, processes, wait_until
 ):
     config, record = trial("mixup", train={"epochs": 12}), Store.at(s3).trial("killed")
-    process = processes.Process(target=train_slowly, args=(config, str(s3), record.key))
+    process = processes.Process(target=train_slowly_with, args=(s3_settings, config, str(s3), record.key))
     process.start()
     wait_until(lambda: len(record.journal()) >= 3, process)
     process.kill()

@@ -18,7 +18,8 @@ from PIL import Image
 from analysis.report import write_report
 from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
-from kd_core.signal import StoredSignal
+from kd_core.networks.teacher import load_teacher
+from kd_core.signal import LiveSignal, StoredSignal
 from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.cli import main
@@ -194,10 +195,14 @@ def _train_here(spec: SweepSpec, store: Store) -> None:
         if shared.stored and shared.record is not None:
             shared.record.begin(shared.identity)
             label_signal(shared.trial, dataset, shared.record, teachers[shared.teacher], shared.missing, given)
-    for each in plan.trials:
+    for each in plan_sweep(spec, store, summarize(spec.data)).trials:
+        config, signal = each.trial.config, None
         assert each.record is not None
-        stored = each.signal is not None and StoredSignal(each.signal.record, each.signal.identity)
-        list(run_trial(each.trial.config, dataset, each.record, signal=stored or None))
+        if each.signal is not None and each.signal.ready:
+            signal = StoredSignal(each.signal.record, each.signal.identity)
+        elif each.trial.teacher is not None:
+            signal = LiveSignal(load_teacher(config.teacher, teachers[each.trial.teacher], dataset.num_classes))
+        list(run_trial(config, dataset, each.record, signal=signal))
     plan_sweep(spec, store, summarize(spec.data)).write(store)
     write_report(store, spec.name)
 

@@ -223,8 +223,9 @@ def test_a_sweep_whose_list_is_damaged_says_so(store, command, kind):
     assert len(store.signals()) == 1
 
 
-def test_a_damaged_list_is_written_again_by_a_run(store, kdsweep, tiny, command):
+def test_a_damaged_list_is_written_again_by_a_run(store, kdsweep, tiny, command, database, sketches):
     before = figures_of(store)
+    shutil.copy(database, store.local)
     damage(store.sweep("tiny").path / "trials.json", "cut")
     done = kdsweep("run", tiny, "--storage", store.root, "--json")
     assert json.loads(done.stdout)["trials"]["reused"] == 3
