@@ -32,6 +32,7 @@ COMPARISONS = {"==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">
 COMPARISONS |= {"is": "is not", "is not": "is", "in": "not in", "not in": "in"}
 ARITHMETIC = {"+": "-", "-": "+", "*": "/", "/": "*", "//": "*", "%": "*", "**": "*"}
 BOOLEAN = {"and": "or", "or": "and"}
+FURTHER_TESTS = {"kd_core/networks/losses.py": ("tests/kd_core/networks/test_methods.py",)}  # beside test_losses.py
 EQUIVALENT: dict[str, str] = {}  # mutants that no test can catch, and why
 
 
@@ -54,10 +55,10 @@ class Mutant:
         return f"{self.path}: {self.code}: {swap}" + (f", number {self.number}" if self.number > 1 else "")
 
     @property
-    def tests(self) -> str:
-        """The file with the tests of its module."""
+    def tests(self) -> tuple[str, ...]:
+        """The files with the tests of its module."""
         path = Path(self.path)
-        return str(Path("tests") / path.with_name(f"test_{path.name}"))
+        return (str(Path("tests") / path.with_name(f"test_{path.name}")), *FURTHER_TESTS.get(self.path, ()))
 
 
 def measure(num_mutants: int = 100) -> dict[str, Any]:
@@ -180,14 +181,16 @@ class Copies:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def run(self, pairs: Iterable[tuple[Mutant | None, str]]) -> Iterator[bool]:
+    def run(self, pairs: Iterable[tuple[Mutant | None, tuple[str, ...]]]) -> Iterator[bool]:
         """Whether the tests pass, for each mutant, or none, and file of tests, in their order."""
         with ThreadPoolExecutor(AT_ONCE) as threads:
             for pair, passes in threads.map(lambda pair: (pair, self._passes(*pair)), pairs):
-                print(f"{'passes' if passes else 'fails'}: {pair[0].name if pair[0] else pair[1]}", flush=True)
+                print(
+                    f"{'passes' if passes else 'fails'}: {pair[0].name if pair[0] else ' '.join(pair[1])}", flush=True
+                )
                 yield passes
 
-    def _passes(self, mutant: Mutant | None, tests: str) -> bool:
+    def _passes(self, mutant: Mutant | None, tests: tuple[str, ...]) -> bool:
         copy = self._free.get()
         try:
             if mutant is None:
@@ -203,9 +206,9 @@ class Copies:
             self._free.put(copy)
 
 
-def _tests_pass(folder: Path, tests: str) -> bool:
-    """Whether a file of tests passes in a copy, in time."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", tests]
+def _tests_pass(folder: Path, tests: tuple[str, ...]) -> bool:
+    """Whether files of tests pass in a copy, in time."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command,

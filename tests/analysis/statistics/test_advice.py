@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from analysis.pareto import Front
-from analysis.statistics.advice import decisions
+from analysis.statistics.advice import Decision, decisions
 from analysis.statistics.evidence import Evidence
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
@@ -58,3 +58,19 @@ def test_arms_that_differ_by_nothing_are_never_told_apart():
 @pytest.mark.parametrize("probability", [0.01, 0.99])
 def test_nothing_is_open_where_the_probability_is_near_zero_or_one(probability):
     assert decisions(front(probability), evidence(difference=0.01, deviation=0.01)) == []
+
+
+@pytest.mark.parametrize(
+    ("needed", "told"),
+    [
+        ((999.0, np.inf, np.inf), "about 1,000,000 images would show it"),
+        ((1000.0, np.inf, np.inf), "stays so with any reasonable number"),
+        ((np.inf, 99.0, np.inf), "about 99 seeds would show it"),
+        ((np.inf, 100.0, np.inf), "stays so with any reasonable number"),
+        ((np.inf, np.inf, 12.34), "about 13,000 images and 13 seeds would show it"),
+        ((np.inf, np.inf, 1000.0), "stays so with any reasonable number"),
+        ((0.0042, 2.0, np.inf), "about 5 images or about 2 seeds would show it"),
+    ],
+)
+def test_beyond_a_million_images_or_a_hundred_seeds_nobody_goes(needed, told):
+    assert told in Decision("a", "b", *needed).sentence(num_images=1000, num_seeds=1)

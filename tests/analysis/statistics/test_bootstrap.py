@@ -12,6 +12,7 @@ from analysis.statistics.bootstrap import (
     num_resamples,
     resample,
 )
+from kd_core.measure.calibration import equal_mass_bin_index
 from kd_core.measure.outcomes import RAW, SCALED, metrics_of, outcomes_of
 from tests.benchmarks.coverage import front_calibration, interval_coverage
 
@@ -57,6 +58,28 @@ def test_debiased_draws_are_centred_on_the_figure_where_it_is_far_from_zero():
     figure = metrics_of(outcomes)["ece_debiased"]
     assert figure > 0.1
     assert draws["ece_debiased"].mean() == pytest.approx(figure, rel=0.01)
+
+
+def test_debiased_draws_subtract_twice_the_variance_of_each_bin_of_the_sample():
+    """By the formula, bin by bin, of a resample that is the sample, and of one with only one image of the first bin."""
+    outcomes = model(sharpness=5.0, size=90)
+    for name in (RAW, SCALED):
+        confidence = outcomes.readings[name].confidence.astype(float)
+        index = equal_mass_bin_index(confidence)
+        first = np.flatnonzero(index == 0)
+        few = np.ones(90)
+        few[first[1:]], few[-1] = 0, len(first)
+        expected = []
+        for weights in (np.ones(90), few):
+            total = 0.0
+            for each in np.unique(index):
+                right, size = outcomes.correct[index == each], np.sum(index == each)
+                gap = np.average(right - confidence[index == each], weights=weights[index == each])
+                variance = right.mean() * (1 - right.mean()) / (size - 1)
+                total += weights[index == each].sum() / 90 * gap**2 - size / 90 * 2 * variance
+            expected.append(np.sqrt(max(0, total)))
+        (draws,) = draws_of([outcomes], np.stack([np.ones(90), few]), ("ece_debiased",))
+        assert draws["ece_debiased" + "_scaled" * (name == SCALED)] == pytest.approx(expected, rel=1e-5)
 
 
 def test_draws_do_not_depend_on_the_models_beside_a_model():

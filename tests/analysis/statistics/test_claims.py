@@ -208,6 +208,12 @@ def test_a_student_is_compared_with_its_teacher(own, verdict):
     assert (claim.verdict, claim.estimate) == (verdict, pytest.approx(0.1 - own, abs=1e-3))
 
 
+def test_one_student_is_enough_to_be_compared_with_its_teacher():
+    arms = arms_of(("kd_mixup", "t", "2", {"ece": 0.1}))
+    claim = student_outdoes_its_teacher(arms, evidence({"t": {"ece": 0.2}}, seed=1), "ece")
+    assert (claim.verdict, claim.estimate) == (SUPPORTED, pytest.approx(-0.1, abs=1e-3))
+
+
 def test_every_statement_is_asked_and_says_what_it_lacks():
     arms = arms_of(("classic", "", "", {"accuracy": 0.5}))
     claims = claims_of(arms.points, arms.test, None)

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.runs import runs_of
 from analysis.statistics.bootstrap import DRAWN
-from analysis.statistics.evidence import evidence_of
+from analysis.statistics.evidence import _choices, evidence_of
 from kd_core.measure.outcomes import outcomes_of, summary_of
 
 NUM_IMAGES, NUM_CLASSES = 1500, 4
@@ -39,9 +39,10 @@ def test_every_arm_has_an_estimate_of_every_figure(store):
     assert found.num_seeds["mixup"] == 1  # the other seed has failed
     assert set(found.draws) == {*DRAWN, *(f"{name}_scaled" for name in DRAWN if name != "accuracy")}
     accuracy = runs.loc[(runs["arm"] == "classic"), "validation/accuracy"].mean()
-    estimate = found.estimate("accuracy", "classic")
-    assert estimate.value == pytest.approx(accuracy)
-    assert estimate.low < estimate.value < estimate.high
+    assert found.estimate("accuracy", "classic").value == pytest.approx(accuracy)
+    for name in ("accuracy", "confidence", "gap", "nll", "brier"):
+        estimate = found.estimate(name, "classic")
+        assert estimate.low < estimate.value < estimate.high, name
 
 
 def test_without_a_finished_run_there_is_no_evidence(store):
@@ -89,3 +90,11 @@ def test_trials_of_other_images_are_refused():
     other = outcomes_of(np.eye(NUM_CLASSES)[np.zeros(NUM_IMAGES, dtype=int)], np.zeros(NUM_IMAGES, dtype=int), 1.0)
     with pytest.raises(ValueError, match="trial b-0 was evaluated on other images than a-0"):
         evidence_of(runs, "test", (outcomes | {"b-0": other}).__getitem__, 50)
+
+
+def test_every_residual_is_chosen_as_often_with_either_sign():
+    index, sign = _choices(["one", "other"], num_resamples=6000, num_residuals=6)
+    assert index.shape == sign.shape == (6000, 2)
+    assert np.bincount(index.ravel(), minlength=6) == pytest.approx(np.full(6, 2000), rel=0.1)
+    assert sign.mean() == pytest.approx(0, abs=0.03)
+    assert set(np.unique(sign)) == {-1, 1}

@@ -148,6 +148,15 @@ def test_parts_of_different_sizes_need_an_image_size(two_classes):
         load(folder(two_classes))
 
 
+def test_the_size_of_images_is_their_height_and_width(tmp_path):
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        for number in range(9):
+            picture(number, (6, 4)).save(tmp_path / name / f"{number}.png")  # 6 wide, 4 high
+    dataset = load(folder(tmp_path))
+    assert [part.size for part in (dataset.train, dataset.validation, dataset.test)] == [(4, 6)] * 3
+
+
 @pytest.mark.parametrize("damage", [b"", b"no image", png(3)[:40], png(3)[:48]], ids=["empty", "text", "head", "half"])
 def test_a_broken_image_is_named(two_classes, damage):
     (two_classes / "test" / "cat" / "002.png").write_bytes(damage)

@@ -4,6 +4,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kd_core.data.dataset import load
 from kd_core.data.sources import read_source
@@ -53,3 +54,13 @@ def test_digits_are_resized_like_every_source():
     plain, larger = (load(DataConfig(source="digits", limit=50, image_size=size)) for size in (None, 12))
     assert (plain.test.size, larger.test.size) == ((8, 8), (12, 12))
     np.testing.assert_array_equal(plain.test.labels, larger.test.labels)
+
+
+def test_a_folder_of_this_machine_is_read_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("ant", "bee"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "images" / name / "0.png")
+    source = read_source(DataConfig(source="folder", path=str(tmp_path / "images")))
+    assert source.index.identity()
+    assert not (tmp_path / "cache" / "kd-sweeps" / "fetched").exists()

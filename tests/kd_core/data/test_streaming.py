@@ -189,18 +189,17 @@ def test_a_broken_image_is_named_in_one_sentence_while_it_streams(tmp_path, num_
         batches_of(dataset, ViewConfig(), 4, num_workers)
 
 
-def stream_an_epoch(folder, num_workers, grown_bytes):
-    """Run by a new process: how much more memory it and its workers take, once an epoch was streamed than at first."""
+def stream_an_epoch(folder, grown_bytes):
+    """Run by a new process: how much more memory it takes once an epoch was streamed than at first."""
     dataset = load(DataConfig(source="folder", path=str(folder), streaming=True, validation=0.01, test=0.01))
     count = len(dataset.train)
     drawn = VicinalStream(0, count, MixupConfig(), ViewConfig()).epoch(1)
-    batches = dataset.train.views(ViewConfig(), "cpu", num_workers).batches(drawn, batch_slots(count, 64))
+    batches = dataset.train.views(ViewConfig(), "cpu").batches(drawn, batch_slots(count, 64))
     taken = [footprint("cpu").host_bytes for _ in batches]
     grown_bytes.value = max(taken) - max(taken[:8])
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_an_epoch_takes_no_more_memory_the_more_of_its_images_were_streamed(tmp_path, processes, num_workers):
+def test_an_epoch_takes_no_more_memory_the_more_of_its_images_were_streamed(tmp_path, processes):
     """All 4,000 together take 94 MiB."""
     for index in range(4000):
         file = tmp_path / ("cat", "dog")[index % 2] / f"{index:04}.jpg"
@@ -210,7 +209,7 @@ def test_an_epoch_takes_no_more_memory_the_more_of_its_images_were_streamed(tmp_
         else:
             file.hardlink_to(tmp_path / ("cat", "dog")[index % 2] / f"{index % 2:04}.jpg")
     grown_bytes = processes.Value("q", -1)
-    process = processes.Process(target=stream_an_epoch, args=(tmp_path, num_workers, grown_bytes))
+    process = processes.Process(target=stream_an_epoch, args=(tmp_path, grown_bytes))
     process.start()
     process.join()
     assert 0 <= grown_bytes.value < 30 * 2**20

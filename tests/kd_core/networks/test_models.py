@@ -43,6 +43,18 @@ def test_a_bottleneck_fits_behind_any_family(model):
     assert network(IMAGES).shape == (2, 5)
 
 
+def test_the_head_alone_or_the_whole_network_is_trained():
+    network = tiny()
+    network.train_only_head()
+    learning = {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
+    assert learning == {id(parameter) for parameter in network.classifier.parameters()} != set()
+    assert network.classifier.training
+    assert not network.backbone.training
+    network.train_whole()
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(module.training for module in network.modules())
+
+
 @pytest.mark.parametrize(("model", "factor"), [("mobilenetv2_050", 2), ("resnet18", 4), ("test_efficientnet", 2)])
 def test_an_open_stem_widens_the_feature_map(model, factor):
     def side(stem_stride):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 from sweeps.plan.pace import Paces, Work, duration_text, form_in_plan, paces_in, time_of
 
@@ -68,6 +69,18 @@ def test_a_teacher_in_every_trial_is_another_form_than_a_stored_signal(planned, 
     )
     assert json.loads(stored)["teacher"] == "stored"
     assert json.loads(live)["teacher"]["model"] == "test_resnet"
+
+
+def test_of_one_form_only_trials_of_one_device_count(planned, store):
+    plan = planned(store=store)
+    _, mixed, other = plan.trials
+    form = form_in_plan(mixed, plan)
+    assert form_in_plan(other, plan) == form
+    assert paces_in(store, {form}, first="tiny").num_trials(form) == 2
+    path = other.record.path / "result.json"
+    verdict = read_json(path)
+    write_json(path, verdict | {"machine": verdict["machine"] | {"device": "an abacus"}})
+    assert paces_in(store, {form}, first="tiny").num_trials(form) == 1
 
 
 def test_an_unfinished_trial_of_another_sweep_tells_no_time(planned, store):

@@ -98,3 +98,7 @@ def test_nsga2_breeds_from_what_was_known_before(study_of):
 def test_another_start_proposes_other_points(study_of):
     firsts = [[study_of("random", num_known=known).ask()[1] for _ in range(1)] for known in (0, 0, 7)]
     assert firsts[0] == firsts[1] != firsts[2]
+
+
+def test_a_generation_is_a_tenth_of_the_search_and_neither_tiny_nor_huge():
+    assert [population_of(num_trials) for num_trials in (1, 69, 70, 100, 500, 10_000)] == [6, 6, 7, 10, 50, 50]
