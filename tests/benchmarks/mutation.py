@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -33,7 +34,8 @@ COMPARISONS |= {"is": "is not", "is not": "is", "in": "not in", "not in": "in"}
 ARITHMETIC = {"+": "-", "-": "+", "*": "/", "/": "*", "//": "*", "%": "*", "**": "*"}
 BOOLEAN = {"and": "or", "or": "and"}
 FURTHER_TESTS = {"kd_core/networks/losses.py": ("tests/kd_core/networks/test_methods.py",)}  # beside test_losses.py
-EQUIVALENT: dict[str, str] = {}  # mutants that no test can catch, and why
+EQUIVALENT: dict[str, str] = json.loads(Path(__file__).with_name("equivalent_mutants.json").read_text())
+"""Mutants of the sample that no test can catch, by their names, and why."""
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,12 @@ def test_a_temperature_is_the_best_if_it_beats_each_other_one(best, verdict):
     assert two_is_the_best_temperature(arms_of(*rows[1:])).verdict == NOT_TESTABLE
 
 
+def test_the_trials_of_a_claim_are_told_in_the_order_of_the_arms():
+    rows = [("kd_mixup", "t", each, {"accuracy": 0.5}) for each in ("2", "8", "16", "4")]
+    told = [trial.rsplit(" ", 1)[0] for trial in two_is_the_best_temperature(arms_of(*rows)).trials]
+    assert list(dict.fromkeys(told)) == ["kd_mixup t 2", "kd_mixup t 8", "kd_mixup t 16", "kd_mixup t 4"]
+
+
 @pytest.mark.parametrize(("worst", "verdict"), [("sigma", SUPPORTED), ("4", CONTRADICTED)])
 def test_sigma_is_compared_with_each_fixed_temperature(worst, verdict):
     temperatures = [*TEMPERATURES, "sigma"]

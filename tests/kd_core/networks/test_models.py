@@ -5,6 +5,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.nn.functional import interpolate
 from upath import UPath
 
 from kd_core.networks.models import (
@@ -170,6 +171,14 @@ def test_a_network_with_an_image_size_takes_images_of_any(model, side):
     network = build_teacher(TeacherConfig(model=model, image_size=32), 5).eval()
     flat = torch.full((1, 3, side, side), 0.25)
     torch.testing.assert_close(network(flat), network(torch.full((1, 3, 32, 32), 0.25)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "antialias"), [(8, 32, True), (32, 8, False)])
+def test_images_are_smoothed_where_their_width_shrinks(height, width, antialias):
+    network = build_teacher(TeacherConfig(model="test_efficientnet", image_size=16), 5).eval()
+    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    resized = interpolate(images, (16, 16), mode="bilinear", antialias=antialias)
+    assert torch.equal(network(images), network(resized))
 
 
 def test_a_network_without_image_size_works_at_that_of_the_data():
