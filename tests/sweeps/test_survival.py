@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 def test_a_sweep_outlives_kills_of_driver_workers_and_server_and_damaged_files_bit_for_bit(train_here):
     """The short form of `make bench`, compared with a plain loop; the folder's path is short, as Ray's sockets need."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="kd") as folder:
-        ordeal = Ordeal(Path(folder), num_kills=4, num_epochs=20, seed=0)
+        ordeal = Ordeal(Path(folder), num_kills=4, num_epochs=12, seed=0)
         train_here(read_spec(str(ordeal.spec), ordeal.overrides), ordeal.whole)
         assert ordeal.undergo() == []
     assert ordeal.killed == {"driver": 1, "worker": 2, "server": 1}
