@@ -68,7 +68,7 @@ def test_a_report_of_equal_records_is_not_written_again_and_shows_the_same(make_
 
 
 def test_other_objectives_give_another_front_until_the_sweep_is_run_again(make_sweep):
-    store = make_sweep()
+    store = make_sweep(arms=[{"method": "classic"}, {"method": "mixup"}], teachers=(), seeds=(0,))
     first = update_report(store, "demo")
     other = write_report(store, "demo", objectives_named(["nll_scaled", "num_parameters"]))
     assert list(other.content["raw"]["objectives"]) == ["validation/nll_scaled", "num_parameters"]
@@ -141,7 +141,7 @@ def lose_a_figure(store):
 
 @pytest.mark.parametrize("changes", [(fail_a_trial, forget_an_objective), (make_it_older, lose_a_figure)])
 def test_a_report_is_written_again_where_anything_that_it_is_made_of_has_changed(make_sweep, changes):
-    store = make_sweep(seeds=(0,))
+    store = make_sweep(arms=[{"method": "classic"}, {"method": "mixup"}], teachers=(), seeds=(0,))
     update_report(store, "demo")
     for change in changes:
         before = written(store)

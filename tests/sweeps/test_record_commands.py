@@ -46,9 +46,8 @@ def test_a_sweep_of_other_test_images_is_nothing_to_compare_with(kdsweep, store,
     assert done.stderr.startswith("kdsweep: --against: other: ")
 
 
-def test_the_front_comes_from_mlflow_as_from_the_store(kdsweep, store, database):
+def test_the_front_comes_from_mlflow_as_from_the_store(kdsweep, store, database, sketches):
     shutil.copy(database, store.local)
-    kdsweep("report", "tiny", "--storage", store.root)
     kdsweep("sync", "tiny", "--storage", store.root)
     written = json.loads(kdsweep("report", "tiny", "--storage", store.root, "--json").stdout)
     page = store.sweep("tiny").report / "report.html"

@@ -165,7 +165,7 @@ def test_a_name_without_its_ending_is_told_the_file_that_was_meant(tmp_path, mon
 
 
 def test_of_spoilt_specs_none_is_a_traceback_and_each_mistake_is_one_sentence():
-    answered = measure(150, seed=1)
+    answered = measure(100, seed=1)
     assert answered["wrong"] == 0
     assert min(answered["sweeps"], answered["sentences"]) > 10
 

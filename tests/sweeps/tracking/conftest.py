@@ -8,6 +8,7 @@ import uuid
 import pytest
 from mlflow import MlflowClient
 
+import sweeps.tracking.view  # noqa: F401 - takes seconds, which are no test's
 from analysis.report import write_report
 from kd_core.data.dataset import load
 from kd_core.store.files import read_json, write_json
