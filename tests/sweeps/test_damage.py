@@ -21,7 +21,6 @@ PARTS = ("config.json", "journal.jsonl", "{}.safetensors", "{}.safetensors.sha25
 PARTS += ("outcomes-validation.npz", "outcomes-test.npz", "{}.json")
 SHARED = ("spec.yaml", "mlflow.json", "report/inputs.json", "report/front.json", "report/report.html")
 SHARED = tuple(f"sweeps/tiny/{name}" for name in SHARED)
-NOT_MISSED = ("mlflow.json",)  # by verify, if it is deleted
 FIGURES = ("accuracy", "ece", "nll", "ece_scaled")
 COMMANDS = ("plan", "status", "report", "sync", "verify", "signal prune")
 
@@ -199,7 +198,7 @@ def test_what_the_products_share_is_written_again_and_changes_no_figure(whole, s
     assert done.exit_code == 1
     told = {line.split(": ")[0] for line in done.stderr.splitlines()}
     report = {whole.sweep("tiny").report / name for name in ("front.json", "report.html")}  # known by its inputs
-    forgotten = {path for path, kind in kinds.items() if kind == "deleted" and path.name in NOT_MISSED}
+    forgotten = {path for path, kind in kinds.items() if kind == "deleted" and path.name == "mlflow.json"}
     forgotten |= {path for path in whole.latency_files() if kinds[path] == "deleted"}
     assert told >= {str(path) for path in kinds.keys() - report - forgotten}
     check_commands(command, shown)

@@ -61,12 +61,9 @@ def test_some_trials_are_stopped_and_say_their_rung(stopped, tiny):
     store, before, outcome, log = stopped
     records = records_of(store)
     stops = {record.key: record.stop() for record in records if record.status == "stopped"}
-    assert outcome.counts | {"reused": 0} == {
-        "finished": 6 - len(stops),
-        "stopped": len(stops),
-        "failed": 0,
-        "reused": 0,
-    }
+    reused = outcome.counts["reused"]  # by the second run
+    assert outcome.counts == {"finished": 6 - len(stops), "stopped": len(stops), "failed": 0, "reused": reused}, log
+    assert len(before) <= reused < 6
     assert 0 < len(stops) < 6
     for record in records:
         if stop := stops.get(record.key):
