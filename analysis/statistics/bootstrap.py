@@ -154,7 +154,7 @@ def absolute_gap_draws(observed: np.ndarray, resampled: np.ndarray) -> np.ndarra
 
     How γ is distributed over the bins matters, too: noise adds most to bins without a gap. Two shapes count alike: the
     observed one, which noise makes too uneven, and one whose gaps are all equally many deviations from zero, which is
-    the most even. With them intervals cover 93 to 97 % (tests/benchmarks/coverage.py); with either alone, fewer.
+    the most even. With them intervals cover 93 to 97 % (tests/benchmarks/coverage); with either alone, fewer.
     """
     noise, shown, again = resampled - observed, np.abs(observed).sum(), np.abs(resampled).sum(axis=1)
     if shown == 0:

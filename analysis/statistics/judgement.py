@@ -18,7 +18,7 @@ def judged(front: Front, validation: Evidence | None) -> Front:
     often, in rival_share of the resamples ("" if none ever does). plausible: rival_share < 0.95. The set of plausible
     arms promises this: an arm that is truly on the front is in it with a probability of about 95 % or more, for each
     rival that it is truly level with. It promises less if many rivals are level with an arm (checked by simulation in
-    tests/benchmarks/coverage.py), and nothing about arms that have no business being in it: with few images, all are.
+    tests/benchmarks/coverage), and nothing about arms that have no business being in it: with few images, all are.
     Arms that lack an objective have probability 0.
     """
     count = len(front.points)

@@ -14,7 +14,8 @@ from analysis.statistics.bootstrap import (
 )
 from kd_core.measure.calibration import equal_mass_bin_index
 from kd_core.measure.outcomes import RAW, SCALED, metrics_of, outcomes_of
-from tests.benchmarks.coverage import front_calibration, interval_coverage
+from tests.benchmarks.coverage.fronts import front_calibration
+from tests.benchmarks.coverage.intervals import interval_coverage
 
 mathematics = settings(deadline=None, derandomize=True, max_examples=40)
 
