@@ -101,6 +101,9 @@ def _take_turns(prepare: Callable[[], Turn], pipe: Connection) -> None:
         pipe.send(time.perf_counter() - started)
 
 
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else an MLflow server starts ten processes for nothing
+
+
 class MlflowServer:
     """A real MLflow server on this machine, on one port, which may be killed and started again."""
 
@@ -119,7 +122,9 @@ class MlflowServer:
         command += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, env=os.environ | WITHOUT_JOBS, start_new_session=True
+            )
 
     def wait(self) -> None:
         """Wait until the server answers."""

@@ -61,12 +61,16 @@ def measure(num_kills: int = 100, num_epochs: int = 120) -> dict[str, Any]:
 
 @dataclass
 class Ordeal:
-    """One sweep in a folder, whose path is short, as Ray's sockets need: left alone, and killed and damaged."""
+    """One sweep in a folder, whose path is short, as Ray's sockets need: left alone, and killed and damaged.
+
+    edits are more overrides of its spec.
+    """
 
     folder: Path
     num_kills: int
     num_epochs: int
     seed: int
+    edits: tuple[str, ...] = ()
     killed: Counter[str] = field(default_factory=Counter)
     damaged: list[str] = field(default_factory=list)
     num_runs: int = 0
@@ -83,7 +87,7 @@ class Ordeal:
     @property
     def overrides(self) -> list[str]:
         """The overrides of the sweep's spec."""
-        return [f"train.epochs={self.num_epochs}"]
+        return [f"train.epochs={self.num_epochs}", *self.edits]
 
     def leave_alone(self) -> None:
         """Run the sweep in peace."""

@@ -18,6 +18,7 @@ from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.spec.arms import trials_of
 from sweeps.spec.reader import to_yaml
+from tests.benchmarks.harness import WITHOUT_JOBS
 
 
 def config_in(record):
@@ -72,9 +73,10 @@ def start_server(folder):
     backend = ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
     artifacts = ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "mlflow", "server", *backend, *artifacts, "--workers", "1"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # ten processes for nothing
     with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=os.environ | WITHOUT_JOBS, start_new_session=True
+        )
     url = f"http://127.0.0.1:{port}"
     while process.poll() is None:
         try:
