@@ -21,14 +21,14 @@ from tests.sweeps.tracking.shown import Proxy, start_server, store_of
 @pytest.fixture
 def copied(database, tmp_path):
     """Copies a store to this test's folder, with an empty database of MLflow."""
+    return lambda root: copy_of(root, database, tmp_path / "runs")
 
-    def copy(root):
-        """The copy."""
-        shutil.copytree(root, tmp_path / "runs")
-        shutil.copy(database, tmp_path / "runs" / "mlflow.db")
-        return Store.at(tmp_path / "runs")
 
-    return copy
+def copy_of(root, database, folder):
+    """A copy of a store in a folder, with a copy of a database of MLflow."""
+    shutil.copytree(root, folder)
+    shutil.copy(database, folder / "mlflow.db")
+    return Store.at(folder)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def proxy(server):
     proxy.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def several(tiny, once):
     """A store of five arms by two seeds, one trial of which failed, and one arm of which lacks an objective.
 
@@ -98,9 +98,20 @@ def several(tiny, once):
     return once("several", make)
 
 
+@pytest.fixture(scope="session")
+def shown(several, database, once):
+    """A copy of that store, shown in MLflow; only to be read."""
+
+    def make(folder):
+        """Copy it, and show it."""
+        sync(copy_of(several, database, folder / "runs"), "tiny", f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
+
+    return Store.at(once("shown", make) / "runs")
+
+
 @pytest.fixture
 def judged(several, copied):
-    """A copy of that store, shown in MLflow."""
+    """A copy of that store, shown in MLflow, to be changed."""
     store = copied(several)
     sync(store, "tiny", embedded_uri(store))
     return store
