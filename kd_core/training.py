@@ -167,10 +167,9 @@ def _step(
         raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
     _set_up_gpu(config.train, device)
     network = initial_student(config, num_classes).to(device)
-    optimizer = build_optimizer(network, config.train)
     if checkpoint is not None:
         network.load_state_dict(checkpoint["network"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
+    optimizer = build_optimizer(network, config.train, checkpoint["optimizer"] if checkpoint is not None else None)
     return Step(config, network, optimizer, signal, device)
 
 

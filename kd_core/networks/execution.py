@@ -63,17 +63,35 @@ class SignBitReLU(nn.Module):
         return values
 
 
-def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(
+    network: nn.Module, config: TrainConfig, state: dict[str, Any] | None = None
+) -> torch.optim.Optimizer:
     """AdamW, or SGD with Nesterov momentum; no weight decay for one-dimensional parameters (biases and norms).
 
-    One fused kernel updates all parameters.
+    One fused kernel updates all parameters. state is the `state_dict` of an earlier optimizer to go on from.
     """
     matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True, fused=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        optimizer = torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True, fused=True)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    if state is not None:
+        optimizer.load_state_dict(state)
+    if config.optimizer == "sgd":
+        _complete_momentum(optimizer)
+    return optimizer
+
+
+def _complete_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give every parameter a momentum buffer; zeros take the same first step as none, bit for bit.
+
+    The fused kernel wants buffers of all parameters or of none, and after head epochs only the head would have them.
+    """
+    for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+        if optimizer.state[parameter].get("momentum_buffer") is None:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def keep_freed_memory() -> None:

@@ -127,8 +127,9 @@ def test_head_epochs_leave_the_stream_of_the_others_as_it_is(trial, digits, sign
         assert torch.equal(first[2], second[2])
 
 
-def test_resuming_within_and_behind_the_head_epochs_is_exact(trial, digits, signal):
-    config = trial("kd_mixup", train={"epochs": 2, "head_epochs": 2, "clip_norm": 0.5})
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_resuming_within_and_behind_the_head_epochs_is_exact(trial, digits, signal, optimizer):
+    config = trial("kd_mixup", train={"epochs": 2, "head_epochs": 2, "clip_norm": 0.5, "optimizer": optimizer})
     checkpoints = []
     for result in train(config, digits, signal):
         checkpoints.append(stored(result))

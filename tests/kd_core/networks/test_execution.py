@@ -57,6 +57,43 @@ def test_a_fused_update_is_the_plain_one_but_for_rounding(trial, optimizer):
             torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12)
 
 
+def test_momentum_that_begins_at_zero_takes_the_first_step_of_one_that_does_not_exist(trial):
+    config = trial(train={"optimizer": "sgd", "learning_rate": 0.01})
+    ours, reference = (build_optimizer(initial_student(config, 10), config.train) for _ in range(2))
+    reference.state.clear()
+    for step in range(2):
+        for each in (ours, reference):
+            torch.manual_seed(step)
+            for parameter in (parameter for group in each.param_groups for parameter in group["params"]):
+                parameter.grad = torch.randn_like(parameter)
+            each.step()
+    for group, other in zip(ours.param_groups, reference.param_groups, strict=True):
+        for first, second in zip(group["params"], other["params"], strict=True):
+            assert torch.equal(first, second)
+            assert torch.equal(ours.state[first]["momentum_buffer"], reference.state[second]["momentum_buffer"])
+
+
+def test_sgd_goes_on_from_the_state_of_an_optimizer_that_only_moved_the_head(trial):
+    """Such a state lies in checkpoints of older versions: momentum of the head and of nothing else."""
+    config = trial(train={"optimizer": "sgd"})
+    network = initial_student(config, 10)
+    before = build_optimizer(network, config.train)
+    before.state.clear()
+    network.train_only_head()
+    network(IMAGES).sum().backward()
+    before.step()
+    bias, stem = network.classifier[-1].bias, next(network.backbone.parameters())
+    moved = before.state[bias]["momentum_buffer"].clone()
+    after = build_optimizer(network, config.train, before.state_dict())
+    network.train_whole()
+    before.zero_grad()
+    stem_before = stem.detach().clone()
+    network(IMAGES).sum().backward()
+    after.step()
+    torch.testing.assert_close(after.state[bias]["momentum_buffer"], 0.9 * moved + bias.grad)
+    torch.testing.assert_close(after.state[stem]["momentum_buffer"], stem.grad + 0.05 * stem_before)
+
+
 def test_weights_and_activations_have_their_channels_last(network):
     seen = []
     for module in network.modules():
