@@ -12,8 +12,9 @@ from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_so
 from kd_core.data.vicinal import VicinalBatch
 from kd_core.spec.config import TrialConfig
 
-SIGMA_FLOOR = 1e-8  # avoids division by zero for a constant row of logits
+SIGMA_FLOOR = 1e-3  # the least deviation that logits are divided by: a gradient grows by at most its inverse
 IMPOSSIBLE = -1e9  # a logit with probability exactly 0 and finite differences
+_EPSILON = 1e-8  # added to any deviation; keeps the bits of trials that are in the store
 DUS_GAMMA, DUS_BONUS = 2.0, 0.1
 
 
@@ -62,22 +63,30 @@ def dkd_loss(
 ) -> torch.Tensor:
     """T²·(target·TCKD + nontarget·NCKD) (Zhao 2022, eq. 7).
 
-    TCKD compares (p_y, rest), NCKD the other classes among themselves. For a mixed label both classes are targets: TCKD
-    compares (p_i, p_j, rest), NCKD all but i and j.
+    TCKD compares (p_y, rest), NCKD the other classes among themselves. A label has one target: for a mixed label the
+    loss is λ times that with the label y plus 1 − λ times that with y′, as for the cross-entropy (Zhang 2018). So a
+    class weighs as much as its share of the label, and one of no weight to speak of has no part in the loss.
     """
     student, teacher = (wide(logits) / temperature for logits in (student_logits, teacher_logits))
-    targets = target_mask(batch, student.shape[1])
 
-    def split(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities of the targets and of all the rest [B, K + 1], and the logits of the rest [B, K]."""
-        log_probabilities = log_softmax(logits, dim=1)
-        rest = torch.logsumexp(log_probabilities.masked_fill(targets, IMPOSSIBLE), dim=1, keepdim=True)
-        parts = torch.cat([log_probabilities.masked_fill(~targets, IMPOSSIBLE), rest], dim=1)
-        return parts, logits.masked_fill(targets, IMPOSSIBLE)
+    def against(labels: torch.Tensor) -> torch.Tensor:
+        """The loss of each image, [B], with these labels as targets."""
+        targets = one_hot(labels, student.shape[1]).bool()
+        student_parts, student_rest = _parted(student, targets)
+        teacher_parts, teacher_rest = _parted(teacher, targets)
+        between = kl_div(student_parts, teacher_parts, reduction="none", log_target=True).sum(dim=1)
+        return target * between + nontarget * divergence(student_rest, teacher_rest)
 
-    (student_parts, student_rest), (teacher_parts, teacher_rest) = split(student), split(teacher)
-    between = kl_div(student_parts, teacher_parts, reduction="none", log_target=True).sum(dim=1)
-    return temperature**2 * (target * between + nontarget * divergence(student_rest, teacher_rest)).mean()
+    own, partner = against(batch.labels), against(batch.partner_labels)
+    return temperature**2 * (batch.mixup_lambda * own + (1 - batch.mixup_lambda) * partner).mean()
+
+
+def _parted(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of the target and of all the rest [B, K + 1], and the logits of the rest [B, K]."""
+    log_probabilities = log_softmax(logits, dim=1)
+    rest = torch.logsumexp(log_probabilities.masked_fill(targets, IMPOSSIBLE), dim=1, keepdim=True)
+    parts = torch.cat([log_probabilities.masked_fill(~targets, IMPOSSIBLE), rest], dim=1)
+    return parts, logits.masked_fill(targets, IMPOSSIBLE)
 
 
 def dist_loss(
@@ -152,9 +161,14 @@ def divergence(student_logits: torch.Tensor, teacher_logits: torch.Tensor) -> to
 
 
 def rescaled(logits: torch.Tensor) -> torch.Tensor:
-    """Logits divided by their own standard deviation over the K classes (Choi 2023; in population form)."""
+    """Logits divided by their own standard deviation over the K classes (Choi 2023; in population form).
+
+    A deviation below SIGMA_FLOOR counts as SIGMA_FLOOR: float32 does not know the shape of logits so nearly constant,
+    and the gradient, which grows as the deviation shrinks, would be that of their rounding.
+    """
     logits = wide(logits)
-    return logits / (logits.std(dim=1, correction=0, keepdim=True) + SIGMA_FLOOR)
+    deviation = logits.std(dim=1, correction=0, keepdim=True)
+    return logits / (deviation + _EPSILON).clamp_min(SIGMA_FLOOR)
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

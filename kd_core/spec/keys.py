@@ -64,7 +64,7 @@ def trial_key(config: TrialConfig, fingerprint: str, teacher_sha256: str | None 
     content = config.model_dump(mode="json", exclude={"data", "teacher", "student"})
     content |= {"data": fingerprint, "student": network_identity(config.student)}
     content |= {"stream_version": STREAM_VERSION, "loss_version": LOSS_VERSION, "network_version": NETWORK_VERSION}
-    content |= _cropped_from(config)
+    content |= _cropped_from(config) | _mixed_target(config)
     if not config.recycles:
         del content["recycle"]
     if config.teacher is not None:
@@ -87,3 +87,9 @@ def _cropped_from(config: TrialConfig) -> dict[str, str]:
     """A key entry for resized crops that are taken from the original image, not the resized one."""
     streamed = config.view.crop == "resized" and config.data.streaming and config.data.image_size is not None
     return {"crop_of": "original"} if streamed else {}
+
+
+def _mixed_target(config: TrialConfig) -> dict[str, str]:
+    """A key entry for dkd with mixup, whose loss once took both classes of a mixed label for full targets."""
+    mixed = config.method == "dkd" and config.mixup.distribution != "off"
+    return {"mixed_target": "expected"} if mixed else {}

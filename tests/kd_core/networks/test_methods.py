@@ -48,13 +48,12 @@ def zscore_reference(student, teacher, temperature, mixed):
 
 
 def dkd_reference(student, teacher, temperature, mixed, label, target=1.0, nontarget=8.0):
-    targets = np.flatnonzero(label > 0)
-    rest = np.setdiff1d(np.arange(CLASSES), targets)
-    parts = [
-        np.append(p[targets], p[rest].sum()) for p in (softmax(teacher / temperature), softmax(student / temperature))
-    ]
-    others = [softmax(x[rest] / temperature) for x in (teacher, student)]
-    return temperature**2 * (target * kl(*parts) + nontarget * kl(*others))
+    loss = 0.0
+    for label_class, weight in enumerate(label):
+        parts = [(p[label_class], 1 - p[label_class]) for p in (softmax(x / temperature) for x in (teacher, student))]
+        others = [softmax(np.delete(x, label_class) / temperature) for x in (teacher, student)]
+        loss += weight * temperature**2 * (target * kl(*parts) + nontarget * kl(*others))
+    return loss
 
 
 def wttm_reference(student, teacher, temperature, mixed):
@@ -159,6 +158,39 @@ def test_extreme_logits_give_a_finite_loss_and_gradient(trial, method, kind):
     assert student.grad.isfinite().all()
 
 
+def slow_deviation_loss(student, teacher, method):
+    """The loss with a deviation of at least SIGMA_FLOOR, in float64 and sample by sample."""
+    values = []
+    for row, target in zip(student, teacher, strict=True):
+        p, q = (x / torch.clamp(x.var(correction=0).sqrt(), min=losses.SIGMA_FLOOR) for x in (row, target))
+        scale = 1.0 if method == "sigma" else 2.0
+        log_p, log_q = torch.log_softmax(p / scale, dim=0), torch.log_softmax(q / scale, dim=0)
+        values.append(scale**2 * (log_q.exp() * (log_q - log_p)).sum())
+    return torch.stack(values).mean()
+
+
+@pytest.mark.parametrize("method", ["sigma", "zscore"])
+@pytest.mark.parametrize("deviation", [0.0, 1e-7, 1e-5, 1e-3, 1e-2, 1.0, 1e3])
+def test_nearly_constant_logits_have_moderate_gradients(trial, method, deviation):
+    teacher = logits(1).float()
+    student = (2.0 + deviation * logits(0, scale=1.0)).float().requires_grad_()
+    config = {"sigma": ("kd", "sigma"), "zscore": ("zscore", 2.0)}[method]
+    loss_of(trial, config[0], student, teacher, config[1]).backward()
+    slow = student.detach().double().requires_grad_()
+    slow_deviation_loss(slow, teacher.double(), method).backward()
+    largest = max(1.0, 1 / max(deviation, losses.SIGMA_FLOOR))
+    assert student.grad.abs().max() <= 2 * largest / NUM
+    if deviation > 0:  # at exactly 0 the deviation has no derivative
+        torch.testing.assert_close(student.grad.double(), slow.grad, rtol=2e-3, atol=2e-5 * largest)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e4])
+def test_the_floor_of_the_deviation_leaves_ordinary_logits_alone_bit_for_bit(scale):
+    ordinary = logits(0, scale=scale).float()
+    before = ordinary / (ordinary.std(dim=1, correction=0, keepdim=True) + 1e-8)
+    assert torch.equal(losses.rescaled(ordinary), before)
+
+
 @pytest.mark.parametrize("method", ["zscore", "dist"])
 def test_what_is_scale_free_ignores_the_scale(trial, method):
     student, teacher = logits(0), logits(1)
@@ -191,6 +223,16 @@ def test_the_teacher_of_a_mixed_image_is_wrong_only_where_it_sees_neither_class(
     clipped = losses.clipped_teacher(teacher, mixed, 1.0, share=0.5, margin=1.0)
     changed = (clipped - torch.softmax(teacher, dim=1)).abs().sum(dim=1) > 1e-9
     assert changed.tolist() == (mixed.mixup_lambda == 1).tolist()
+
+
+def test_a_class_of_no_weight_to_speak_of_is_no_target_of_dkd(trial):
+    student, teacher, config = logits(0), logits(1), trial("dkd", teacher=TEACHER)
+    hard = batch(mixed=False)
+    for weight in (1e-20, 1e-9):
+        nearly = replace(hard, mixup_lambda=torch.full((NUM,), weight), labels=hard.partner_labels)
+        nearly = replace(nearly, partner_labels=hard.labels)
+        ours, plain = (float(losses.trial_loss(student, teacher, each, config)) for each in (nearly, hard))
+        assert ours == pytest.approx(plain, rel=1e-6)
 
 
 @pytest.mark.parametrize("method", ["dkd", "cud"])

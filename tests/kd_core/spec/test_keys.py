@@ -2,6 +2,7 @@
 
 import pytest
 
+from kd_core.spec import keys
 from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import canonical_json, digest, trial_key
 
@@ -104,3 +105,24 @@ def test_recycling_makes_another_trial_only_where_an_epoch_is_seen_twice(config_
 
     assert key(None) == key(9) == key(50)
     assert len({key(None), key(3), key(8)}) == 3
+
+
+def test_dkd_has_the_key_of_older_records_where_no_label_is_mixed(config_of):
+    """Of a mixed label, older versions took both classes for full targets."""
+    teacher = {"model": "resnet18"}
+    mixed, plain = config_of("dkd", teacher=teacher), config_of("dkd", teacher=teacher, mixup={"distribution": "off"})
+    assert _key_before(plain) == key_of(plain)
+    assert _key_before(mixed) != key_of(mixed)
+
+
+def _key_before(config: TrialConfig) -> str:
+    """The key of a trial with a teacher before dkd had a rule of its own for mixed labels."""
+    content = config.model_dump(mode="json", exclude={"data", "teacher", "student", "recycle"})
+    form = config.teacher.model_dump(mode="json", include=keys._TEACHER_FORM) if config.teacher else {}
+    return digest(
+        content
+        | {"data": "fingerprint", "student": keys.network_identity(config.student)}
+        | {"teacher": form | {"weights": "weights"}}
+        | {"stream_version": keys.STREAM_VERSION, "loss_version": keys.LOSS_VERSION}
+        | {"network_version": keys.NETWORK_VERSION}
+    )
