@@ -8,7 +8,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.runs import TRIAL_COLUMNS
+from analysis.runs import RECIPE, SETTINGS, TRIAL_COLUMNS
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
 SCALABLE = ("ece", "ece_debiased", "nll", "brier", "abs_gap", "aurc")  # figures that temperature scaling changes
@@ -134,7 +134,7 @@ def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
     arms = finished.groupby("arm", sort=False)
     best = finished.sort_values(name, ascending=[direction == "min"], kind="stable").drop_duplicates("arm")
     return (
-        best[["arm", "trial", "label", "method", "teacher", "temperature", "alpha", "student"]]
+        best[["arm", "trial", "label", *RECIPE, *({SETTINGS} & set(best.columns))]]
         .set_index("arm")
         .assign(num_seeds=arms.size(), trials=arms["trial"].agg(list))
         .join(arms[figures].mean())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.settings import differing_settings
 from kd_core.latency import Latency, comparable, form_of
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.spec.keys import digest
@@ -15,7 +16,8 @@ from kd_core.store.records import Store
 
 METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]
-TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, "seed", "status", "error", "latency_device"]
+SETTINGS = "settings"  # what else a sweep's trials differ in, {dotted key: value}
+TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, SETTINGS, "seed", "status", "error", "latency_device"]
 TEACHER_COLUMNS = ["teacher", "key", "model", "status", "error"]
 LATENCIES = ["latency_ms_1", "latency_ms_64"]
 FIGURES = ["scaling_temperature", "num_parameters", "wall_s", *LATENCIES]
@@ -28,10 +30,13 @@ def runs_of(store: Store, name: str) -> pd.DataFrame:
 
     A trial whose verdict or outcomes are damaged is not finished but `damaged`, and its error says which file is.
     Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one device, latency_device.
+    Settings are the keys, beside those that have columns, in which the trials of the sweep differ.
     """
     members = store.sweep(name).members()
     latencies, trials = latencies_of(store, members), members["trials"]
     rows = list(read_ahead(lambda each: _trial_row(each, store.trial(each["key"]), latencies.get(each["key"])), trials))
+    settings = differing_settings([row[SETTINGS] for row in rows])
+    rows = [row | {SETTINGS: each} for row, each in zip(rows, settings, strict=True)]
     return _table(rows + [_waiting_row(member) for member in members.get("waiting", [])], TRIAL_COLUMNS)
 
 
@@ -124,6 +129,7 @@ def _trial_row(member: Mapping[str, Any], record: Record, latency: Latency | Non
         "temperature": temperature_name(config.get("temperature")),
         "alpha": config.get("alpha"),
         "student": config.get("student", {}).get("model", ""),
+        SETTINGS: config,
         "seed": member["seed"],
         "latency_device": "",
     }
@@ -136,7 +142,7 @@ def _waiting_row(member: Mapping[str, Any] | str) -> dict[str, Any]:
     """A trial without a key; older sweeps list only its label."""
     known = {"label": member} if isinstance(member, str) else dict(member)
     blank = dict.fromkeys(["trial", "arm", "method", "teacher", "temperature", "student", "error"], "")
-    return blank | {"seed": 0} | known | {"status": "pending"}
+    return blank | {SETTINGS: {}, "seed": 0} | known | {"status": "pending"}
 
 
 def _teacher_row(member: Mapping[str, Any], record: Record) -> dict[str, Any]:
@@ -199,6 +205,7 @@ def _child_row(run: Any) -> dict[str, Any]:
         "temperature": temperature_name(params.get("temperature")),
         "alpha": params.get("alpha"),
         "student": params.get("student", params.get("student.model", "")),  # the latter of an older version
+        SETTINGS: {},
         "seed": int(tags["kdsweep.seed"]),
         "status": tags["kdsweep.status"],
         "error": tags.get("kdsweep.error", ""),

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.statistics.arms import Arms
 from analysis.statistics.cases import CONTRADICTED, NOT_TESTABLE, SUPPORTED, UNDECIDED
 from analysis.statistics.claims import (
-    Arms,
     accuracy_falls_with_temperature,
     calibration_is_passed_on,
     claims_of,
@@ -43,11 +43,12 @@ def evidence(truth, deviation=0.001, seed=0):
     )
 
 
-def arms_of(*rows, deviation=0.001, seed=0):
-    """Arms from (method, teacher, temperature, figures); the arm is named "method teacher temperature"."""
-    names = [" ".join(filter(None, row[:3])) for row in rows]
+def arms_of(*rows, deviation=0.001, seed=0, settings=None, names=None):
+    """Arms from (method, teacher, temperature, figures); an arm's name is "method teacher temperature" or given."""
+    names = names or [" ".join(filter(None, row[:3])) for row in rows]
     points = pd.DataFrame([row[:3] for row in rows], columns=["method", "teacher", "temperature"])
     points = points.assign(arm=names, alpha=0.0, student="s", trials=[[f"{name} 0", f"{name} 1"] for name in names])
+    points = points if settings is None else points.assign(settings=settings)
     return Arms(points, evidence({name: row[3] for name, row in zip(names, rows, strict=True)}, deviation, seed))
 
 
@@ -97,6 +98,35 @@ def test_arms_that_differ_in_alpha_or_student_are_not_compared():
         assert mixup_lowers_ece(other, "ece").verdict == NOT_TESTABLE
 
 
+def test_arms_that_differ_in_any_other_key_are_not_compared_and_the_key_is_named():
+    rows = [("kd", "t", "2", {"accuracy": 0.5}), ("kd_mixup", "t", "2", {"accuracy": 0.6})]
+    short, long = {"train.epochs": 10}, {"train.epochs": 100, "mixup.distribution": "uniform"}
+    arms = arms_of(*rows, settings=[short, long])
+    claim = mixup_adds_to_distillation(arms)
+    assert claim.verdict == NOT_TESTABLE
+    assert claim.detail.endswith("at the same temperature, alike in all else; the nearest differ in train.epochs")
+    assert mixup_adds_to_distillation(arms_of(*rows, settings=[short | {"train.epochs": 100}, long])).trials
+    taught = [("mixup", "", "", {}), ("kd_mixup", "t", "2", {})]
+    for setting, named in (({"mixup.concentration": 0.2}, "mixup.concentration"), ({"beta": 2.0}, "")):
+        claim = distillation_adds_to_mixup(arms_of(*taught, settings=[{}, setting]))
+        assert (claim.verdict == NOT_TESTABLE, claim.detail.endswith(named)) == (bool(named), True)
+
+
+def test_each_recipe_makes_a_case_of_its_own():
+    settings = [{"train.epochs": epochs} for epochs in (10, 10, 100, 100)]
+    by_arm = [("classic", 0.5), ("mixup", 0.4), ("classic", 0.6), ("mixup", 0.7)]
+    rows = [(method, "", "", {"accuracy": value}) for method, value in by_arm]
+    names = ["short classic", "short mixup", "long classic", "long mixup"]
+    claim = mixup_helps_alone(arms_of(*rows, settings=settings, names=names))
+    assert "s, train.epochs 10: −10." in claim.detail
+    assert "s, train.epochs 100: +1" in claim.detail
+    rows = [
+        ("kd_mixup", "t", each, {"accuracy": 0.5 - 0.1 * number}) for number, each in enumerate(("2", "4", "8", "16"))
+    ]
+    assert accuracy_falls_with_temperature(arms_of(*rows, settings=settings)).detail.count("train.epochs") == 2
+    assert accuracy_falls_with_temperature(arms_of(*rows[1:3], settings=settings[1:3])).detail.endswith("train.epochs")
+
+
 @pytest.mark.parametrize(("slope", "verdict"), [(-0.004, SUPPORTED), (0.004, CONTRADICTED), (0.0, UNDECIDED)])
 def test_slopes_are_per_doubling_of_temperature(slope, verdict):
     falling = {"accuracy": lambda doublings: 0.5 + slope * doublings, "ece": lambda doublings: 0.1 + slope * doublings}
@@ -124,7 +154,7 @@ def test_teachers_with_students_of_two_alphas_count_as_two():
     rows = students("t", ece=lambda doublings: 0.1 - 0.01 * doublings)
     arms = arms_of(*rows, *[("kd_mixup", "t", f"{each}0", figures) for _, _, each, figures in rows])
     claim = ece_falls_with_temperature(Arms(arms.points.assign(alpha=[0.0] * 4 + [0.5] * 4), arms.test), "ece")
-    assert "t, alpha 0.0: " in claim.detail
+    assert "t, alpha 0: " in claim.detail
     assert "t, alpha 0.5: " in claim.detail
 
 
