@@ -18,6 +18,7 @@ OBJECTIVE_FIGURES = (
     *(f"validation/{name}{suffix}" for name in SCALABLE for suffix in ("", "_scaled")),
     *SIZES,
 )
+FITTED = "validation/abs_gap_scaled"  # near 0 for every arm: its temperature was fitted on the same images
 MOST_OBJECTIVES = 3
 WORST = {"accuracy": 0.0, "brier": 2.0} | dict.fromkeys(("ece", "ece_debiased", "abs_gap", "aurc"), 1.0)
 
@@ -68,7 +69,7 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
     An arm that lacks an objective is never on it. Raises ValueError for an objective that is not a validation figure.
     """
     objectives = dict(OBJECTIVES if objectives is None else objectives)
-    check_objectives(objectives)
+    _check_figures(objectives)
     points = _arms_of(runs, *next(iter(objectives.items())))
     values = _oriented(points, objectives)
     comparable = np.isfinite(values).all(axis=1)
@@ -116,12 +117,19 @@ def objectives_named(names: Iterable[str]) -> dict[str, str]:
 
 
 def check_objectives(objectives: Mapping[str, str]) -> None:
-    """Raise ValueError unless there are one to three of OBJECTIVE_FIGURES, each with max or min."""
+    """Raise ValueError unless there are one to three of OBJECTIVE_FIGURES but FITTED, each with max or min."""
+    if FITTED in objectives:
+        why = "its temperature was fitted on the same images, so it is near 0 for every arm and says nothing"
+        raise ValueError(f"objectives: {FITTED}: {why}; take validation/ece_scaled, or validation/abs_gap")
+    _check_figures(objectives)
+
+
+def _check_figures(objectives: Mapping[str, str]) -> None:
     if not 1 <= len(objectives) <= MOST_OBJECTIVES:
         raise ValueError("objectives: name one to three, such as validation/accuracy: max")
     for name, direction in objectives.items():
         if name not in OBJECTIVE_FIGURES:
-            (nearest,) = get_close_matches(name, OBJECTIVE_FIGURES, n=1, cutoff=0)
+            (nearest,) = get_close_matches(name, [each for each in OBJECTIVE_FIGURES if each != FITTED], n=1, cutoff=0)
             raise ValueError(f"objectives: {name[:80]} is no figure that selection may see; did you mean {nearest}?")
         if direction not in ("max", "min"):
             raise ValueError(f"objectives: {name}: {direction!r} is no direction; use max or min")

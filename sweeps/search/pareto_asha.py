@@ -4,6 +4,9 @@ A rung is an epoch at which trials are compared with those that came to it befor
 `ceil(n / reduction_factor)` of these n, by non-dominated rank and then by crowding distance, or on the front of the
 rung or within `tolerance` of it. A trial is known by the key of its record, and comes to a rung when the row of that
 epoch was written to its journal: a decision follows from the journals, and is the same again after a restart.
+
+Objectives are in units of their spread in the rung (`spreads`), which no diverged trial widens. (The range of the
+rung's front would not do: a trial that predicts at chance has an ECE near 0, and is on it.)
 """
 
 import bisect
@@ -16,6 +19,9 @@ import moocore
 import numpy as np
 
 from sweeps.spec.search_config import ParetoAshaConfig
+from sweeps.spec.sweep_config import objective_in
+
+_RANGE_IN_DEVIATIONS = 4  # of evenly spread values, in median absolute deviations
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Standing(NamedTuple):
     """Where a point stands in a rung: how many points are better, and how far behind the front it is.
 
     Better is a lower non-dominated rank, then a larger crowding distance; points that are not finite are the worst. A
-    point is `behind` by its largest lag over the objectives, in units of their ranges, on that point of the front for
+    point is `behind` by its largest lag over the objectives, in units of their spreads, on that point of the front for
     which this is least.
     """
 
@@ -92,20 +98,13 @@ class Rungs:
 
     def _values_of(self, row: Mapping[str, Any]) -> tuple[float, ...]:
         signs = {"max": -1.0, "min": 1.0}
-        found = ((signs[direction], _figure(row, name)) for name, direction in self.objectives.items())
+        found = ((signs[direction], objective_in(row, name)) for name, direction in self.objectives.items())
         return tuple(sign * value if value is not None and math.isfinite(value) else math.inf for sign, value in found)
 
     def _until(self, key: str, epoch: int) -> np.ndarray:
         """The objectives of a trial and of those before it in a rung, [n, D], its own last."""
         place = next(index for index, (_, each) in enumerate(self._entered[epoch]) if each == key)
         return self._values[epoch][: place + 1]
-
-
-def _figure(row: Mapping[str, Any], name: str) -> float | None:
-    """An objective from the row of an epoch, None if it has none; abs_gap is the size of the gap there."""
-    if name == "validation/abs_gap" and "validation/gap" in row:
-        return abs(row["validation/gap"])
-    return row.get(name)
 
 
 def rung_epochs(rule: ParetoAshaConfig, num_epochs: int) -> list[int]:
@@ -122,7 +121,8 @@ def standing_of_last(values: np.ndarray) -> Standing:
     """Where the last of some points [n, D] stands; smaller is better, and of equals, the first to come."""
     if not np.isfinite(values[-1]).all():
         return Standing(len(values) - 1, math.inf)
-    points = _normalized(values[np.isfinite(values).all(axis=1)])
+    known = values[np.isfinite(values).all(axis=1)]
+    points = known / spreads(known)
     ranks = moocore.pareto_rank(points)
     peers = points[ranks == ranks[-1]]
     lonely = crowding_distances(peers)
@@ -134,7 +134,7 @@ def standing_of_last(values: np.ndarray) -> Standing:
 def crowding_distances(points: np.ndarray) -> np.ndarray:
     """How far the neighbours of each point [n, D] are apart, summed over objectives, [n]; infinite at the ends.
 
-    Equal points count as one. Objectives are in units of their range.
+    Equal points count as one.
     """
     unique, inverse = np.unique(points, axis=0, return_inverse=True)
     distances = np.zeros(len(unique))
@@ -145,9 +145,13 @@ def crowding_distances(points: np.ndarray) -> np.ndarray:
     return distances[inverse.reshape(-1)]
 
 
-def _normalized(values: np.ndarray) -> np.ndarray:
-    """Points [n, D] with every objective in units of its range, from 0 to 1; one that does not vary is 0."""
-    if not len(values):
-        return values
-    low, high = values.min(axis=0), values.max(axis=0)
-    return (values - low) / np.where(high > low, high - low, 1.0)
+def spreads(values: np.ndarray) -> np.ndarray:
+    """The spread of each objective of points [n, D], [D]: four times the median absolute deviation.
+
+    Of evenly spread values this is the range, and it is never more; values that a minority of the trials is far off do
+    not widen it. Where most values are equal it is the range, and 1 where all are.
+    """
+    ranges = np.ptp(values, axis=0)
+    robust = _RANGE_IN_DEVIATIONS * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+    found = np.where(robust > 0, np.minimum(robust, ranges), ranges)
+    return np.where(found > 0, found, 1.0)

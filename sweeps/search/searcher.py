@@ -18,6 +18,7 @@ from sweeps.plan.wanted import proposed_points
 from sweeps.search.study import Study, Trial
 from sweeps.spec.mistakes import SpecError
 from sweeps.spec.space import Settings, Space
+from sweeps.spec.sweep_config import objective_in
 
 _MOST_REPEATS = 50  # proposals in a row of points that were proposed before
 
@@ -116,8 +117,9 @@ class PointSearcher(Searcher):
     def _values(self, verdict: dict[str, Any] | None) -> list[float] | None:
         """The objectives of a finished trial."""
         figures = verdict["metrics"] | {"num_parameters": verdict.get("num_parameters")} if verdict else {}
-        values = [figures[name] for name in self.plan.spec.objectives if figures.get(name) is not None]
-        return values if len(values) == len(self.plan.spec.objectives) else None
+        found = [objective_in(figures, name) for name in self.plan.spec.objectives]
+        values = [value for value in found if value is not None]
+        return values if len(values) == len(found) else None
 
     def _propose(self) -> bool:
         """Add one more point, of another process or of the study; False if all points were proposed before."""

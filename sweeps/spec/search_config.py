@@ -83,7 +83,8 @@ class ParetoAshaConfig(Config):
     reduction_factor: Annotated[float, Field(gt=1)] = 3
     """about one of so many trials goes on from a rung, and the epochs of a rung are so many times those before"""
     tolerance: Fraction = 0.0
-    """trials this close to a rung's front are never stopped, as a share of the range of each objective in the rung"""
+    """trials this close to a rung's front are never stopped, as a share of each objective's spread in the rung: four
+    median absolute deviations, at most the range"""
 
 
 class EarlyStoppingConfig(Config):

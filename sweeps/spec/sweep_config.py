@@ -1,5 +1,6 @@
 """The configuration of a whole sweep, as frozen values: the keys of a spec and their defaults."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -110,4 +111,13 @@ class SweepSpec(Config):
     """how often a trial, a teacher or a part of a signal that fails, or whose worker dies, is tried again"""
     objectives: Objectives = DEFAULT_OBJECTIVES
     """one to three figures, each to be max or min: validation/accuracy, ece, ece_debiased, nll, brier, abs_gap and aurc
-    (each but accuracy also with _scaled, after temperature scaling), num_parameters, latency_ms_1 and latency_ms_64"""
+    (each but accuracy and abs_gap also with _scaled, after temperature scaling), num_parameters, latency_ms_1 and
+    latency_ms_64"""
+
+
+def objective_in(figures: Mapping[str, Any], name: str) -> float | None:
+    """An objective from the figures of an epoch or a verdict, None if they lack it; abs_gap is the size of the gap."""
+    if name == "validation/abs_gap":
+        gap = figures.get("validation/gap")
+        return None if gap is None else abs(gap)
+    return figures.get(name)

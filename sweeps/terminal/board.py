@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.plan.pace import Paces, TimeLeft, Work
+from sweeps.spec.sweep_config import objective_in
 
 STATES = ("finished", "stopped", "failed", "damaged", "running", "pending")
 ENDED = frozenset(STATES[:3])
@@ -154,10 +155,11 @@ class Board:
             return self._front
 
     def _new_front(self) -> list[tuple[str, list[float]]]:
-        arms: dict[str, list[Mapping[str, float]]] = {}
+        arms: dict[str, list[list[float]]] = {}
         for each in self.trials.values():
-            if each.state == "finished" and each.figures.keys() >= self.objectives.keys():
-                arms.setdefault(each.arm or each.label, []).append(each.figures)
+            values = [objective_in(each.figures, name) for name in self.objectives]
+            if each.state == "finished" and (known := [value for value in values if value is not None]) == values:
+                arms.setdefault(each.arm or each.label, []).append(known)
         self._num_arms = len(arms)
         if not arms:
             return []
@@ -165,7 +167,7 @@ class Board:
 
         from analysis.pareto import nondominated
 
-        means = [[fmean(figures[name] for figures in all_) for name in self.objectives] for all_ in arms.values()]
+        means = [list(map(fmean, zip(*seeds, strict=True))) for seeds in arms.values()]
         signs = [-1.0 if way == "max" else 1.0 for way in self.objectives.values()]
         on_front = nondominated(np.array(means) * signs)
         front = [each for each, on in zip(zip(arms, means, strict=True), on_front, strict=True) if on]

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from analysis.pareto import (
     OBJECTIVE_FIGURES,
     SIZES,
+    check_objectives,
     dominates,
     front_of,
     nondominated,
@@ -170,6 +171,15 @@ def test_objectives_are_named_with_or_without_their_split():
     }
     with pytest.raises(ValueError, match=r"validation/eec is no figure.*did you mean validation/ece\?"):
         objectives_named(["eec"])
+
+
+def test_a_gap_after_a_scaling_that_was_fitted_on_the_same_images_is_no_objective(store):
+    objectives = {"validation/accuracy": "max", "validation/abs_gap_scaled": "min"}
+    with pytest.raises(ValueError, match=r"abs_gap_scaled: its temperature was fitted.*take validation/ece_scaled"):
+        check_objectives(objectives)
+    with pytest.raises(ValueError, match="abs_gap_scaled"):
+        objectives_named(["accuracy", "abs_gap_scaled"])
+    assert len(front_of(runs_of(store, "demo"), objectives).members)  # of a sweep that an older version has run
 
 
 @pytest.mark.parametrize(

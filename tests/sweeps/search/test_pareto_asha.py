@@ -1,6 +1,7 @@
 """Checks the rule of early stopping against its definition, one point at a time, and under replay."""
 
 import math
+from statistics import median
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.pareto import dominates
-from sweeps.search.pareto_asha import Rungs, crowding_distances, rung_epochs, standing_of_last
+from sweeps.search.pareto_asha import Rungs, crowding_distances, rung_epochs, spreads, standing_of_last
 from sweeps.spec.search_config import ParetoAshaConfig
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
@@ -30,14 +31,20 @@ def rungs_of_points(draw):
 
 
 def normalized_by_hand(values):
-    known = [row for row in values if np.isfinite(row).all()]
-    low, high = np.min(known, axis=0), np.max(known, axis=0)
+    columns = [*zip(*(row for row in values if np.isfinite(row).all()), strict=True)]
     return [
-        [(x - a) / (b - a) if b > a else 0.0 for x, a, b in zip(row, low, high, strict=True)]
+        [float(x) / spread_by_hand(column) for x, column in zip(row, columns, strict=True)]
         if np.isfinite(row).all()
         else None
         for row in values
     ]
+
+
+def spread_by_hand(column):
+    """Four times the median of the distances from the median, at most the range; the range, or 1, where it is 0."""
+    width = max(column) - min(column)
+    robust = 4 * median(abs(x - median(column)) for x in column)
+    return float(min(robust, width) or width or 1)
 
 
 def ranks_by_hand(points):
@@ -109,8 +116,25 @@ def test_the_loneliest_of_a_rank_go_first():
 
 
 def test_a_tie_in_one_objective_is_not_close_to_the_front():
-    values = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.05, 0.08]])
-    assert [standing_of_last(values[: count + 1]).behind for count in range(4)] == [0.0, 1.0, 1.0, 0.08]
+    values = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5, 0.0]])
+    assert [standing_of_last(values[: count + 1]).behind for count in range(4)] == [0.0, 1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("diverged", [[0.1], [0.1, 0.1], [0.1, 0.0, 0.1, 0.1]])
+def test_diverged_trials_make_nobody_close_to_the_front(diverged):
+    """Accuracies to be maximised of trials of which some learnt nothing."""
+    accuracies = [0.91, 0.905, 0.9, 0.895, 0.89]
+    healthy, all_ = (-np.array([[each] for each in values]) for values in (accuracies, diverged + accuracies))
+    assert spreads(healthy) == pytest.approx([0.02])
+    assert spreads(all_)[0] < 0.1  # the range is 0.81 and more
+    assert standing_of_last(healthy).behind > 0.9
+    assert standing_of_last(all_).behind > 0.2  # 0.02 behind; of the range, that is less than 0.03
+
+
+def test_a_diverged_trial_that_happens_to_be_calibrated_makes_nobody_close_to_the_front():
+    """Accuracy and ECE; what predicts at chance is on the front by its ECE, and widens the front's range."""
+    values = np.array([[-0.91, 0.05], [-0.905, 0.045], [-0.9, 0.06], [-0.1, 0.001], [-0.895, 0.055], [-0.89, 0.065]])
+    assert standing_of_last(values).behind > 0.3
 
 
 @pytest.mark.parametrize(

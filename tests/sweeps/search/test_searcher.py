@@ -112,6 +112,14 @@ def test_a_proposal_that_is_finished_is_answered_from_the_store(store, sweep, se
     assert len({str(each.params) for each in searcher.study.trials}) == 3
 
 
+def test_a_search_for_a_small_gap_is_told_its_size(store, searcher_of):
+    arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 4}}, {method: classic}]"
+    objectives = "objectives={validation/abs_gap: min}"
+    searcher, _ = searcher_of(store, "name=other", arms, objectives, search("tpe", warm_start="[tiny]"))
+    verdicts = [store.trial(each["key"]).verdict() for each in store.sweep("tiny").members()["trials"][:2]]
+    assert [each.values for each in searcher.study.trials] == [[abs(v["metrics"]["validation/gap"])] for v in verdicts]
+
+
 def test_parallel_proposals_do_not_repeat_each_other(tmp_path, searcher_of):
     store = Store.at(tmp_path)
     overrides = ("teachers={}", "arms=[{method: [classic, mixup], train.epochs: {low: 1, high: 8}}]", search("tpe", 16))

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from sweeps.spec.arms import trials_of
+from sweeps.spec.mistakes import SpecError
 from sweeps.spec.reader import read_spec
-from sweeps.spec.sweep_config import ResourcesConfig, SignalConfig
+from sweeps.spec.sweep_config import ResourcesConfig, SignalConfig, objective_in
 
 
 def test_resources_are_given_or_chosen_by_a_word(tiny):
@@ -32,10 +33,21 @@ def test_a_signal_is_a_word_or_all_of_its_keys(tiny, word):
 def test_objectives_are_one_to_three_figures_of_validation_or_of_the_student(tiny):
     for objectives in (
         {"latency_ms_64": "min"},
-        {"validation/accuracy": "max", "validation/abs_gap_scaled": "min"},
+        {"validation/accuracy": "max", "validation/abs_gap": "min"},
         {"validation/nll": "min", "validation/aurc": "min", "num_parameters": "min"},
     ):
         assert read_spec(str(tiny), [f"objectives={json.dumps(objectives)}"]).objectives == objectives
+
+
+def test_a_gap_that_scaling_has_fitted_away_is_refused_as_an_objective(tiny):
+    with pytest.raises(SpecError, match=r"tiny\.yaml: objectives: validation/abs_gap_scaled: .* says nothing; take"):
+        read_spec(str(tiny), ["objectives={validation/accuracy: max, validation/abs_gap_scaled: min}"])
+
+
+def test_the_size_of_the_gap_is_known_wherever_the_gap_is():
+    assert objective_in({"validation/gap": -0.25}, "validation/abs_gap") == 0.25
+    assert objective_in({"validation/ece": 0.1}, "validation/abs_gap") is None
+    assert objective_in({"validation/ece": 0.1}, "validation/ece") == 0.1
 
 
 @pytest.mark.parametrize(

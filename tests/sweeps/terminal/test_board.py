@@ -62,6 +62,14 @@ def test_the_front_is_of_arms_and_of_the_means_over_their_finished_seeds():
     assert [arm for arm, _ in board.front()] == ["best"]
 
 
+def test_the_front_is_by_the_size_of_the_gap_which_trials_tell_with_its_sign():
+    board = Board()
+    board.objectives = {"validation/abs_gap": "min"}
+    board.trial("over seed 0", "finished", arm="over", figures={"validation/gap": 0.2})
+    board.trial("under seed 0", "finished", arm="under", figures={"validation/gap": -0.3})
+    assert board.front() == [("over", [0.2])]
+
+
 def test_objectives_that_a_trial_does_not_tell_are_not_shown():
     assert objectives_shown({"validation/nll": "min", "latency_ms_1": "min"}) == {"validation/nll": "min"}
     assert list(objectives_shown({"latency_ms_1": "min"})) == ["validation/accuracy", "validation/ece"]
