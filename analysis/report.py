@@ -9,7 +9,7 @@ from typing import Any
 from upath import UPath
 
 from analysis.runs import latencies_of
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.outcomes import SCALED
 from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import damage_in, json_text, read_ahead, read_json, write_bytes, write_json
 from kd_core.store.record import Record
@@ -29,12 +29,12 @@ class Report:
 
     @property
     def front(self) -> Rows:
-        """The arms on the front of the validation sample, by the first objective."""
-        return self.content[RAW]["front"]
+        """The arms on the front of the validation sample, as shipped, by the first objective."""
+        return self.content[SCALED]["front"]
 
     @property
     def arms(self) -> Rows:
-        """Every finished arm, with intervals, front_probability and plausible."""
+        """Every finished arm, with intervals, and front_probability and plausible as shipped."""
         return self.content["arms"]
 
     @property
@@ -57,6 +57,7 @@ def write_report(
 ) -> Report:
     """Write the page, front.json, .csv and .svg, and the tables, each atomically; equal records give equal bytes.
 
+    What has room for one reading shows what is shipped (`analysis.readings`).
     objectives replace the sweep's own; against names another sweep to compare with. Raises as `findings_of`.
     """
     from analysis.drawing.page import front_svg, page_of  # matplotlib and scipy, which an up-to-date report needs not
@@ -69,8 +70,8 @@ def write_report(
     content = content_of(findings)
     files = {
         **tables_of(findings),
-        "front.csv": front_csv(content[RAW]["front"]),
-        "front.svg": front_svg(findings.fronts[RAW], findings.test),
+        "front.csv": front_csv(content[SCALED]["front"]),
+        "front.svg": front_svg(findings.shipped.front, findings.test),
         CONTENT: json_text(content),
         PAGE: page_of(
             findings,

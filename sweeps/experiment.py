@@ -4,7 +4,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from analysis.pareto import front_of
+from analysis.pareto import OBJECTIVES, front_of, scaled
 from analysis.runs import objectives_of_experiment, runs_of_experiment
 from analysis.writing.tables import arm_rows
 from sweeps.tracking.answers import check_answers
@@ -16,13 +16,14 @@ def rows_of_experiment(
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of `kdsweep report --json`, {"front", "arms"}, by the objectives that MLflow shows, or by others.
 
-    A row that breaks the bounds of ECE, which nobody can have measured, says so under `impossible`. Probabilities are
-    those of the report in MLflow, and None without one or for other objectives than its own. Raises ValueError if there
-    is no such experiment, or for an objective that is none, and OSError if a server does not answer at all.
+    Others are read as shipped, as by the report. A row that breaks the bounds of ECE, which nobody can have measured,
+    says so under `impossible`. Probabilities are those of the report in MLflow, and None without one or for other
+    objectives than its own. Raises ValueError if there is no such experiment, or for an objective that is none, and
+    OSError if a server does not answer at all.
     """
     check_answers(tracking_uri)
     runs, shown = runs_of_experiment(tracking_uri, experiment), objectives_of_experiment(tracking_uri, experiment)
-    front = front_of(runs, objectives or shown)
+    front = front_of(runs, scaled(objectives) if objectives else shown or scaled(OBJECTIVES))
     rows = arm_rows(front.points.assign(front_probability=math.nan, plausible=None), None, imported=True)
     told = runs.loc[runs["status"] == "finished"].drop_duplicates("arm").to_dict("records")  # the same for all its runs
     judged = front.objectives == shown

@@ -23,12 +23,13 @@ from analysis.drawing.style import GLYPHS, NO_TEACHER, Looks, figure_css, svg_of
 from analysis.findings import Findings
 from analysis.paper import paper_source
 from analysis.pareto import SIZES, Front, figure_of
+from analysis.readings import Judgement
 from analysis.runs import LATENCIES
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import NOT_TESTABLE
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import PLAUSIBLE, likeliest
-from analysis.writing.names import share_text, title_of, value_text
+from analysis.writing.names import READING_TITLES, share_text, title_of, value_text
 from analysis.writing.page_tables import (
     COMPARED_FIGURES,
     against_table,
@@ -42,12 +43,11 @@ from analysis.writing.page_tables import (
 )
 from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, table_of
 from kd_core.measure.calibration import NUM_BINS
-from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED, Outcomes
+from kd_core.measure.outcomes import RAW, STANDARDIZED, SUFFIXES, Outcomes
 
 MOST_ROWS, MOST_NAMES = 500, 12  # of the table of trials, and of a list
 MOST_DIAGRAMS, MOST_TEACHERS = 24, 8
 MOST_IN_FOREST, MOST_LINES, MOST_COMPARED = 30, 12, 200  # arms of a panel
-READING_TITLES = {RAW: "As trained", SCALED: "Temperature-scaled", STANDARDIZED: "z/σ"}
 TRIALS_TABLE = {title: column for title, column in RUNS_TABLE.items() if title != "T"}  # the label tells it
 TEMPLATES = Environment(
     loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -78,31 +78,31 @@ def front_svg(front: Front, test: Evidence | None) -> str:
 
 
 def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf) -> dict[str, Any]:
-    front, test, teachers = findings.fronts[RAW], findings.test, findings.teachers
-    looks = Looks.of(front.points, teachers["teacher"])
-    drawn = test is not None and len(front.points) > 0
+    points, teachers = findings.points, findings.teachers
+    looks = Looks.of(points, teachers["teacher"])
+    drawn = findings.test is not None and len(points) > 0
     diagrams = _reliability(findings, looks, outcomes, teacher_outcomes) if drawn else {}
+    readings = findings.readings.values()
     return {
         "findings": findings,
         "css": Markup(figure_css()),
-        "counts": _counts(findings),
+        "drawn": drawn,
+        "readings": [_reading(findings, judgement, looks, diagrams) for judgement in readings],
         "coverage": share_text(COVERAGE),
         "plausible_share": share_text(PLAUSIBLE),
         "num_bins": NUM_BINS,
         "fewest": FEWEST,
         "standardized": bool(findings.runs["test/ece_standardized"].notna().any()),
-        "num_arms": len(front.points),
-        "key": _key(looks, set(front.points["teacher"])),
-        "fronts": [_front(findings, reading) for reading in (RAW, SCALED)] if drawn else [],
+        "num_arms": len(points),
+        "key": _key(looks, set(points["teacher"])),
         "chart": _chart(findings, diagrams) if drawn else None,
-        "evidence": _evidence(findings, looks) if test is not None and drawn else None,
+        "trade_off": _trade_off(findings, looks) if drawn else {},
         "claims": [claim_row(claim) for claim in findings.claims if claim.verdict != NOT_TESTABLE],
         "untestable": [claim for claim in findings.claims if claim.verdict == NOT_TESTABLE],
         "paper": paper_table(findings) if drawn else None,
         "paper_source": paper_source(),
         "teachers": table_of(teachers, TEACHER_TABLE),
         "taught": _taught(findings, looks) if drawn else [],
-        "reliability": [{"title": READING_TITLES[reading], "panels": panels} for reading, panels in diagrams.items()],
         "curves": _curves(findings, looks) if drawn else {},
         "most": {"lines": MOST_LINES, "marked": MOST_MARKED},
         "latency": _latency(findings, looks) if drawn else None,
@@ -112,10 +112,35 @@ def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: Outcome
     }
 
 
-def _counts(findings: Findings) -> list[str]:
+def _reading(
+    findings: Findings, judgement: Judgement, looks: Looks, diagrams: dict[str, list[Panel]]
+) -> dict[str, Any]:
+    """All that changes with the reading; without a finished arm, only the answer."""
+    reading, test, selected = judgement.reading, findings.test, judgement.selected
+    made: dict[str, Any] = {
+        "title": READING_TITLES[reading],
+        "answer": judgement.answer,
+        "advice": judgement.advice,
+        "counts": _counts(findings, judgement),
+    }
+    if test is None or not diagrams:
+        return made
+    against = findings.against.get(reading)
+    return made | {
+        "front": _front(findings, judgement),
+        "forest": _forest(findings, judgement, looks),
+        "optimistic": _listed(selected.loc[selected["optimistic"], "arm"]),
+        "pessimistic": _listed(selected.loc[selected["pessimistic"], "arm"]),
+        "against": against_table(against.differences) if against else None,
+        "diagrams": diagrams[reading],
+        "standardized": diagrams.get(STANDARDIZED, []) if reading == RAW else [],
+    }
+
+
+def _counts(findings: Findings, judgement: Judgement) -> list[str]:
     """How many trials there are, by status, how many arms, and how many of them are plausible."""
     by_status = findings.runs["status"].value_counts().sort_index()
-    points = findings.fronts[RAW].points
+    points = judgement.front.points
     return [
         f"{len(findings.runs):,} trial{'s' * (len(findings.runs) != 1)}",
         *(f"{count:,} {status}" for status, count in by_status.items()),
@@ -131,13 +156,16 @@ def _key(looks: Looks, shown: set[str]) -> dict[str, list[tuple[str, str, str]]]
     return ({"Teacher": teachers} if len(looks.colours) > 1 else {}) | {"Method": methods}
 
 
-def _front(findings: Findings, reading: str) -> dict[str, Any]:
+def _front(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     """One front: its chart in two widths, and its table of plausible arms."""
-    front, title, best = findings.fronts[reading], READING_TITLES[reading], {"max": "highest", "min": "lowest"}
-    figures = [draw_front(front, findings.test, findings.against_points, narrow) for narrow in (False, True)]
+    front, reading, best = judgement.front, judgement.reading, {"max": "highest", "min": "lowest"}
+    against = findings.against[reading].members if reading in findings.against else None
+    title, figures = (
+        READING_TITLES[reading],
+        [draw_front(front, findings.test, against, each) for each in (False, True)],
+    )
     return {
         "reading": reading,
-        "title": title,
         "objectives": [f"{best[way]} {title_of(figure_of(name))}" for name, way in front.objectives.items()],
         "reference": [
             f"{title_of(name)} {value_text(name, value) if name in SIZES else f'{value:.4g}'}"
@@ -148,14 +176,15 @@ def _front(findings: Findings, reading: str) -> dict[str, Any]:
         "wide": _inline(figures[0], f"{title}: the front"),
         "narrow": _inline(figures[1], f"{title}: the front, narrow"),
         "num_plausible": np.count_nonzero(front.points["plausible"]),
-        "table": front_table(findings, front),
+        "table": front_table(judgement, findings.test),
     }
 
 
 def _chart(findings: Findings, diagrams: dict[str, list[Panel]]) -> dict[str, Any]:
     """What the script shows of the points of the front charts, by the place of their arm: name, figures, diagram."""
-    points, figures = findings.fronts[RAW].points, shown_figures(findings.fronts[RAW])
-    marked = {index for front in findings.fronts.values() for index in likeliest(front.points, MOST_MARKED).index}
+    points, figures = findings.points, shown_figures(findings.shipped.front)
+    fronts = {reading: judgement.front for reading, judgement in findings.readings.items()}
+    marked = {index for front in fronts.values() for index in likeliest(front.points, MOST_MARKED).index}
     shown = points.loc[sorted(marked)]
     rows = zip(shown["arm"], *(cells_of(shown, findings.test, figure) for figure in figures), strict=True)
     anchors = {panel.anchor for panels in diagrams.values() for panel in panels}
@@ -164,9 +193,9 @@ def _chart(findings: Findings, diagrams: dict[str, list[Panel]]) -> dict[str, An
         "rows": dict(zip(shown.index.tolist(), rows, strict=True)),
         "probability": {
             reading: front.points.loc[shown.index, "front_probability"].round(3).to_dict()
-            for reading, front in findings.fronts.items()
+            for reading, front in fronts.items()
         },
-        "linked": [index for index in shown.index.tolist() if _anchor(RAW, index) in anchors],
+        "linked": [index for index in shown.index.tolist() if _anchor(RAW, index) in anchors],  # in every reading
     }
 
 
@@ -174,30 +203,37 @@ def _anchor(reading: str, index: int) -> str:
     return f"reliability-{reading}-{index}"
 
 
-def _evidence(findings: Findings, looks: Looks) -> dict[str, Any]:
-    """The forest of differences to the baseline, the trade-off by temperature, what was selected, another sweep."""
-    points, test, baseline = findings.fronts[RAW].points, findings.test, findings.baseline
+def _forest(findings: Findings, judgement: Judgement, looks: Looks) -> dict[str, Any]:
+    """Differences of the likeliest arms to the baseline: in the objectives, accuracy, and ECE and NLL of a reading."""
+    points, test, baseline = judgement.front.points, findings.test, findings.baseline
     assert test is not None
     others = points.loc[points["arm"] != baseline]
-    shown, selected = likeliest(others, MOST_IN_FOREST), findings.selected
+    shown, title = likeliest(others, MOST_IN_FOREST), READING_TITLES[judgement.reading]
+    ours = (name + SUFFIXES[judgement.reading] for name in ("ece", "nll"))
+    figures = dict.fromkeys([*map(figure_of, judgement.front.objectives), "accuracy", *ours])
+    return {
+        "panels": _panels(
+            [figure for figure in figures if figure in test.draws] if baseline and len(shown) else (),
+            lambda figure: draw_forest(shown, test, baseline, figure, looks),
+            f"{title}, differences to {baseline}",
+        ),
+        "num_left_out": len(others) - len(shown),
+    }
+
+
+def _trade_off(findings: Findings, looks: Looks) -> dict[str, Any]:
+    """Figures by the temperature of distillation, where there are two temperatures to compare."""
+    points, test, baseline = findings.points, findings.test, findings.baseline
+    assert test is not None
     distilled = points.loc[(points["teacher"] != "") & (points["temperature"] != "")]
     lines = trade_off_series(distilled, looks)
     return {
-        "forest": _panels(
-            COMPARED_FIGURES if len(shown) else (),
-            lambda figure: draw_forest(shown, test, baseline, figure, looks),
-            f"Differences to {baseline}",
-        ),
-        "num_left_out": len(others) - len(shown),
-        "trade_off": _panels(
+        "panels": _panels(
             COMPARED_FIGURES if lines else (),
             lambda figure: draw_trade_off(distilled, test, baseline, figure, looks),
             "By temperature",
         ),
-        "has_all_lines": sum(map(len, lines.values())) == len(distilled),
-        "optimistic": _listed(selected.loc[selected["optimistic"], "arm"]),
-        "pessimistic": _listed(selected.loc[selected["pessimistic"], "arm"]),
-        "against": against_table(findings.against),
+        "has_all": sum(map(len, lines.values())) == len(distilled),
     }
 
 
@@ -208,7 +244,7 @@ def _listed(names: Iterable[str]) -> str:
 
 def _taught(findings: Findings, looks: Looks) -> list[Panel]:
     """Teachers against students, where there are two teachers or more to compare."""
-    points, test, teacher_test = findings.fronts[RAW].points, findings.test, findings.teacher_test
+    points, test, teacher_test = findings.points, findings.test, findings.teacher_test
     if test is None or teacher_test is None:
         return []
     taught = likeliest(points.loc[points["teacher"].isin(teacher_test.arms)], MOST_COMPARED)
@@ -232,8 +268,8 @@ def _reliability(
             title = f"Reliability of teacher {teacher}, {reading}"
             svg = _inline(draw_reliability(curve, looks.colours[teacher]), title)
             panels[reading].append(Panel(svg, f"{teacher}, a teacher"))
-    points = findings.fronts[RAW].points.reset_index(drop=True)
-    plausible = points["plausible"] | findings.fronts[SCALED].points["plausible"].to_numpy()
+    points = findings.points.reset_index(drop=True)
+    plausible = points["plausible"] | findings.readings[RAW].front.points["plausible"].to_numpy()
     order = points.loc[plausible].sort_values("front_probability", ascending=False, kind="stable").iloc[:MOST_DIAGRAMS]
     for index, row in zip(order.index, order.to_dict("records"), strict=True):
         for reading, curve in _curves_of(outcomes(row["trial"])).items():
@@ -249,7 +285,7 @@ def _curves_of(outcomes: Outcomes) -> dict[str, ReliabilityCurve]:
 
 def _curves(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
     """Learning curves of accuracy and ECE, by teacher; teachers without a finished student are left out."""
-    points, journals = findings.fronts[RAW].points, findings.journals
+    points, journals = findings.points, findings.journals
     if len(set(journals["epoch"])) < 2:
         return {}
     teachers = list(looks.colours)[: MOST_TEACHERS + 1]
@@ -267,7 +303,7 @@ def _curves(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
 
 def _latency(findings: Findings, looks: Looks) -> dict[str, Any]:
     """Accuracy against each latency that tells students apart, the latencies that do not, and the device of both."""
-    points, test = findings.fronts[RAW].points, findings.test
+    points, test = findings.points, findings.test
     assert test is not None
     values = {name: sorted(set(points[name].dropna())) for name in LATENCIES}
     return {

@@ -23,10 +23,7 @@ for (const header of document.querySelectorAll("table.sortable th")) {
   header.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
 }
 
-// Shows an element, in its tab if it is in one.
 function reveal(element) {
-  const tab = element.closest(".tab");
-  if (tab) tab.parentNode.querySelectorAll(":scope > input")[[...tab.parentNode.querySelectorAll(":scope > .tab")].indexOf(tab)].checked = true;
   element.scrollIntoView();
   element.focus({ preventScroll: true });
 }

@@ -1,4 +1,4 @@
-"""A sweep's Tables 1 to 4, laid out like those of the paper, as CSV, Markdown and LaTeX."""
+"""A sweep's Tables 1 to 5, laid out like those of the paper, as CSV, Markdown and LaTeX."""
 
 import csv
 import io
@@ -11,8 +11,10 @@ import pandas as pd
 
 from analysis.findings import Findings
 from analysis.pareto import SIZES, figure_of
+from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
-from kd_core.measure.outcomes import RAW
+from analysis.writing.names import READING_TITLES
+from kd_core.measure.outcomes import RAW, SCALED
 
 VALUE, WITH_INTERVAL, WITH_ESTIMATE = ("",), ("", "_low", "_high"), ("", "_estimate", "_low", "_high")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -59,16 +61,17 @@ class Sheet:
 
 
 def tables_of(findings: Findings) -> dict[str, str]:
-    """The tables by file name: table1.csv, table1.md, table1.tex, … table4.tex. Equal findings give equal text.
+    """The tables by file name: table1.csv, table1.md, table1.tex, … table5.tex. Equal findings give equal text.
 
     Table 1, as in the paper: accuracy and calibration of every arm, by teacher and temperature. Table 2 has the layout
     of the paper's Tables 2 to 4, each of which is one data set: the teachers, the best student of each, and the
-    students without a teacher. Table 3, every arm against the baseline, and Table 4, the front with the probability of
-    each arm, are what the paper lacks. Figures are of test images unless a title says otherwise, means over seeds, with
-    95 % intervals. CSV has fractions, with columns `_low` and `_high`, and `_estimate`, the figure without the bias of
-    a finite sample. Until an arm has finished, tables have no rows.
+    students without a teacher. Table 3, every arm against the baseline, and Tables 4 and 5, the front as trained and as
+    shipped with the probability of each arm, are what the paper lacks. Figures are of test images unless a title says
+    otherwise, means over seeds, with 95 % intervals. CSV has fractions, with columns `_low` and `_high`, and
+    `_estimate`, the figure without the bias of a finite sample. Until an arm has finished, tables have no rows.
     """
-    sheets = [_by_temperature(findings), _teachers_and_students(findings), _differences(findings), _front(findings)]
+    fronts = [_front(findings, findings.readings[reading]) for reading in (RAW, SCALED)]
+    sheets = [_by_temperature(findings), _teachers_and_students(findings), _differences(findings), *fronts]
     writers = {"csv": csv_of, "md": markdown_of, "tex": latex_of}
     return {
         f"table{number}.{ending}": write(sheet, number)
@@ -131,7 +134,7 @@ def _by_temperature(findings: Findings) -> Sheet:
     columns = [Column("teacher", "Teacher"), Column("temperature", "T"), Column("arm", "Arm"), Column("seeds", "Seeds")]
     rows: list[list[Cell]] = []
     if findings.test is not None:
-        for point in _by_teacher(findings.fronts[RAW].points).to_dict("records"):
+        for point in _by_teacher(findings.points).to_dict("records"):
             identity = [point["teacher"], point["temperature"], point["arm"], str(point["num_seeds"])]
             rows.append([*identity, *_figures(findings.test, point["arm"])])
     caption = f"{findings.name}: accuracy and calibration by teacher and temperature{_of_images(findings.test)}"
@@ -150,9 +153,9 @@ def _by_teacher(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _teachers_and_students(findings: Findings) -> Sheet:
-    objective, direction = next(iter(findings.fronts[RAW].objectives.items()))
+    objective, direction = next(iter(findings.readings[RAW].front.objectives.items()))
     best_by = objective.replace("/", " ").replace("_", " ")
-    points = findings.fronts[RAW].points.sort_values(objective, ascending=direction == "min", kind="stable")
+    points = findings.points.sort_values(objective, ascending=direction == "min", kind="stable")
     rows: list[list[Cell]] = []
     if findings.teacher_test is not None:
         for teacher in findings.teacher_test.arms:
@@ -172,7 +175,7 @@ def _differences(findings: Findings) -> Sheet:
     rows: list[list[Cell]] = []
     if test is not None:
         names = [column.name for column in _DIFFERENCES]
-        for arm in findings.fronts[RAW].points["arm"].loc[lambda arms: arms != baseline]:
+        for arm in findings.points["arm"].loc[lambda arms: arms != baseline]:
             differences = [test.difference(name, arm, baseline) for name in names]
             rows.append([arm, *([each.value, each.low, each.high] for each in differences)])
     caption = f"{findings.name}: each arm minus {baseline or 'the baseline'}{_of_images(test)}"
@@ -180,8 +183,8 @@ def _differences(findings: Findings) -> Sheet:
     return Sheet(f"{caption}. {note}", [Column("arm", "Arm"), *_DIFFERENCES], rows)
 
 
-def _front(findings: Findings) -> Sheet:
-    front, on_test = findings.fronts[RAW], findings.selected.set_index("arm")
+def _front(findings: Findings, judgement: Judgement) -> Sheet:
+    front, on_test = judgement.front, judgement.selected.set_index("arm")
     splits = {"validation": findings.validation, "test": findings.test}
     figures = [(split, figure_of(name)) for split in splits for name in front.objectives if name not in SIZES]
     sizes = [name for name in front.objectives if name in SIZES]
@@ -202,9 +205,8 @@ def _front(findings: Findings) -> Sheet:
         chosen = on_test.loc[arm] if arm in on_test.index else {}
         flags = [point["on_front"], *(bool(chosen.get(each)) for each in ("optimistic", "pessimistic"))]
         rows.append([*row, *("yes" if flag else "no" for flag in flags)])
-    caption = (
-        f"{findings.name}: the arms that may be optimal, and how often each is on the front of validation resamples"
-    )
+    which = f"{findings.name}, {READING_TITLES[judgement.reading].lower()}"
+    caption = f"{which}: the arms that may be optimal, and how often each is on the front of validation resamples"
     notes = [
         "Single: on the front of the validation images as they are.",
         "Optimistic, pessimistic: on the best and the worst front, on test, of a choice among these arms.",

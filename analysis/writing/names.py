@@ -2,6 +2,9 @@
 
 from analysis.pareto import SIZES
 from analysis.statistics.bootstrap import Estimate
+from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
+
+READING_TITLES = {SCALED: "As shipped", RAW: "As trained", STANDARDIZED: "z/σ"}
 
 FIGURE_TITLES = {
     "ece": "ECE",
@@ -20,9 +23,9 @@ FIGURE_TITLES = {
 
 
 def title_of(figure: str) -> str:
-    """The name of a figure, such as `ECE after temperature scaling` for ece_scaled."""
+    """The name of a figure, such as `ECE as shipped` for ece_scaled, which is after temperature scaling."""
     raw = figure.removesuffix("_scaled")
-    return FIGURE_TITLES.get(raw, raw.replace("_", " ")) + " after temperature scaling" * (raw != figure)
+    return FIGURE_TITLES.get(raw, raw.replace("_", " ")) + " as shipped" * (raw != figure)
 
 
 def value_text(figure: str, value: float) -> str:

@@ -10,13 +10,14 @@ import yaml
 from analysis.findings import Findings
 from analysis.paper import dataset_of, matching
 from analysis.pareto import Front, figure_of
+from analysis.readings import Judgement
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.cases import Claim
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
 from analysis.writing.names import interval_text, title_of, value_text
 from analysis.writing.tables import Table, decimal, percent
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.outcomes import RAW, SUFFIXES
 
 COMPARED_FIGURES = ("accuracy", "ece", "ece_scaled")
 MOST_PLAUSIBLE = 50
@@ -27,19 +28,20 @@ def shown_figures(front: Front) -> list[str]:
     return list(dict.fromkeys([*(figure_of(name) for name in front.objectives), *COMPARED_FIGURES]))
 
 
-def front_table(findings: Findings, front: Front) -> Table:
+def front_table(judgement: Judgement, test: Evidence | None) -> Table:
     """The plausible arms, the likeliest first: test estimates with their intervals, then what validation says."""
+    front, ece = judgement.front, f"validation/ece{SUFFIXES[judgement.reading]}"
     plausible = likeliest(front.points.loc[front.points["plausible"]], MOST_PLAUSIBLE)
     points, figures = plausible.sort_values("front_probability", ascending=False, kind="stable"), shown_figures(front)
     columns: dict[str, list[str]] = {"Arm": points["arm"].tolist()}
-    columns |= {header_of(figure): cells_of(points, findings.test, figure) for figure in figures}
+    columns |= {header_of(figure): cells_of(points, test, figure) for figure in figures}
     standardized = points["test/ece_standardized"]
-    if bool(standardized.notna().any()):
+    if judgement.reading == RAW and bool(standardized.notna().any()):
         columns["ECE z/σ"] = [decimal(value) for value in standardized]
     columns |= {
         "Front probability": [f"{value:.2f}" for value in points["front_probability"]],
         "Val. acc. %": [percent(value) for value in points["validation/accuracy"]],
-        "Val. ECE": [decimal(value) for value in points["validation/ece"]],
+        "Val. ECE": [decimal(value) for value in points[ece]],
         "Seeds": [str(number) for number in points["num_seeds"]],
     }
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
@@ -48,8 +50,7 @@ def front_table(findings: Findings, front: Front) -> Table:
 
 def header_of(figure: str) -> str:
     """The header of a figure's column, such as `Accuracy %`."""
-    raw = figure.removesuffix("_scaled")
-    title = title_of(raw) + " scaled" * (raw != figure) + " %" * (figure == "accuracy")
+    title = title_of(figure) + " %" * (figure == "accuracy")
     return title[:1].upper() + title[1:]
 
 
@@ -99,7 +100,7 @@ def paper_table(findings: Findings) -> Table | None:
     spec = yaml.safe_load(findings.spec_yaml) if findings.spec_yaml else None
     data = spec.get("data") if isinstance(spec, dict) else None
     dataset = dataset_of(data) if isinstance(data, dict) else ""
-    rows = matching(findings.fronts[RAW].points, dataset, findings.teachers) if dataset else pd.DataFrame()
+    rows = matching(findings.points, dataset, findings.teachers) if dataset else pd.DataFrame()
     if rows.empty:
         return None
     figures = {"Acc. %": ("accuracy", percent), "Conf. %": ("confidence", percent), "ECE": ("ece", decimal)}

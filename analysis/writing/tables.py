@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.findings import Findings
-from analysis.pareto import Front
+from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
 from kd_core.measure.calibration import obeys_ece_bounds
-from kd_core.measure.outcomes import RAW, STANDARDIZED, SUFFIXES
+from kd_core.measure.outcomes import SCALED, STANDARDIZED, SUFFIXES
 
 TEST_FIGURES = [
     *("accuracy", "confidence", "confidence_scaled", "ece", "ece_scaled", "ece_debiased", "classwise_ece"),
@@ -21,6 +21,7 @@ TEST_FIGURES = [
 STANDARDIZED_FIGURES = [name + SUFFIXES[STANDARDIZED] for name in ("confidence", "ece")]
 INTERVALS = ("accuracy", "ece", "ece_scaled")
 JUDGED_COLUMNS = ("on_front", "front_probability", "plausible")
+VALIDATION_FIGURES = ("accuracy", "ece", "ece_scaled")  # by which arms are selected
 ARM_COLUMNS = ["trial", "trials", "label", "arm", "method", "teacher", "temperature", "alpha", "student", "num_seeds"]
 CSV_COLUMNS = [
     *ARM_COLUMNS,
@@ -28,34 +29,40 @@ CSV_COLUMNS = [
     *STANDARDIZED_FIGURES,
     *(f"{name}_{end}" for name in INTERVALS for end in ("low", "high")),
     *JUDGED_COLUMNS,
-    "validation_accuracy",
-    "validation_ece",
+    *(f"validation_{name}" for name in VALIDATION_FIGURES),
 ]
 
 
 def content_of(findings: Findings) -> dict[str, Any]:
-    """The content of front.json: both fronts with their rows, every arm, the claims, and what the page says in words.
+    """The content of front.json: what each reading says under its name, every arm as shipped, and the claims.
 
-    Numbers that are NaN or infinite are None.
+    answer, advice and selected_on_test are those of what is shipped, too. Numbers that are NaN or infinite are None.
     """
-    fronts = {reading: _front_content(front, findings.test) for reading, front in findings.fronts.items()}
+    readings = {name: _reading_content(judgement, findings.test) for name, judgement in findings.readings.items()}
     return _json_value(
-        fronts
+        readings
         | {
-            "arms": arm_rows(findings.fronts[RAW].points, findings.test),
+            "arms": arm_rows(findings.points, findings.test),
             "claims": [claim.as_json() for claim in findings.claims],
-            "answer": findings.answer,
-            "advice": findings.advice,
             "baseline": findings.baseline,
-            "selected_on_test": findings.selected.to_dict("records"),
             "protocol": findings.protocol,
         }
+        | {name: readings[SCALED][name] for name in ("answer", "advice", "selected_on_test")}
     )
 
 
-def _front_content(front: Front, test: Evidence | None) -> dict[str, Any]:
+def _reading_content(judgement: Judgement, test: Evidence | None) -> dict[str, Any]:
+    """The front with its rows, how every arm is judged, and the answer, in one reading."""
+    front = judgement.front
     described = {name: getattr(front, name) for name in ("objectives", "reference", "hypervolume", "attainment")}
-    return described | {"front": arm_rows(front.members, test)}
+    return described | {
+        "front": arm_rows(front.members, test),
+        "judged": front.points.filter(["arm", *JUDGED_COLUMNS]).to_dict("records"),
+        "recommended": judgement.recommended,
+        "answer": judgement.answer,
+        "advice": judgement.advice,
+        "selected_on_test": judgement.selected.to_dict("records"),
+    }
 
 
 def arm_rows(points: pd.DataFrame, test: Evidence | None, imported: bool = False) -> list[dict[str, Any]]:
@@ -122,7 +129,7 @@ def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None, imported: boo
         if name != "accuracy":
             row[f"{name}_estimate"] = estimate.value if estimate else None
     row |= {name: point[name] for name in JUDGED_COLUMNS}
-    return _json_value(row | {"validation": {name: point[f"validation/{name}"] for name in ("accuracy", "ece")}})
+    return _json_value(row | {"validation": {name: point[f"validation/{name}"] for name in VALIDATION_FIGURES}})
 
 
 def _json_value(value: Any) -> Any:
@@ -177,7 +184,7 @@ TEST_COLUMNS: dict[str, Column] = {
     "Accuracy %": ("test/accuracy", percent),
     "Confidence %": ("test/confidence", percent),
     "ECE": ("test/ece", decimal),
-    "ECE scaled": ("test/ece_scaled", decimal),
+    "ECE as shipped": ("test/ece_scaled", decimal),
     "NLL": ("test/nll", decimal),
     "Brier": ("test/brier", decimal),
 }

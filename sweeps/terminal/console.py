@@ -160,7 +160,7 @@ def print_front(arms: list[dict[str, Any]]) -> None:
     if all(row["plausible"] is None for row in arms):
         shown, selected = [row for row in arms if row["on_front"]], "on the validation front"
     title = f"{selected}; figures are of test, with 95 % intervals"
-    front = table("arm", "accuracy %", "ECE", "ECE scaled", "on front", title=title)
+    front = table("arm", "accuracy %", "ECE as shipped", "as trained", "on front", title=title)
     front.columns[0].no_wrap = False
     for column in front.columns[1:]:
         column.no_wrap = True
@@ -170,7 +170,7 @@ def print_front(arms: list[dict[str, Any]]) -> None:
             Text(row["arm"]),
             _accuracy(row),
             _ece(row),
-            _decimal(_estimate(row, "ece_scaled"), 3),
+            _decimal(_estimate(row, "ece"), 3),
             "" if probability is None else f"{probability:.0%}",
             style="bold" if probability is not None and probability > 0.5 else None,
         )
@@ -188,8 +188,9 @@ def _accuracy(row: dict[str, Any]) -> str:
 
 
 def _ece(row: dict[str, Any]) -> str:
-    interval = row["ece_interval"]
-    value = _decimal(_estimate(row, "ece"), 3)
+    """ECE after temperature scaling, with its interval."""
+    interval = row["ece_scaled_interval"]
+    value = _decimal(_estimate(row, "ece_scaled"), 3)
     return f"{value} ({interval[0]:.3f}–{interval[1]:.3f})" if _known(interval) else value
 
 

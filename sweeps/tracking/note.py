@@ -10,7 +10,7 @@ from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
 from analysis.writing.names import interval_text, share_text, title_of, value_text
 from analysis.writing.page_tables import header_of
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.outcomes import SCALED
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 _MOST_ROWS = 15
@@ -29,7 +29,7 @@ def note_of(
 ) -> str:
     """The note, from the sweep's trials.json, its trials' statuses and (label, error) of failures, and front.json."""
     paragraphs = [_question(members), *map(plain, content.get("answer", []))]
-    front = content.get(RAW, {}).get("front", [])
+    front = content.get(SCALED, {}).get("front", [])
     paragraphs += [_table(front), _left_out(len(front), "on the front")] if front else []
     paragraphs += [_progress(statuses, hours), _failures(list(failures))]
     if content:

@@ -8,10 +8,10 @@ from typing import Any
 
 from upath import UPath
 
-from analysis.pareto import figure_of
+from analysis.pareto import figure_of, scaled
 from analysis.report import CONTENT, PAGE, report_problems
 from analysis.runs import latencies_of, latency_figures
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.outcomes import SCALED
 from kd_core.spec.keys import digest
 from kd_core.store.files import read_ahead, read_json
 from kd_core.store.records import Store
@@ -49,7 +49,10 @@ class SweepView:
         """Bring the runs up to date with the records, and with judged also with the report."""
         children = self._read(members["trials"])
         self._find_varied(members["trials"], children)
-        figures, has_rungs = map(figure_of, members["objectives"]), any(child.stop for child in children.values())
+        figures, has_rungs = (
+            map(figure_of, scaled(members["objectives"])),
+            any(child.stop for child in children.values()),
+        )
         self._runs.choose_columns(figures, self._columns, has_rungs)
         if not self._runs.has_parent:
             self._runs.create_parent(min((child.started_at for child in children.values()), default=None))
@@ -129,7 +132,7 @@ class SweepView:
         content = read_json(self._sweep.report / CONTENT) or {}
         rows = {trial: row for row in content.get("arms", []) for trial in row["trials"]}
         if rows:
-            self._runs.parent.log({"kdsweep.objectives": json.dumps(content[RAW]["objectives"])})
+            self._runs.parent.log({"kdsweep.objectives": json.dumps(content[SCALED]["objectives"])})
         latencies = latencies_of(self._store, members)
         places = {trial["key"]: (place, trial) for place, trial in enumerate(members["trials"])}
         for key, run in self._runs.children.items():

@@ -28,7 +28,7 @@ def written(store):
 
 def test_the_report_lies_beside_its_front_as_table_data_and_figure_and_the_tables_of_the_paper(report):
     names = {path.name for path in report.path.parent.iterdir()}
-    tables = {f"table{number}.{kind}" for number in (1, 2, 3, 4) for kind in ("csv", "md", "tex")}
+    tables = {f"table{number}.{kind}" for number in (1, 2, 3, 4, 5) for kind in ("csv", "md", "tex")}
     assert names == {"report.html", "front.json", "front.csv", "front.svg", INPUTS, *tables}
     content = json.loads((report.path.parent / "front.json").read_text(), parse_constant=pytest.fail)
     assert content.pop("sha256")
@@ -71,7 +71,7 @@ def test_other_objectives_give_another_front_until_the_sweep_is_run_again(make_s
     store = make_sweep(arms=[{"method": "classic"}, {"method": "mixup"}], teachers=(), seeds=(0,))
     first = update_report(store, "demo")
     other = write_report(store, "demo", objectives_named(["nll_scaled", "num_parameters"]))
-    assert list(other.content["raw"]["objectives"]) == ["validation/nll_scaled", "num_parameters"]
+    assert list(other.content["temperature_scaled"]["objectives"]) == ["validation/nll_scaled", "num_parameters"]
     assert read_json(other.path.parent / "front.json") == other.content
     assert update_report(store, "demo").content == first.content
 
@@ -163,8 +163,9 @@ def test_a_damaged_file_of_a_report_is_named_and_written_again(make_sweep):
         (problem,) = report_problems(store, "demo")
         assert problem.startswith(f"{folder / name}: is "), (name, kind)
         (folder / name).write_bytes(before[name])
-    for name, kind in ((CONTENT, "flipped"), (PAGE, "cut"), (INPUTS, "deleted")):
-        damage(folder / name, kind)
+    for damages in ({CONTENT: "flipped", PAGE: "cut"}, {INPUTS: "deleted"}):
+        for name, kind in damages.items():
+            damage(folder / name, kind)
         update_report(store, "demo")
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
         assert report_problems(store, "demo") == []

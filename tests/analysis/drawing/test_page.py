@@ -13,7 +13,7 @@ import pytest
 from analysis.drawing.page import MOST_ROWS, front_svg, page_of
 from analysis.findings import Findings, findings_of
 from analysis.report import write_report
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.outcomes import RAW, SCALED
 
 HOSTILE = "<script>alert(1)</script>"
 SECTIONS = ["front", "evidence", "teachers", "reliability", "curves", "runs", "failures", "protocol"]
@@ -68,7 +68,7 @@ def text(store, findings) -> str:
 
 def test_equal_findings_give_equal_pages(store, findings, text):
     assert text == text_of(store, findings)
-    assert front_svg(findings.fronts[RAW], findings.test) == front_svg(findings.fronts[RAW], findings.test)
+    assert front_svg(findings.shipped.front, findings.test) == front_svg(findings.shipped.front, findings.test)
 
 
 def test_the_page_asks_nobody_for_anything(text):
@@ -87,14 +87,15 @@ def test_ids_are_unique(text):
 def test_the_page_begins_with_the_answer_and_ends_with_the_protocol(text, findings):
     page = Page(text)
     assert page.sections == SECTIONS
-    assert page.words.index(" ".join(findings.answer)) < page.words.index("The front")
+    answers = [" ".join(judgement.answer) for judgement in findings.readings.values()]
+    assert page.words.index(answers[0]) < page.words.index(answers[1]) < page.words.index("The front")
     assert {*findings.protocol, *findings.protocol.values()} <= set(page.words)
     assert findings.spec_yaml.strip() in page.words
 
 
 def test_the_page_shows_plausible_arms_with_intervals_claims_and_failures(text, findings):
     page = Page(text)
-    points, test = findings.fronts[RAW].points, findings.test
+    points, test = findings.points, findings.test
     for arm in points.loc[points["plausible"], "arm"]:
         estimate = test.estimate("accuracy", arm)
         assert f"{100 * estimate.value:.2f}" in page.words
@@ -104,26 +105,26 @@ def test_the_page_shows_plausible_arms_with_intervals_claims_and_failures(text, 
         assert claim.verdict in page.words or claim.verdict == "not testable"
         if claim.trials and claim.verdict != "not testable":
             assert f"({len(claim.trials)} trial{'s' * (len(claim.trials) > 1)})" in page.prose
-    for sentence in findings.advice:
-        assert sentence in page.prose
+    for judgement in findings.readings.values():
+        assert all(sentence in page.prose for sentence in judgement.advice)
     assert "FloatingPointError: the loss is nan at epoch 2" in page.words
     assert f"judged on the {findings.validation.num_images} validation images alone" in page.prose
 
 
 def test_both_front_charts_come_in_two_widths_with_every_arm(text, findings):
     charts = re.findall(r'<figure class="chart" data-reading="(\w+)">(.*?)</figure>', text, flags=re.DOTALL)
-    assert [reading for reading, _ in charts] == list(findings.fronts)
+    assert [reading for reading, _ in charts] == list(findings.readings) == [SCALED, RAW]
     for _, chart in charts:
         widths = re.findall(r'<div class="(wide|narrow)">(<svg.*?</svg>)', chart)
         assert [width for width, _ in widths] == ["wide", "narrow"]
         for _, svg in widths:
             arms = sorted(int(index) for index in re.findall('data-arm="([0-9]+)"', svg))
-            assert arms == list(range(len(findings.fronts[RAW].points)))
+            assert arms == list(range(len(findings.points)))
 
 
 def test_the_script_knows_every_arm_and_links_the_plausible_ones_to_their_diagrams(text, findings):
     chart = json.loads(next(script for script in Page(text).scripts if script.startswith("{")))
-    points = findings.fronts[RAW].points
+    points = findings.points
     assert [row[0] for row in chart["rows"].values()] == points["arm"].tolist()
     assert all(len(row) == 1 + len(chart["titles"]) for row in chart["rows"].values())
     assert set(np.flatnonzero(points["plausible"])) <= set(chart["linked"])
@@ -131,7 +132,7 @@ def test_the_script_knows_every_arm_and_links_the_plausible_ones_to_their_diagra
         for reading, probability in chart["probability"].items():
             assert f'id="reliability-{reading}-{index}"' in text
             assert probability[str(index)] == pytest.approx(
-                findings.fronts[reading].points["front_probability"][index], abs=1e-3
+                findings.readings[reading].front.points["front_probability"][index], abs=1e-3
             )
 
 
@@ -197,10 +198,10 @@ def test_a_sweep_without_a_finished_trial_has_a_page_that_says_so(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,), unfinished=("classic seed 0",))
     findings = findings_of(store, "demo")
     page = Page(text_of(store, findings))
-    assert " ".join(findings.answer) in page.words
+    assert " ".join(findings.shipped.answer) in page.words
     assert page.sections == ["runs", "failures", "protocol"]
     assert len(page.scripts) == 1
-    assert "svg" in front_svg(findings.fronts[RAW], findings.test)
+    assert "svg" in front_svg(findings.shipped.front, findings.test)
 
 
 @pytest.mark.usefixtures("sketches")
@@ -214,9 +215,9 @@ def test_a_very_long_table_is_cut_and_says_so(store, findings):
 @pytest.mark.usefixtures("sketches")
 def test_latency_is_a_figure_where_it_tells_students_apart_and_else_a_sentence(store, findings):
     runs = findings.runs.assign(latency_device="a toaster")
-    points = findings.fronts[RAW].points.assign(latency_ms_1=0.25, latency_ms_64=[0.1, 0.1, 0.2, np.nan])
-    fronts = findings.fronts | {RAW: replace(findings.fronts[RAW], points=points)}
-    text = text_of(store, replace(findings, runs=runs, fronts=fronts))
+    points = findings.points.assign(latency_ms_1=0.25, latency_ms_64=[0.1, 0.1, 0.2, np.nan])
+    shipped = replace(findings.shipped, front=replace(findings.shipped.front, points=points))
+    text = text_of(store, replace(findings, runs=runs, readings=findings.readings | {SCALED: shipped}))
     assert "same for all: latency at batch 1 (ms an image): 0.25." in Page(text).prose
     assert "measured on a toaster" in Page(text).prose
     assert len(re.findall('aria-label="Accuracy by latency', text)) == 1
@@ -254,19 +255,19 @@ def shown_by(chromium, text, folder, script):
 def test_in_a_real_browser_a_point_tells_its_figures_and_opens_its_diagram(chromium, text, findings, tmp_path):
     script = """
       const key = name => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: name}));
-      document.querySelector('.chart[data-reading="temperature_scaled"] .wide svg [data-arm][tabindex="0"]').focus();
+      document.querySelector('.chart[data-reading="raw"] .wide svg [data-arm][tabindex="0"]').focus();
       for (let index = 0; index < 10; index++) key("ArrowRight");
-      document.title = document.querySelector(".chart[data-reading=temperature_scaled] .tip").textContent;
+      document.title = document.querySelector(".chart[data-reading=raw] .tip").textContent;
       key("Enter");
       document.title += " " + document.activeElement.id;
     """
-    script = 'document.getElementById("front-2").checked = true;' + script
+    script = 'document.getElementById("reading-2").checked = true;' + script
     dom, log = shown_by(chromium, text, tmp_path, script)
     assert "CONSOLE" not in log
     title = re.search("<title>(.*?)</title>", dom)[1]
-    points = findings.fronts[RAW].points
+    points = findings.points
     accuracies = [findings.test.estimate("accuracy", arm).value for arm in points["arm"]]
     rightmost = int(np.argmax(accuracies))
     assert title.startswith(points["arm"][rightmost])
     assert f"{100 * accuracies[rightmost]:.2f}" in title
-    assert title.endswith(f"reliability-temperature_scaled-{rightmost}")
+    assert title.endswith(f"reliability-raw-{rightmost}")

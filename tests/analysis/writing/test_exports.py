@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from analysis.findings import findings_of
 from analysis.writing.exports import Column, Sheet, csv_of, latex_of, markdown_of, tables_of
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.outcomes import RAW, SCALED
 
 mathematics = settings(deadline=None, derandomize=True)
 texts = st.text(st.sampled_from("ab &%$#_{}~^\\|<>`*[]=+-@'\",\n\r\t\x00σé1."), max_size=12)
@@ -28,9 +28,9 @@ def lines_of(table):
     return list(csv.DictReader(io.StringIO(table)))
 
 
-def test_four_tables_in_three_formats_with_a_row_each_for_the_same_things(tables):
-    assert list(tables) == [f"table{number}.{ending}" for number in (1, 2, 3, 4) for ending in ("csv", "md", "tex")]
-    for number in (1, 2, 3, 4):
+def test_five_tables_in_three_formats_with_a_row_each_for_the_same_things(tables):
+    assert list(tables) == [f"table{number}.{ending}" for number in (1, 2, 3, 4, 5) for ending in ("csv", "md", "tex")]
+    for number in (1, 2, 3, 4, 5):
         rows = len(lines_of(tables[f"table{number}.csv"]))
         assert tables[f"table{number}.md"].count("\n|") == rows + 2  # header and rule
         assert tables[f"table{number}.tex"].count(r" \\") == rows + 1
@@ -43,7 +43,7 @@ def test_equal_findings_give_equal_bytes(findings, tables, store):
 
 def test_table_1_has_every_arm_with_its_figures_on_test(findings, tables):
     lines = lines_of(tables["table1.csv"])
-    points = findings.fronts[RAW].points.set_index("arm")
+    points = findings.points.set_index("arm")
     assert sorted(line["arm"] for line in lines) == sorted(points.index)
     for line in lines:
         for figure in ("accuracy", "confidence", "ece", "ece_scaled"):
@@ -70,7 +70,7 @@ def test_table_2_has_teachers_then_the_student_that_validation_selects(make_swee
     arms = [{"method": "classic"}, *({"method": "kd", "teacher": "resnet", "temperature": T} for T in (2, 4, 8))]
     findings = findings_of(make_sweep(arms=arms), "demo")
     lines = lines_of(tables_of(findings)["table2.csv"])
-    points = findings.fronts[RAW].points
+    points = findings.points
     best = points.loc[points["teacher"] == "resnet"].sort_values("validation/accuracy")["arm"].iloc[-1]
     assert [(line["model"], line["role"]) for line in lines] == [
         ("resnet", "teacher"),
@@ -93,14 +93,19 @@ def test_table_3_has_the_difference_of_every_other_arm_to_the_baseline(findings,
     assert re.search(r"\| [+-]\d", tables["table3.md"])
 
 
-def test_table_4_has_the_plausible_arms_the_most_probable_first(findings, tables):
-    lines = lines_of(tables["table4.csv"])
-    points = findings.fronts[RAW].points.set_index("arm")
+@pytest.mark.parametrize(("number", "reading", "figure"), [(4, RAW, "ece"), (5, SCALED, "ece_scaled")])
+def test_tables_4_and_5_have_the_plausible_arms_of_a_reading_the_most_probable_first(
+    findings, tables, number, reading, figure
+):
+    lines = lines_of(tables[f"table{number}.csv"])
+    assert {RAW: "as trained", SCALED: "as shipped"}[reading] in tables[f"table{number}.md"].splitlines()[0]
+    points = findings.readings[reading].front.points.set_index("arm")
     assert {line["arm"] for line in lines} == set(points.index[points["plausible"] | points["on_front"]])
     probabilities = [float(line["front_probability"]) for line in lines]
     assert probabilities == sorted(probabilities, reverse=True)
     for line in lines:
-        assert float(line["validation_ece"]) == pytest.approx(points["validation/ece"][line["arm"]], rel=1e-7)
+        value = points[f"validation/{figure}"][line["arm"]]
+        assert float(line[f"validation_{figure}"]) == pytest.approx(value, rel=1e-7)
         assert (line["single"] == "yes") == points["on_front"][line["arm"]]
         assert line["optimistic"] in ("yes", "no")
 
@@ -117,7 +122,7 @@ def test_a_sweep_without_a_finished_arm_has_headers_only(make_sweep):
     labels = tuple(f"{method} seed {seed}" for method in ("classic", "mixup") for seed in (0, 1))
     arms = [{"method": "classic"}, {"method": "mixup"}]
     empty = tables_of(findings_of(make_sweep(arms=arms, unfinished=labels, teachers=()), "demo"))
-    assert [len(table.splitlines()) for name, table in empty.items() if name.endswith("csv")] == [1] * 4
+    assert [len(table.splitlines()) for name, table in empty.items() if name.endswith("csv")] == [1] * 5
 
 
 def table_of(*cells):

@@ -6,7 +6,7 @@ from analysis.writing.names import interval_text, share_text, title_of, value_te
 def test_figures_have_titles_and_texts():
     for name in OBJECTIVE_FIGURES:
         assert "_" not in title_of(figure_of(name))
-        assert ("after temperature scaling" in title_of(figure_of(name))) == name.endswith("_scaled")
+        assert ("as shipped" in title_of(figure_of(name))) == name.endswith("_scaled")
     assert value_text("accuracy", 0.4705) == "47.05"
     assert value_text("ece", 0.04) == "0.0400"
     assert value_text("num_parameters", 123456) == "123,456"

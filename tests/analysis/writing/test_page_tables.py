@@ -4,7 +4,7 @@ import pytest
 
 from analysis.findings import findings_of
 from analysis.writing.page_tables import against_table, failures_of, front_table, header_of, paper_table
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.outcomes import RAW, SCALED
 
 
 @pytest.fixture(scope="module")
@@ -13,9 +13,8 @@ def findings(store):
 
 
 def test_plausible_arms_come_with_intervals_the_likeliest_first(findings):
-    front = findings.fronts[RAW]
-    table = front_table(findings, front)
-    assert len(table.rows) == np.count_nonzero(front.points["plausible"])
+    table = front_table(findings.shipped, findings.test)
+    assert len(table.rows) == np.count_nonzero(findings.points["plausible"])
     place = table.headers.index("Front probability")
     probabilities = [float(row[place]) for row in table.rows]
     assert probabilities == sorted(probabilities, reverse=True)
@@ -25,16 +24,29 @@ def test_plausible_arms_come_with_intervals_the_likeliest_first(findings):
 def test_the_third_reading_is_a_column_where_a_plausible_arm_has_it(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
     sigma = findings_of(make_sweep(arms=arms), "demo", {"num_parameters": "min"})  # all are alike, so all plausible
-    table = front_table(sigma, sigma.fronts[RAW])
+    table = front_table(sigma.readings[RAW], sigma.test)
+    assert "ECE z/σ" not in front_table(sigma.readings[SCALED], sigma.test).headers
     values = {row[0]: row[table.headers.index("ECE z/σ")] for row in table.rows}
     assert values["classic"] == ""
     assert float(values["kd resnet T=sigma"]) > 0
     plain = findings_of(make_sweep(arms=arms[:1]), "demo")
-    assert "ECE z/σ" not in front_table(plain, plain.fronts[RAW]).headers
+    assert "ECE z/σ" not in front_table(plain.readings[RAW], plain.test).headers
+
+
+def test_each_reading_has_the_validation_figures_that_it_is_judged_by(findings):
+    for reading, figure in ((SCALED, "ece_scaled"), (RAW, "ece")):
+        table = front_table(findings.readings[reading], findings.test)
+        ece = findings.points.set_index("arm")[f"validation/{figure}"]
+        place = table.headers.index("Val. ECE")
+        assert {row[0]: row[place] for row in table.rows} == {row[0]: f"{ece[row[0]]:.4f}" for row in table.rows}
 
 
 def test_headers_are_short():
-    assert [header_of(name) for name in ("accuracy", "ece_scaled", "nll")] == ["Accuracy %", "ECE scaled", "NLL (nats)"]
+    assert [header_of(name) for name in ("accuracy", "ece_scaled", "nll")] == [
+        "Accuracy %",
+        "ECE as shipped",
+        "NLL (nats)",
+    ]
 
 
 def test_differences_to_another_sweep_are_signed_and_side_by_side():

@@ -28,15 +28,15 @@ def findings(store):
 
 @pytest.fixture(scope="module")
 def rows(findings):
-    return arm_rows(findings.fronts[RAW].members, findings.test)
+    return arm_rows(findings.shipped.front.members, findings.test)
 
 
 def test_rows_report_test_and_name_what_selected_them(findings, rows, store):
-    members = findings.fronts[RAW].members
+    members = findings.shipped.front.members
     assert [row["arm"] for row in rows] == members["arm"].tolist()
     for row, (_, point) in zip(rows, members.iterrows(), strict=True):
         assert row["accuracy"] == point["test/accuracy"]
-        assert row["validation"] == {"accuracy": point["validation/accuracy"], "ece": point["validation/ece"]}
+        assert row["validation"] == {name: point[f"validation/{name}"] for name in ("accuracy", "ece", "ece_scaled")}
         assert row["trial"] in row["trials"]
         assert store.trial(row["trial"]).status == "finished"
         assert row["label"].startswith(row["arm"])
@@ -45,7 +45,7 @@ def test_rows_report_test_and_name_what_selected_them(findings, rows, store):
 def test_rows_hold_the_third_reading_of_those_that_have_it(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
     everyone = findings_of(make_sweep(arms=arms), "demo", {"num_parameters": "min"})
-    front = everyone.fronts[RAW]
+    front = everyone.shipped.front
     by_arm = {row["arm"]: row for row in arm_rows(front.points, everyone.test)}
     for point in front.points.to_dict("records"):
         row = by_arm[point["arm"]]
@@ -56,11 +56,23 @@ def test_rows_hold_the_third_reading_of_those_that_have_it(make_sweep):
         check_rows([by_arm["kd resnet T=sigma"] | {"ece_standardized": 1.5}])
 
 
-def test_the_content_holds_both_fronts_and_every_arm(findings, rows):
+def test_the_content_holds_both_readings_whole_and_what_is_shipped_at_the_top(findings, rows):
     content = content_of(findings)
-    assert content[RAW]["front"] == rows
+    assert content[SCALED]["front"] == rows
     assert list(content[SCALED]["objectives"]) == ["validation/accuracy", "validation/ece_scaled"]
-    assert [row["arm"] for row in content["arms"]] == findings.fronts[RAW].points["arm"].tolist()
+    assert list(content[RAW]["objectives"]) == ["validation/accuracy", "validation/ece"]
+    for reading, judgement in findings.readings.items():
+        said = content[reading]
+        assert (said["answer"], said["advice"]) == (judgement.answer, judgement.advice)
+        assert said["recommended"] == judgement.recommended
+        assert [row["arm"] for row in said["front"]] == judgement.front.members["arm"].tolist()
+        probability = judgement.front.points.set_index("arm")["front_probability"].to_dict()
+        assert {row["arm"]: row["front_probability"] for row in said["judged"]} == probability
+    for name in ("answer", "advice", "selected_on_test"):
+        assert content[name] == content[SCALED][name]
+    shipped = {row["arm"]: row["front_probability"] for row in content[SCALED]["judged"]}
+    assert {row["arm"]: row["front_probability"] for row in content["arms"]} == shipped
+    assert shipped != {row["arm"]: row["front_probability"] for row in content[RAW]["judged"]}
     assert all(claim["verdict"] for claim in content["claims"])
 
 

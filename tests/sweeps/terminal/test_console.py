@@ -53,10 +53,10 @@ def test_a_plan_says_where_bfloat16_would_pay(shown):
 
 def row(arm, **values):
     """The row of an arm in a report."""
-    figures = {"accuracy": 0.45296, "ece": 0.0203, "ece_estimate": 0.0163, "ece_scaled": 0.0181}
-    intervals = {"accuracy_interval": [0.4435, 0.4625], "ece_interval": [0.0121, 0.0204], "ece_scaled_interval": None}
+    figures = {"accuracy": 0.45296, "ece": 0.0181, "ece_scaled": 0.0203, "ece_scaled_estimate": 0.0163}
+    intervals = {"accuracy_interval": [0.4435, 0.4625], "ece_scaled_interval": [0.0121, 0.0204]}
     judged = {"front_probability": 0.3, "plausible": True, "on_front": False}
-    return {"arm": arm, "ece_scaled_estimate": None} | figures | intervals | judged | values
+    return {"arm": arm, "ece_estimate": None} | figures | intervals | judged | values
 
 
 ARMS = [

@@ -12,7 +12,7 @@ ROW = {"arm": "kd_mixup T=2", "accuracy": 0.5, "ece": 0.02, "num_seeds": 2, "fro
 
 
 def test_a_note_tells_question_answer_front_counts_hours_failures_and_the_report():
-    content = {"answer": ["Take kd_mixup."], "raw": {"front": [ROW | {"accuracy_interval": [0.4, 0.6]}]}}
+    content = {"answer": ["Take kd_mixup."], "temperature_scaled": {"front": [ROW | {"accuracy_interval": [0.4, 0.6]}]}}
     note = note_of("s", MEMBERS, ["finished"] * 3 + ["failed"], 1.5, [("kd seed 1", "Error: no")], content)
     assert note.startswith("**Which of 2 arms is the best choice for high accuracy and low ECE?**")
     for part in ("Take kd\\_mixup.", "1 failed, 3 finished", "1.5 hours", "- kd seed 1: Error: no", "report.html"):
@@ -43,6 +43,6 @@ def test_text_is_never_markup(text, safe):
 def test_a_note_fits_into_a_tag_however_much_there_is_to_tell():
     rows = [ROW | {"arm": "x" * 500} for _ in range(100)]
     failures = [("y" * 500, "*" * 500)] * 100
-    note = note_of("s", MEMBERS, ["failed"] * 100, 1, failures, {"raw": {"front": rows}})
+    note = note_of("s", MEMBERS, ["failed"] * 100, 1, failures, {"temperature_scaled": {"front": rows}})
     assert len(note) <= 8000
     assert "and 85 more on the front" in note

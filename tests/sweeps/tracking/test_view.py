@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.pareto import front_of
+from analysis.pareto import OBJECTIVES, front_of, scaled
 from analysis.report import write_report
 from analysis.runs import runs_of, runs_of_experiment
 from kd_core.latency import form_of
@@ -55,8 +55,11 @@ def fronts(store):
     """The front by the store and by MLflow, which front.json confirms, and the plausible arms by the last two."""
     runs = runs_of(store, "tiny"), runs_of_experiment(embedded_uri(store), "tiny")
     content = read_json(store.sweep("tiny").report / "front.json")
-    told = [front_of(each).members[["arm", "trials", "validation/ece", "test/nll"]].to_dict("records") for each in runs]
-    filed = [{"arm": row["arm"], "trials": row["trials"]} for row in content["raw"]["front"]]
+    told = [
+        front_of(each, scaled(OBJECTIVES)).members[["arm", "trials", "validation/ece", "test/nll"]].to_dict("records")
+        for each in runs
+    ]
+    filed = [{"arm": row["arm"], "trials": row["trials"]} for row in content["temperature_scaled"]["front"]]
     assert [{"arm": row["arm"], "trials": row["trials"]} for row in told[0]] == filed
     plausible = runs[1].loc[runs[1]["plausible"], "arm"].drop_duplicates().tolist()
     return told, (plausible, [row["arm"] for row in content["arms"] if row["plausible"]])

@@ -1,0 +1,56 @@
+"""A sweep against another one of the store, on the same test images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.readings import READINGS, front_in
+from analysis.runs import runs_of
+from analysis.statistics.evidence import Evidence, evidence_of
+from analysis.writing.answer import recommended_of
+from kd_core.store.records import Store
+
+COMPARED = ("accuracy", "ece", "ece_scaled")
+
+
+@dataclass(frozen=True)
+class Against:
+    """What one reading says of another sweep beside ours.
+
+    differences (columns arm, other_arm, figure, value, low, high): each of our arms less the other sweep's arm of that
+    name, else less its recommended one. members: the arms on the other sweep's front.
+    """
+
+    differences: pd.DataFrame
+    members: pd.DataFrame
+
+
+def against_of(
+    store: Store, runs: pd.DataFrame, other: str, objectives: Mapping[str, str], num_resamples: int, figures: tuple
+) -> dict[str, Against]:
+    """A table of runs beside another sweep, by reading; figures are those that the objectives need.
+
+    Raises FileNotFoundError without such a sweep, ValueError if it was tested on other images.
+    """
+    others = runs_of(store, other)
+    prefixed = {arm: f"{other}: {arm}" for arm in others["arm"]}
+    everything = pd.concat([runs, others.assign(arm=[prefixed[arm] for arm in others["arm"]])], ignore_index=True)
+    outcomes = {split: (lambda key, split=split: store.trial(key).outcomes(split)) for split in ("validation", "test")}
+    both = evidence_of(everything, "test", outcomes["test"], num_resamples)
+    validation = evidence_of(others, "validation", outcomes["validation"], num_resamples, figures)
+    made = {}
+    for reading in READINGS:
+        front, rows = front_in(reading, others, objectives, validation), []
+        if both is not None and (default := recommended_of(front)):
+            ours, theirs = [arm for arm in both.arms if arm not in prefixed.values()], front.points["arm"].tolist()
+            pairs = [(arm, prefixed[arm if arm in theirs else default]) for arm in ours]
+            rows = [_difference(both, figure, *pair) for pair in pairs for figure in COMPARED]
+        columns = ["arm", "other_arm", "figure", "value", "low", "high"]
+        made[reading] = Against(pd.DataFrame(rows, columns=columns), front.members)
+    return made
+
+
+def _difference(evidence: Evidence, figure: str, arm: str, other: str) -> dict[str, Any]:
+    return {"arm": arm, "other_arm": other, "figure": figure} | vars(evidence.difference(figure, arm, other))

@@ -1,0 +1,65 @@
+"""The two readings of a sweep's students, each whole: as shipped, and as trained.
+
+As shipped is what `kdsweep promote` registers: the probabilities after the temperature that was fitted on validation.
+As trained is before it, which is the paper's question. Calibration differs, so all that is judged by it does too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.pareto import Front, front_of, scaled
+from analysis.statistics.advice import decisions
+from analysis.statistics.evidence import Evidence
+from analysis.statistics.judgement import judged, selected_on_test
+from analysis.writing.answer import answer_of, recommended_of
+from kd_core.measure.outcomes import RAW, SCALED
+
+READINGS = (SCALED, RAW)  # what is shipped comes first
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that one reading says of a sweep's arms.
+
+    front: every arm, judged on validation. recommended: the arm to take, "" without one. answer: what to take, and how
+    sure that is. advice: what would decide what is open. selected: the plausible arms on test (`selected_on_test`).
+    """
+
+    reading: str
+    front: Front
+    recommended: str
+    answer: list[str]
+    advice: list[str]
+    selected: pd.DataFrame
+
+
+def front_in(reading: str, runs: pd.DataFrame, objectives: Mapping[str, str], validation: Evidence | None) -> Front:
+    """The judged front of a table of runs in one reading; an objective that names temperature scaling stays as it is.
+
+    Raises ValueError for an objective that is not a validation figure.
+    """
+    return judged(front_of(runs, scaled(objectives) if reading == SCALED else objectives), validation)
+
+
+def judgement_of(
+    reading: str, front: Front, validation: Evidence | None, test: Evidence | None, baseline: str
+) -> Judgement:
+    """The judgement of a front by the evidence of both splits; evidence is None, and baseline "", without arms."""
+    recommended = recommended_of(front)
+    return Judgement(
+        reading=reading,
+        front=front,
+        recommended=recommended,
+        answer=answer_of(front, test, baseline, recommended),
+        advice=_advice(front, validation),
+        selected=selected_on_test(front),
+    )
+
+
+def _advice(front: Front, validation: Evidence | None) -> list[str]:
+    if validation is None:
+        return []
+    made = decisions(front, validation)
+    return [each.sentence(validation.num_images, validation.num_seeds[each.arm]) for each in made]

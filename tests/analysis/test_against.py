@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from analysis.findings import findings_of
+from kd_core.measure.outcomes import outcomes_of
+
+
+def test_another_sweep_is_compared_arm_by_arm_on_the_same_images(make_sweep):
+    store = make_sweep()
+    members = store.sweep("demo").members()
+    fewer = {"sweep": "fewer", "trials": [each for each in members["trials"] if each["arm"] != "mixup"]}
+    store.sweep("fewer").write("", members | fewer)
+    findings = findings_of(store, "demo", against="fewer")
+    assert list(findings.against) == list(findings.readings)
+    for reading, against in findings.against.items():
+        compared, differences = against.differences.drop_duplicates("arm"), against.differences
+        assert compared["arm"].tolist() == findings.test.arms
+        same = differences.loc[differences["other_arm"] == "fewer: " + differences["arm"]]
+        assert len(same) == 9
+        assert np.abs(same["value"]).max() < 1e-12
+        (other,) = compared.loc[compared["arm"] == "mixup", "other_arm"]
+        fewer = findings_of(store, "fewer").readings[reading]
+        assert other == f"fewer: {fewer.recommended}"
+        assert against.members["arm"].tolist() == fewer.front.members["arm"].tolist()
+
+
+def test_sweeps_of_other_images_are_not_compared(make_sweep):
+    store = make_sweep(size=200)
+    record, members = store.trial("other"), store.sweep("demo").members()
+    labels = np.zeros(200, dtype=int)
+    outcomes = outcomes_of(np.random.default_rng(0).normal(size=(200, 5)), labels, 1.0)
+    record.begin(store.trial("trial-0-0").config())
+    record.finish({"validation": outcomes, "test": outcomes}, store.trial("trial-0-0").verdict())
+    trial = {"key": "other", "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
+    store.sweep("else").write("", members | {"sweep": "else", "trials": [trial]})
+    with pytest.raises(ValueError, match="trial other was evaluated on other images"):
+        findings_of(store, "demo", against="else")
