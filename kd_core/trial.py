@@ -13,7 +13,8 @@ import torch
 from kd_core.data.dataset import Dataset
 from kd_core.evaluation import evaluate
 from kd_core.latency import processor_name
-from kd_core.measure.outcomes import summary_of
+from kd_core.measure.outcomes import Outcomes, summary_of
+from kd_core.measure.scaling import has_optimum
 from kd_core.networks.models import Network, load_weights, num_parameters, weights_bytes
 from kd_core.signal import TeacherSignal
 from kd_core.spec.config import TrialConfig
@@ -86,6 +87,7 @@ def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Rec
     verdict = {
         "metrics": summary_of(splits),
         "temperature": splits["test"].temperature,
+        "temperature_has_optimum": _has_optimum(splits["validation"]),
         "epochs": config.train.num_epochs,
         "num_parameters": num_parameters(network),
         "weights_sha256": weights_sha256,
@@ -97,6 +99,12 @@ def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Rec
         "machine": {"node": platform.node(), "device": _device_name(network)},
     }
     record.finish(splits, verdict)
+
+
+def _has_optimum(validation: Outcomes) -> bool:
+    """Whether the validation images alone determine the temperature."""
+    assert validation.logits is not None
+    return has_optimum(validation.logits, validation.label)
 
 
 def _device_name(network: Network) -> str:

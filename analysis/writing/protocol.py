@@ -35,6 +35,7 @@ def protocol_of(
         "Images": _images(members.get("data", {}), validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
+        "Temperature scaling": _scaling(verdicts),
         "Evidence": resampling,
         "Computation": _computation(verdicts),
         "Teacher passes": _teacher_passes(members.get("signals", []), configs),
@@ -56,6 +57,17 @@ def _images(sizes: Mapping[str, int], validation: Evidence | None, test: Evidenc
     counts |= {"test": test.num_images if test else sizes.get("num_test")}
     text = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count is not None)
     return text + (f"; {sizes['num_classes']} classes at {sizes['image_size']} px" if sizes else "")
+
+
+def _scaling(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    """For how many networks the validation images alone have no best temperature; older verdicts do not say."""
+    known = [verdict["temperature_has_optimum"] for verdict in verdicts if "temperature_has_optimum" in verdict]
+    if all(known):
+        return ""
+    return (
+        f"the validation images of {known.count(False)} of {len(known)} networks alone have no best temperature (all "
+        "right, or no better than chance): there a weak prior around T = 1 decides, and more images would change it"
+    )
 
 
 def _computation(verdicts: Iterable[Mapping[str, Any]]) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import scipy  # submodules are loaded on first use: `kdsweep status` needs none
 
 NUM_BINS = 15
-TEMPERATURE_RANGE = (0.05, 100.0)
 
 
 def mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -189,25 +188,3 @@ def brier_score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     probabilities = scipy.special.softmax(np.asarray(logits, dtype=np.float64), axis=1)
     probability_of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
     return (probabilities**2).sum(axis=1) - 2 * probability_of_label + 1
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that minimises the negative log-likelihood of logits [N, K] / T on labels [N] (Guo 2017).
-
-    The loss is convex in 1/T, so this finds the root of its derivative; if there is none in TEMPERATURE_RANGE (for
-    example, if every prediction is right), it returns the nearer end.
-    """
-    logits = np.asarray(logits, dtype=np.float64)
-    label_logits = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-
-    def slope(log_inverse_temperature: float) -> float:
-        """The derivative of the NLL with respect to the inverse temperature."""
-        probabilities = scipy.special.softmax(logits * np.exp(log_inverse_temperature), axis=1)
-        return float(np.mean((probabilities * logits).sum(axis=1) - label_logits))
-
-    coldest, hottest = TEMPERATURE_RANGE
-    if slope(-np.log(hottest)) > 0:
-        return hottest
-    if slope(-np.log(coldest)) <= 0:
-        return coldest
-    return float(np.exp(-scipy.optimize.brentq(slope, -np.log(hottest), -np.log(coldest), xtol=1e-10)))  # type: ignore[operator]

@@ -14,11 +14,11 @@ from kd_core.measure.calibration import (
     classwise_ece,
     equal_mass_calibration_error,
     expected_calibration_error,
-    fit_temperature,
     maximum_calibration_error,
     mean,
     negative_log_likelihood,
 )
+from kd_core.measure.scaling import fit_temperature
 
 RAW, SCALED, STANDARDIZED = "raw", "temperature_scaled", "standardized"
 SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the figure names of each reading

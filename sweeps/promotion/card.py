@@ -8,6 +8,7 @@ import numpy as np
 from analysis.statistics.bootstrap import Estimate, draws_of, num_resamples, resample
 from analysis.writing.names import title_of, value_text
 from kd_core.measure.outcomes import SCALED, SUFFIXES, metrics_of
+from kd_core.measure.scaling import has_optimum
 from kd_core.store.records import Store, SweepRecord
 from sweeps.promotion.choice import Choice
 from sweeps.promotion.formats import INT8, Measured
@@ -132,10 +133,20 @@ def _limits(sweep: SweepRecord, student: Student) -> list[str]:
     return [
         "The figures hold for images like the test images; on others, accuracy falls and confidence often does not.",
         "Every image gets one of the classes, also one that shows none of them.",
-        f"The temperature was fitted on {len(student.validation):,} validation images, which also chose the arm.",
+        _calibration(student),
         "The intervals say what other test images would show, not what another seed of the training would.",
         "Whatever is biased in the data, or in the teacher, is likely to be biased in the student.",
     ]
+
+
+def _calibration(student: Student) -> str:
+    text = f"The temperature was fitted on {len(student.validation):,} validation images, which also chose the arm"
+    validation = student.record.outcomes("validation", with_logits=True)
+    if validation.logits is None or has_optimum(validation.logits, validation.label):
+        return f"{text}."
+    return (
+        f"{text}; alone they have no best one (all right, or no better than chance), so that a weak prior decided it."
+    )
 
 
 def _table(headers: list[str], rows: Iterable[list[str]]) -> str:

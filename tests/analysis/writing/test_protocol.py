@@ -44,3 +44,16 @@ def test_stored_signals_versions_and_sizes_are_told(make_sweep):
     )
     assert protocol["Versions"] == "torch 2.14.1"
     assert "Evidence" not in protocol
+
+
+def test_a_temperature_that_the_images_do_not_determine_is_told(make_sweep):
+    store = make_sweep()
+
+    def scaling(*known):
+        for number, has_optimum in enumerate(known):
+            record = store.trial(f"trial-{number}-0")
+            record.finish({}, record.verdict() | {"temperature_has_optimum": has_optimum})
+        return protocol_of(store, "demo", runs_of(store, "demo"), None, None).get("Temperature scaling", "")
+
+    assert scaling() == scaling(True, True) == ""
+    assert scaling(True, False).startswith("the validation images of 1 of 2 networks alone have no best temperature")

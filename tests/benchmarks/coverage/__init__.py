@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.benchmarks.coverage import fronts, intervals
+from tests.benchmarks.coverage import fronts, intervals, scaling
 
-PARTS = (intervals, fronts)
+PARTS = (intervals, fronts, scaling)
 
 
 def measure() -> dict[str, Any]:

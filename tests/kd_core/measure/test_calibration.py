@@ -10,14 +10,12 @@ from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from kd_core.measure.calibration import (
-    TEMPERATURE_RANGE,
     area_under_risk_coverage,
     brier_score,
     classwise_ece,
     ece_bounds,
     equal_mass_calibration_error,
     expected_calibration_error,
-    fit_temperature,
     maximum_calibration_error,
     mean,
     negative_log_likelihood,
@@ -292,32 +290,3 @@ def test_huge_logits_give_finite_figures():
     labels = np.array([0, 0])
     np.testing.assert_allclose(negative_log_likelihood(logits, labels), [0, 2e4])
     np.testing.assert_allclose(brier_score(logits, labels), [0, 2])
-    assert np.isfinite(fit_temperature(logits, labels))
-
-
-@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
-def test_the_fitted_temperature_beats_a_grid(scale):
-    logits, labels = random_logits(num=300, seed=3)
-    fitted = fit_temperature(scale * logits, labels)
-    grid = np.geomspace(*TEMPERATURE_RANGE, 400)
-    least = min(negative_log_likelihood(scale * logits / each, labels).mean() for each in grid)
-    assert negative_log_likelihood(scale * logits / fitted, labels).mean() <= least + 1e-12
-
-
-@pytest.mark.parametrize("temperature", [0.5, 2.0, 8.0])
-def test_scaling_calibrated_logits_is_undone_by_the_fitted_temperature(temperature):
-    logits, labels = random_logits(num=20_000)
-    assert fit_temperature(logits, labels) == pytest.approx(1, abs=0.03)
-    assert fit_temperature(temperature * logits, labels) == pytest.approx(
-        temperature * fit_temperature(logits, labels), rel=1e-6
-    )
-
-
-def test_a_temperature_without_optimum_stops_at_the_nearer_end():
-    logits, labels = random_logits(num=50)
-    coldest, hottest = TEMPERATURE_RANGE
-    for scale in (1, 1e3, 1e4):  # at 1e4 the likelihood is flat to the last bit
-        assert fit_temperature(scale * np.eye(4), np.arange(4)) == coldest
-    assert fit_temperature(logits, logits.argmax(axis=1)) == coldest
-    assert fit_temperature(logits, logits.argmin(axis=1)) == hottest
-    assert fit_temperature(1e3 * logits, labels) == hottest

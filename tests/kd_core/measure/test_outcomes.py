@@ -15,7 +15,6 @@ from kd_core.measure.calibration import (
     classwise_ece,
     equal_mass_calibration_error,
     expected_calibration_error,
-    fit_temperature,
     maximum_calibration_error,
 )
 from kd_core.measure.outcomes import (
@@ -35,6 +34,7 @@ from kd_core.measure.outcomes import (
     summary_of,
     validation_and_test_outcomes,
 )
+from kd_core.measure.scaling import fit_temperature
 
 
 def random_split(num: int = 200, scale: float = 4.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

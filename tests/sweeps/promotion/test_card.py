@@ -1,6 +1,7 @@
 """Tests the model card: that it says what the student is, how good, and what it is not good for."""
 
 import re
+from dataclasses import replace
 
 from sweeps.promotion.card import card_of, export_note
 from sweeps.promotion.choice import chosen
@@ -72,3 +73,23 @@ def test_the_files_of_an_export_have_their_figures():
     note = export_note([Measured(ONNX, 1234, 3.21e-6, 0.5, 0.1), Measured(INT8, 432, 0.04, 0.49, 0.12)])
     assert "| `student.onnx` | 1,234 | 50.00 | 0.1000 | 3.2e-06 |" in note
     assert "| `student-int8.onnx` | 432 | 49.00 | 0.1200 | 0.04, 8-bit |" in note
+
+
+def test_the_card_says_where_a_prior_decided_the_temperature(tiny_store):
+    choice = chosen(tiny_store, "tiny", SIGMA)
+    student = student_of(tiny_store.sweep("tiny"), choice.record)
+    assert "so that a weak prior decided it" not in card_of(tiny_store, tiny_store.sweep("tiny"), choice, student)
+
+    class Separable:
+        """The same record, with validation labels that are all predicted."""
+
+        def __getattr__(self, name):
+            return getattr(choice.record, name)
+
+        def outcomes(self, split, with_logits=False):
+            outcomes = choice.record.outcomes(split, with_logits=with_logits)
+            return replace(outcomes, label=outcomes.prediction)
+
+    lucky = replace(student, record=Separable())
+    text = card_of(tiny_store, tiny_store.sweep("tiny"), choice, lucky)
+    assert "alone they have no best one (all right, or no better than chance), so that a weak prior decided it." in text
