@@ -1,0 +1,149 @@
+"""What choosing the best arm adds to its figures, and the figures without it: the winner's curse.
+
+An arm is chosen by its validation figures and measured on test. The images differ, but the networks are the same ones:
+seeds that were lucky on validation are lucky on test, so the test figures of the arm that is chosen are too good, and
+so is its difference to a baseline (Andrews, Kitagawa & McCloskey 2024, "Inference on Winners"). Here the draws of
+validation choose again and again, which shows how much better than its centre an arm looks when it is chosen, and the
+seeds of all arms show how much of that test repeats. One seed of each arm shows nothing of the kind.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.pareto import Front, figure_of
+from analysis.statistics.bootstrap import COVERAGE, Estimate
+from analysis.statistics.evidence import Evidence
+
+_SIGNED = ("gap", "gap_scaled")  # figures that can be negative
+
+
+@dataclass(frozen=True)
+class Luck:
+    """By how much a test figure of a chosen arm, or its difference to the baseline, is too high on average.
+
+    It depends on how far apart the arms truly are. level: not at all, so that luck alone chooses; apart: as far as they
+    look; likely: as far as they look, less what luck adds to that.
+    """
+
+    likely: float
+    level: float
+    apart: float
+
+    def removed(self, estimate: Estimate, lowest: float = -np.inf) -> Estimate:
+        """The estimate without luck; its interval holds from level arms to arms that are as far apart as they look."""
+        most, least = max(vars(self).values()), min(vars(self).values())
+        ends = (estimate.value - self.likely, estimate.low - most, estimate.high - least)
+        return Estimate(*(max(lowest, end) for end in ends))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """An arm chosen as the best on validation, and the luck in each of its test figures and their differences."""
+
+    arm: str
+    baseline: str
+    levels: dict[str, Luck]
+    differences: dict[str, Luck]
+
+    def estimate(self, test: Evidence, figure: str) -> Estimate:
+        """A test figure of the arm, as other seeds would show it."""
+        lowest = -np.inf if figure in _SIGNED else 0.0
+        return self.levels[figure].removed(test.estimate(figure, self.arm), lowest)
+
+    def difference(self, test: Evidence, figure: str) -> Estimate:
+        """A test figure of the arm minus that of the baseline, as other seeds would show it."""
+        difference = test.difference(figure, self.arm, self.baseline)
+        return difference if self.arm == self.baseline else self.differences[figure].removed(difference)
+
+
+def selection_of(
+    runs: pd.DataFrame, front: Front, validation: Evidence, objective: str, arm: str, baseline: str
+) -> Selection | None:
+    """The selection of an arm as the best by one of the front's objectives; None if no arm has two seeds.
+
+    runs are those that validation is the evidence of. A chosen arm must be probably on the front, too; the choices
+    that the draws make leave that out, which hardly changes luck (tests/benchmarks/coverage).
+    """
+    finished = runs.loc[runs["status"] == "finished"]
+    if len(finished) == len(validation.arms):
+        return None
+    seeds, noise = _Seeds(finished, validation.arms, figure_of(objective)), _noise(validation, figure_of(objective))
+    place, base = validation.arms.index(arm), validation.arms.index(baseline)
+    likely, level, apart = (
+        seeds.best(spread, noise, front.objectives[objective]) for spread in (seeds.reliable, 0.0, 1.0)
+    )
+    levels, differences = {}, {}
+    for figure in validation.draws:
+        luck = seeds.repeated(figure, noise)
+        for lucks, values in ((levels, luck), (differences, luck - luck[:, [base]])):
+            of_level = _mean(_of_chosen(values, level)[(level != base) | (lucks is levels)], otherwise=0.0)
+            own = [_mean(values[best == place, place], of_level) for best in (likely, apart)]
+            lucks[figure] = Luck(likely=own[0], level=of_level, apart=own[1])
+    return Selection(arm, baseline, levels, differences)
+
+
+def _mean(values: np.ndarray, otherwise: float) -> float:
+    """The mean of values, or another number if there are none."""
+    return float(values.mean()) if len(values) else otherwise
+
+
+def _of_chosen(values: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """The values [R] of each draw's best arm, from values [R, A]."""
+    return np.take_along_axis(values, best[:, None], axis=1)[:, 0]
+
+
+def _noise(validation: Evidence, figure: str) -> np.ndarray:
+    """How much more an arm has of a figure in a draw than usual, beside other arms, [R, A]; 0 for a size."""
+    if figure not in validation.draws:
+        return np.zeros((validation.num_resamples, len(validation.arms)))
+    draws = validation.draws[figure]
+    noise = draws - np.median(draws, axis=0)
+    return noise - np.nanmean(noise, axis=1, keepdims=True)
+
+
+class _Seeds:
+    """What the seeds of A arms say of one figure on validation, and of what test repeats of its luck.
+
+    centre [A]: the figure of each arm, the mean over both splits. reliable: how far apart arms truly are, as a share of
+    how far apart they look; with centres so much closer, they differ as much as true ones do (Louis 1984).
+    """
+
+    def __init__(self, finished: pd.DataFrame, arms: list[str], figure: str) -> None:
+        both = [name for name in (f"validation/{figure}", f"test/{figure}", figure) if name in finished]
+        self._figure, self._finished, self._freedom = figure, finished, len(finished) - len(arms)
+        self._members = [np.flatnonzero(finished["arm"] == arm) for arm in arms]
+        self._count = np.array([len(each) for each in self._members], dtype=float)
+        values = finished[both].to_numpy(float).mean(axis=1)
+        self.centre = np.array([values[each].mean() for each in self._members])
+        between = np.nanvar(self.centre) * len(arms) / max(1, len(arms) - 1)
+        by_chance = self._common(values, values) * np.mean(1 / self._count)
+        self.reliable = float(np.sqrt(max(0.0, 1 - by_chance / between))) if between > 0 else 0.0
+
+    def _common(self, first: np.ndarray, second: np.ndarray) -> float:
+        """The covariance of two figures of trials, [T], between the seeds of an arm."""
+        pairs = [(first[each] - first[each].mean()) @ (second[each] - second[each].mean()) for each in self._members]
+        return float(np.nansum(pairs) / self._freedom)
+
+    def best(self, spread: float, noise: np.ndarray, direction: str) -> np.ndarray:
+        """The index of the best arm of each draw, [R], if arms are so many times as far apart as they look."""
+        values = spread * self.centre + noise
+        return np.nanargmax(values, axis=1) if direction == "max" else np.nanargmin(values, axis=1)
+
+    def repeated(self, figure: str, noise: np.ndarray) -> np.ndarray:
+        """The luck [R, A] that a test figure is expected to have, given the validation figure's noise [R, A].
+
+        It is the regression on the noise by what the two have in common between seeds. The noise of evidence is wider
+        by Student's t, as its interval is.
+        """
+        names, num_arms = [f"validation/{self._figure}", f"test/{figure}"], len(self._count)
+        if not all(name in self._finished for name in names):
+            return np.zeros_like(noise)
+        common, variance = self._common(*self._finished[names].to_numpy(float).T), noise.var(axis=0)
+        if figure == self._figure:
+            common = max(0.0, common)
+        widening = stats.t.ppf((1 + COVERAGE) / 2, self._freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
+        of_seeds = widening * (1 - 1 / num_arms) * common / self._count
+        return noise * np.divide(of_seeds, variance, out=np.zeros(num_arms), where=variance > 0)
