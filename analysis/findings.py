@@ -16,6 +16,7 @@ from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.writing.answer import baseline_of
 from analysis.writing.protocol import protocol_of
+from analysis.writing.sources import sources_of
 from kd_core.measure.outcomes import RAW, SCALED, Outcomes
 from kd_core.store.records import Store
 
@@ -72,13 +73,13 @@ def findings_of(
     fronts = {reading: front_in(reading, runs, objectives, validation) for reading in READINGS}
     _check_known(fronts[RAW], asked=objectives_given)
     teacher_test = _evidence_of_teachers(store, teachers, size)
-    baseline = baseline_of(fronts[RAW])
+    baseline, notes = baseline_of(fronts[RAW]), sources_of(runs)
     return Findings(
         name=name,
         runs=runs,
         teachers=teachers,
         journals=journals_of(store, name),
-        readings={each: judgement_of(each, front, validation, test, baseline) for each, front in fronts.items()},
+        readings={each: judgement_of(each, front, validation, test, baseline, notes) for each, front in fronts.items()},
         validation=validation,
         test=test,
         teacher_test=teacher_test,

@@ -38,7 +38,7 @@ def nondominated(values: np.ndarray) -> np.ndarray:
 class Front:
     """All finished arms, and which of them no other arm dominates.
 
-    points: one row per arm, figures averaged over its finished replicates, with num_seeds, on_front, the list of its
+    points: one row per arm, figures averaged over its `counted` replicates, with num_seeds, on_front, the list of its
     trials, and the trial and label of its best replicate by the first objective. hypervolume: the volume between the
     front and the reference point, in the product of the objectives' units; higher is better. attainment: the volume
     that the fronts of single seeds attain, in `every` seed, in `half` of them, in `any`; empty with one seed
@@ -82,7 +82,7 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
         objectives=objectives,
         reference=reference,
         hypervolume=_hypervolume(values[on_front], corner),
-        attainment=_attainment(runs.loc[runs["status"] == "finished"], objectives, corner),
+        attainment=_attainment(counted(runs), objectives, corner),
     )
 
 
@@ -135,9 +135,22 @@ def _check_figures(objectives: Mapping[str, str]) -> None:
             raise ValueError(f"objectives: {name}: {direction!r} is no direction; use max or min")
 
 
-def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
-    """One row per arm: its best finished replicate by name, with every figure replaced by the mean over replicates."""
+def counted(runs: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs that the figures of arms come from: those on which nothing was decided, where an arm has any.
+
+    With early stopping these are an arm's followers (column `role`). Its scout was selected, and looks better than it
+    is; it counts where no follower has finished, as with one seed an arm.
+    """
     finished = runs.loc[runs["status"] == "finished"]
+    if "role" not in finished:
+        return finished
+    is_follower = finished["role"] == "follower"
+    return finished.loc[is_follower | ~finished["arm"].isin(finished.loc[is_follower, "arm"])]
+
+
+def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
+    """One row per arm: its best counted replicate by name, with every figure replaced by the mean over replicates."""
+    finished = counted(runs)
     figures = [column for column in runs.columns if column not in TRIAL_COLUMNS]
     arms = finished.groupby("arm", sort=False)
     best = finished.sort_values(name, ascending=[direction == "min"], kind="stable").drop_duplicates("arm")
@@ -145,7 +158,7 @@ def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
         best[["arm", "trial", "label", *RECIPE, *({SETTINGS} & set(best.columns))]]
         .set_index("arm")
         .assign(num_seeds=arms.size(), trials=arms["trial"].agg(list))
-        .join(arms[figures].mean())
+        .join(pd.DataFrame(arms[figures].mean()))
         .reindex(finished["arm"].drop_duplicates())
         .reset_index(names="arm")
     )

@@ -4,7 +4,7 @@ As shipped is what `kdsweep promote` registers: the probabilities after the temp
 As trained is before it, which is the paper's question. Calibration differs, so all that is judged by it does too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -44,15 +44,23 @@ def front_in(reading: str, runs: pd.DataFrame, objectives: Mapping[str, str], va
 
 
 def judgement_of(
-    reading: str, front: Front, validation: Evidence | None, test: Evidence | None, baseline: str
+    reading: str,
+    front: Front,
+    validation: Evidence | None,
+    test: Evidence | None,
+    baseline: str,
+    notes: Sequence[str] = (),
 ) -> Judgement:
-    """The judgement of a front by the evidence of both splits; evidence is None, and baseline "", without arms."""
+    """The judgement of a front by the evidence of both splits; evidence is None, and baseline "", without arms.
+
+    The answer ends with notes.
+    """
     recommended = recommended_of(front)
     return Judgement(
         reading=reading,
         front=front,
         recommended=recommended,
-        answer=answer_of(front, test, baseline, recommended),
+        answer=[*answer_of(front, test, baseline, recommended), *notes],
         advice=_advice(front, validation),
         selected=selected_on_test(front),
     )

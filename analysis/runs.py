@@ -12,12 +12,12 @@ from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.spec.keys import digest
 from kd_core.store.files import read_ahead
 from kd_core.store.record import SPLITS, Record, outcomes_name
-from kd_core.store.records import Store
+from kd_core.store.records import LEFT_OUT, Store, left_out
 
 METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]
 SETTINGS = "settings"  # what else a sweep's trials differ in, {dotted key: value}
-TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, SETTINGS, "seed", "status", "error", "latency_device"]
+TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, SETTINGS, "seed", "role", "status", "error", "latency_device"]
 TEACHER_COLUMNS = ["teacher", "key", "model", "status", "error"]
 LATENCIES = ["latency_ms_1", "latency_ms_64"]
 FIGURES = ["scaling_temperature", "num_parameters", "wall_s", *LATENCIES]
@@ -26,17 +26,19 @@ FIGURES = ["scaling_temperature", "num_parameters", "wall_s", *LATENCIES]
 def runs_of(store: Store, name: str) -> pd.DataFrame:
     """One row per trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures.
 
-    Those whose teacher is not finished have no key yet, and come last.
-
-    A trial whose verdict or outcomes are damaged is not finished but `damaged`, and its error says which file is.
-    Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one device, latency_device.
+    Those whose teacher is not finished have no key yet, and come last; those that are left out since their scout was
+    stopped are `stopped` themselves. A trial whose verdict or outcomes are damaged is not finished but `damaged`, and
+    its error says which file is. Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one
+    device, latency_device.
     Settings are the keys, beside those that have columns, in which the trials of the sweep differ.
     """
     members = store.sweep(name).members()
     latencies, trials = latencies_of(store, members), members["trials"]
-    rows = list(read_ahead(lambda each: _trial_row(each, store.trial(each["key"]), latencies.get(each["key"])), trials))
-    settings = differing_settings([row[SETTINGS] for row in rows])
-    rows = [row | {SETTINGS: each} for row, each in zip(rows, settings, strict=True)]
+    read = list(read_ahead(lambda each: _trial_row(each, store.trial(each["key"]), latencies.get(each["key"])), trials))
+    settings = differing_settings([row[SETTINGS] for row in read])
+    rows: list[dict[str, Any]] = [row | {SETTINGS: each} for row, each in zip(read, settings, strict=True)]
+    left = left_out((row["arm"], row["role"], row["status"]) for row in rows)
+    rows = [row | {"status": "stopped", "error": LEFT_OUT} if out else row for row, out in zip(rows, left, strict=True)]
     return _table(rows + [_waiting_row(member) for member in members.get("waiting", [])], TRIAL_COLUMNS)
 
 
@@ -131,6 +133,7 @@ def _trial_row(member: Mapping[str, Any], record: Record, latency: Latency | Non
         "student": config.get("student", {}).get("model", ""),
         SETTINGS: config,
         "seed": member["seed"],
+        "role": member.get("role", ""),
         "latency_device": "",
     }
     if latency is not None and findings["status"] == "finished":
@@ -141,7 +144,7 @@ def _trial_row(member: Mapping[str, Any], record: Record, latency: Latency | Non
 def _waiting_row(member: Mapping[str, Any] | str) -> dict[str, Any]:
     """A trial without a key; older sweeps list only its label."""
     known = {"label": member} if isinstance(member, str) else dict(member)
-    blank = dict.fromkeys(["trial", "arm", "method", "teacher", "temperature", "student", "error"], "")
+    blank = dict.fromkeys(["trial", "arm", "method", "teacher", "temperature", "student", "role", "error"], "")
     return blank | {SETTINGS: {}, "seed": 0} | known | {"status": "pending"}
 
 
@@ -207,6 +210,7 @@ def _child_row(run: Any) -> dict[str, Any]:
         "student": params.get("student", params.get("student.model", "")),  # the latter of an older version
         SETTINGS: {},
         "seed": int(tags["kdsweep.seed"]),
+        "role": tags.get("kdsweep.role", ""),
         "status": tags["kdsweep.status"],
         "error": tags.get("kdsweep.error", ""),
         "latency_device": "",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ from analysis.writing.page_tables import (
     paper_table,
     shown_figures,
 )
-from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, table_of
+from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, Column, table_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.measure.outcomes import RAW, STANDARDIZED, SUFFIXES, Outcomes
 
@@ -106,7 +107,7 @@ def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: Outcome
         "curves": _curves(findings, looks) if drawn else {},
         "most": {"lines": MOST_LINES, "marked": MOST_MARKED},
         "latency": _latency(findings, looks) if drawn else None,
-        "runs": table_of(findings.runs.iloc[:MOST_ROWS], TRIALS_TABLE),
+        "runs": table_of(findings.runs.iloc[:MOST_ROWS], _trials_table(findings.runs)),
         "num_runs": len(findings.runs),
         "failures": failures_of(findings),
     }
@@ -135,6 +136,13 @@ def _reading(
         "diagrams": diagrams[reading],
         "standardized": diagrams.get(STANDARDIZED, []) if reading == RAW else [],
     }
+
+
+def _trials_table(runs: pd.DataFrame) -> dict[str, Column]:
+    """The columns of the table of trials, with the role of each where there are any."""
+    (title, label), *others = TRIALS_TABLE.items()
+    role: dict[str, Column] = {"Role": ("role", str)} if set(runs["role"]) - {""} else {}
+    return {title: label} | role | dict(others)
 
 
 def _counts(findings: Findings, judgement: Judgement) -> list[str]:

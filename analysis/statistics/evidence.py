@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.pareto import counted
 from analysis.statistics.bootstrap import COVERAGE, DRAWN, MEANS, READINGS, Draws, Estimate, draws_of, resample
 from kd_core.measure.outcomes import SUFFIXES, Outcomes
 from kd_core.store.files import read_ahead
@@ -65,11 +66,11 @@ def evidence_of(
     num_resamples: int,
     figures: Sequence[str] = DRAWN,
 ) -> Evidence | None:
-    """The evidence of the finished runs (columns arm, trial, status and figures); None if there is none.
+    """The evidence of the `counted` runs (columns arm, trial, status and figures); None if there is none.
 
     outcomes(trial) reads a trial's outcomes on the split. Raises ValueError if two trials saw different images.
     """
-    finished = runs.loc[runs["status"] == "finished"]
+    finished = counted(runs)
     if finished.empty:
         return None
     trials = finished["trial"].tolist()

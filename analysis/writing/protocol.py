@@ -9,6 +9,7 @@ from analysis.runs import configs_of, recycled_of
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
 from analysis.writing.names import share_text
+from analysis.writing.sources import sources_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.spec.recipe import TrainConfig
 from kd_core.store.files import read_ahead
@@ -34,6 +35,7 @@ def protocol_of(
     parts = {
         "Images": _images(members.get("data", {}), validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
+        "Selection": " ".join(sources_of(runs)),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
         "Temperature scaling": _scaling(verdicts),
         "Evidence": resampling,

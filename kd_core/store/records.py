@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from upath import UPath
 
@@ -25,6 +25,18 @@ from kd_core.store.record import Record
 from kd_core.store.signal_record import SignalRecord
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+Role = Literal["", "scout", "follower"]
+LEFT_OUT = "left out: its scout was stopped"
+
+
+def left_out(trials: Iterable[tuple[str, str, str]]) -> list[bool]:
+    """Which trials of a sweep, each given by arm, role and status, are left out, and are so done, as `stopped`.
+
+    They are followers that are not finished, of an arm whose scout was stopped: it was that seed's turn to be selected.
+    """
+    trials = list(trials)
+    arms = {arm for arm, role, status in trials if role == "scout" and status == "stopped"}
+    return [role == "follower" and status != "finished" and arm in arms for arm, role, status in trials]
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,10 @@ class SweepRecord:
         """The content of trials.json: {"sweep", "objectives", "data", "teachers": [], "trials": [], "waiting": []}.
 
         data is a `kd_core.data.splits.DataSummary`; a teacher is {"name", "key"}; a trial {"key", "label", "arm",
-        "teacher", "seed"}, with a readable label, and arm the label without its seed; waiting are trials without a
-        key, whose teacher is not finished. Raises FileNotFoundError if no such sweep was run.
+        "teacher", "seed", "role"}, with a readable label, and arm the label without its seed; waiting are trials
+        without a key, whose teacher is not finished. With early stopping, role is scout for the seed of an arm that may
+        be stopped, and follower for the others; without, there is none. Raises FileNotFoundError if no such sweep was
+        run.
         """
         path = self.path / "trials.json"
         members = read_json(path)

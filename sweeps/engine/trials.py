@@ -15,13 +15,14 @@ from ray.exceptions import RayError
 from kd_core.data.dataset import Dataset
 from kd_core.footprint import Footprint
 from kd_core.store.record import Record
-from kd_core.store.records import Store
+from kd_core.store.records import LEFT_OUT, Store
 from sweeps.engine.cluster import nodes_of_cluster, whole_resources
 from sweeps.engine.packing import form_of, num_at_once, packed, packing_line, resources_text
 from sweeps.engine.scratch import scratch_folder
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, other_at_work, task_of
 from sweeps.plan.plan import Plan, TeacherPlan, TrialPlan
+from sweeps.plan.scouts import status_in
 from sweeps.search.grid import GridSearcher
 from sweeps.search.scheduler import ParetoAshaScheduler
 from sweeps.search.searcher import PointSearcher
@@ -148,10 +149,16 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
     trainable = tune.with_parameters(TrialTrainable, **context)
     watch = _Watch(plan, progress)
     if plan.spec.search.is_grid:
-        searcher = GridSearcher(pending, watch.expect)
+        searcher = GridSearcher(plan, watch.expect, watch.give_up)
     else:
         searcher = PointSearcher(
-            plan, store, lambda: num_at_once(nodes_of_cluster(), resources), watch.propose, watch.expect, progress.note
+            plan,
+            store,
+            lambda: num_at_once(nodes_of_cluster(), resources),
+            watch.propose,
+            watch.expect,
+            watch.give_up,
+            progress.note,
         )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by _Watch
     with scratch_folder() as scratch:  # Tune's files are not needed
@@ -207,8 +214,17 @@ class _Watch(tune.Callback):
         self.progress.proposes(planned, self.plan)
         if planned.record is None:
             _show_without_teacher(planned, self.progress)
+        elif planned.role == "follower" and planned.status == "stopped":
+            self.progress.done(planned.trial.label, "stopped", LEFT_OUT)
         elif planned.done:
             _show_end(planned.trial.label, planned.record, self.progress, "")
+
+    def give_up(self, planned: TrialPlan, scout: TrialPlan) -> None:
+        """Show that a follower is not to run, since its scout has not finished."""
+        if status_in(self.plan.spec, "scout", scout.record) == "stopped":
+            self.progress.done(planned.trial.label, "stopped", LEFT_OUT)
+        else:
+            self.progress.done(planned.trial.label, "failed", "its scout failed")
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty: Tune pickles its callbacks to restore a run, which the records make unnecessary."""

@@ -11,7 +11,8 @@ from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.spec.keys import digest, signal_identity, trial_key
 from kd_core.store.files import read_ahead
 from kd_core.store.record import DONE, Record, Status
-from kd_core.store.records import Store
+from kd_core.store.records import LEFT_OUT, Role, Store, left_out
+from sweeps.plan.scouts import role_of, status_in
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
 from sweeps.plan.wanted import trials_wanted
 from sweeps.spec.arms import PlannedTrial
@@ -31,20 +32,27 @@ class TeacherPlan:
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """One trial, its record, its status at the time of the plan, and its teacher's signal.
+    """One trial, its record, its status at the time of the plan, its role (`sweeps.plan.scouts`), its teacher's signal.
 
-    The record is None until the teacher is finished, since its weights are part of the key.
+    The record is None until the teacher is finished, since its weights are part of the key. A follower is only
+    `stopped` if it is left out.
     """
 
     trial: PlannedTrial
     record: Record | None
     status: Status
+    role: Role = ""
     signal: SignalPlan | None = None
 
     @property
     def done(self) -> bool:
         """Whether nothing of the trial is left to train."""
         return self.status in DONE
+
+    @property
+    def status_text(self) -> str:
+        """The status in a few words."""
+        return LEFT_OUT if self.role == "follower" and self.status == "stopped" else self.status
 
     @property
     def num_trained(self) -> int:
@@ -124,7 +132,7 @@ class Plan:
                 for each in self.signals
                 if each.foreseen
             ],
-            "trials": [{"label": each.trial.label, "status": each.status} for each in self.trials],
+            "trials": [{"label": each.trial.label, "role": each.role, "status": each.status} for each in self.trials],
             "unproposed": self.num_unproposed,
         }
 
@@ -151,6 +159,7 @@ class Plan:
         """What trials.json says of a trial; the settings of a search's trial are the point that it proposed."""
         trial = planned.trial
         member = {"label": trial.label, "arm": trial.arm, "teacher": trial.teacher, "seed": trial.config.seed}
+        member |= {"role": planned.role} if planned.role else {}
         return member if self.spec.search.is_grid else member | {"settings": trial.settings}
 
     def write(self, store: Store) -> None:
@@ -163,12 +172,13 @@ class Plan:
         signals = {each.record.key: each for each in self.signals if each.record is not None}
         added = []
         for trial in trials:
-            num_epochs = trial.config.num_stream_epochs
-            record, sha256 = _record(trial, store, self.data, weights), weights.get(trial.teacher or "")
+            sha256 = weights.get(trial.teacher or "")
+            planned = _planned(self.spec, (trial, _record(trial, store, self.data, weights)))
             signal = signals.get(digest(signal_identity(trial.config, self.data.fingerprint, sha256)) if sha256 else "")
-            covered = signal is not None and signal.num_epochs >= num_epochs
-            added.append(TrialPlan(trial, record, status_in(self.spec, record), signal if covered else None))
-        return replace(self, trials=(*self.trials, *added), num_unproposed=max(0, self.num_unproposed - 1))
+            covered = signal is not None and signal.num_epochs >= trial.config.num_stream_epochs
+            added.append(replace(planned, signal=signal if covered else None))
+        num_unproposed = max(0, self.num_unproposed - 1)
+        return replace(self, trials=(*self.trials, *_without_left_out(added)), num_unproposed=num_unproposed)
 
 
 def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
@@ -185,8 +195,8 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     weights = _weights_of(teachers)
     num_known = len(wanted.trials)
     records: list[Record | None] = [_record(trial, store, data, weights) for trial in wanted.trials]
-    statuses = read_ahead(partial(status_in, spec), records)
-    planned = [TrialPlan(*each) for each in zip(wanted.trials, records, statuses, strict=True)]
+    planned = list(read_ahead(partial(_planned, spec), list(zip(wanted.trials, records, strict=True))))
+    planned = _without_left_out(planned)
     planned += [TrialPlan(trial, None, "pending") for trial in wanted.unproposed]
     needs = [
         _need(each, weights, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
@@ -198,21 +208,16 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     return Plan(spec, data, tuple(teachers), shared[:num_known], threads, wanted.num_unproposed, shared[num_known:])
 
 
-def stopping_of(spec: SweepSpec) -> dict[str, Any]:
-    """The sweep and the rule that stop trials early, as the record of a stopped trial names them."""
-    rule = spec.early_stopping.model_dump(mode="json") if spec.early_stopping is not None else None
-    return {"sweep": spec.name, "early_stopping": rule, "objectives": dict(spec.objectives)}
+def _planned(spec: SweepSpec, trial: tuple[PlannedTrial, Record | None]) -> TrialPlan:
+    planned, record = trial
+    role = role_of(spec, planned.config.seed)
+    return TrialPlan(planned, record, status_in(spec, role, record), role)
 
 
-def status_in(spec: SweepSpec, record: Record | None) -> Status:
-    """The present status of a trial in a sweep: that of its record, or pending where there is none yet, or if it was
-    stopped by another sweep or under another rule, since it is to go on then.
-    """
-    status = record.status if record is not None else "pending"
-    if record is not None and status == "stopped":
-        stop = record.stop() or {}
-        return "stopped" if stop | stopping_of(spec) == stop else "pending"
-    return status
+def _without_left_out(trials: Sequence[TrialPlan]) -> list[TrialPlan]:
+    """The trials of whole arms, of which those are stopped that are left out."""
+    left = left_out((each.trial.arm, each.role, each.status) for each in trials)
+    return [replace(each, status="stopped") if out else each for each, out in zip(trials, left, strict=True)]
 
 
 def _threads(spec: SweepSpec, store: Store) -> Threads:

@@ -10,31 +10,36 @@ from kd_core.spec.config import TrialConfig
 from kd_core.store.files import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store
-from sweeps.plan.plan import Plan, stopping_of
+from sweeps.plan.plan import Plan
+from sweeps.plan.scouts import role_of, stopping_of
 from sweeps.search.pareto_asha import Rungs
 
 
 class ParetoAshaScheduler(FIFOScheduler):
     """Stops trials by `sweeps.search.pareto_asha`, and writes to the record of each why it was stopped.
 
-    A trial is judged by its journal: one that resumes beyond a rung is still compared by its figures at that rung.
+    Only scouts come to the rungs (`sweeps.plan.scouts`). A trial is judged by its journal: one that resumes beyond a
+    rung is still compared by its figures at that rung.
     """
 
     def __init__(self, plan: Plan, store: Store) -> None:
         super().__init__()
         assert plan.spec.early_stopping is not None
-        self.store, self.stopping = store, stopping_of(plan.spec)
+        self.store, self.spec, self.stopping = store, plan.spec, stopping_of(plan.spec)
         self.rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
-        known = [(each.trial.config, each.record) for each in plan.trials if each.record is not None]
+        scouts = [each for each in plan.trials if each.role == "scout"]
+        known = [(each.trial.config, each.record) for each in scouts if each.record is not None]
         journals = read_ahead(Record.journal, [record for _, record in known])
         for (config, record), journal in zip(known, journals, strict=True):
             self.rungs.add(record.key, journal, config.train.num_epochs)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop a trial that an epoch has brought to a rung where it does not go on."""
+        """Stop a scout that an epoch has brought to a rung where it does not go on."""
         given = trial.config["trial"]
-        num_epochs = TrialConfig.model_validate(given["config"]).train.num_epochs
-        if self.rungs.awaits_decision(given["key"], result.get("epoch", 0), num_epochs):
+        config = TrialConfig.model_validate(given["config"])
+        num_epochs = config.train.num_epochs
+        is_scout = role_of(self.spec, config.seed) == "scout"
+        if is_scout and self.rungs.awaits_decision(given["key"], result.get("epoch", 0), num_epochs):
             record = self.store.trial(given["key"])
             with suppress(OSError):  # a store that cannot be read or written stops nothing
                 if stop := self.rungs.decide(record.key, record.journal(), num_epochs):

@@ -1,8 +1,7 @@
 """A search as a searcher of Ray Tune, which keeps no state: its study is rebuilt from the records at every start."""
 
 import random
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
@@ -13,7 +12,8 @@ from ray.tune.search import Searcher
 from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import canonical_json
 from kd_core.store.records import Store
-from sweeps.plan.plan import Plan, TrialPlan, status_in
+from sweeps.plan.plan import Plan, TrialPlan
+from sweeps.plan.scouts import Line, status_in
 from sweeps.plan.wanted import proposed_points
 from sweeps.search.study import Study, Trial
 from sweeps.spec.mistakes import SpecError
@@ -47,18 +47,20 @@ class PointSearcher(Searcher):
         num_at_once: Callable[[], int],
         propose: Callable[[TrialPlan], None],
         expect: Callable[[TrialPlan], dict[str, Any]],
+        give_up: Callable[[TrialPlan, TrialPlan], None],
         note: Callable[[str], None],
     ) -> None:
         """num_at_once says how many trials the cluster has room for now.
 
         propose is called with each trial of a new point, and expect with each that is to start; it gives its config.
+        give_up is called with a follower that is not to run after all, and its scout.
         """
         super().__init__()
         self.plan, self.store, self.num_at_once = plan, store, num_at_once
-        self.propose, self.expect, self.note = propose, expect, note
+        self.propose, self.expect, self.give_up, self.note = propose, expect, give_up, note
         self.space = Space(plan.spec)
         self.points: dict[str, _Point] = {}
-        self.queue: deque[TrialPlan] = deque()
+        self.line = Line(plan.spec)
         self.running: dict[str, TrialPlan] = {}
         self.rng = random.Random(f"{plan.spec.search.seed} {len(plan.trials)}")
         known: dict[str, list[TrialPlan]] = {}
@@ -78,23 +80,27 @@ class PointSearcher(Searcher):
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The config of the next trial, or FINISHED; None while a trial that was given before waits for room.
+        """The config of the next trial, or FINISHED; None while a trial that was given before waits for room, or all
+        that are left wait for their scouts.
 
         So a point is proposed late, when most is known, and an autoscaler sees that there is more to do.
         """
         if len(self.running) > self.num_at_once():
             return None
-        while not self.queue:
+        while (planned := self.line.next()) is None:
             if not self.plan.num_unproposed or not self._propose():
-                return self.FINISHED
-        self.running[trial_id] = self.queue.popleft()
-        return {"trial": self.expect(self.running[trial_id])}
+                return None if self.line.is_waiting else self.FINISHED
+        self.running[trial_id] = planned
+        return {"trial": self.expect(planned)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study what came of a point once its last trial has ended, by the records."""
         planned = self.running.pop(trial_id)
         point = self.points[self.space.identity(planned.trial.settings)]
-        point.num_open -= 1
+        given_up = self.line.ended(planned)
+        for follower in given_up:
+            self.give_up(follower, planned)
+        point.num_open -= 1 + len(given_up)
         self._tell_if_ended(point)
 
     def _add(self, trial: Trial, planned: list[TrialPlan]) -> None:
@@ -102,16 +108,16 @@ class PointSearcher(Searcher):
         left = [each for each in planned if each.record is not None and not each.done]
         point = _Point(trial, planned, len(left))
         self.points[self.space.identity(planned[0].trial.settings)] = point
-        self.queue.extend(left)
+        self.line.join(planned)
         self._tell_if_ended(point)
 
     def _tell_if_ended(self, point: _Point) -> None:
         if point.num_open:
             return
-        stopped = any(status_in(self.plan.spec, each.record) == "stopped" for each in point.planned)
-        found = [self._values(each.record.verdict()) for each in point.planned if each.record is not None]
-        whole = [values for values in found if values is not None]
-        point.values = _means(whole) if whole and not stopped else None
+        stopped = any(status_in(self.plan.spec, each.role, each.record) == "stopped" for each in point.planned)
+        trials = [(each.role, each.record.verdict()) for each in point.planned if each.record is not None]
+        whole = [(role, values) for role, verdict in trials if (values := self._values(verdict)) is not None]
+        point.values = _measured(whole) if whole and not stopped else None
         self.study.tell(point.trial, point.values, stopped=stopped)
 
     def _values(self, verdict: dict[str, Any] | None) -> list[float] | None:
@@ -173,27 +179,28 @@ class PointSearcher(Searcher):
     def _warm_start(self) -> Iterable[tuple[Settings, list[float]]]:
         """The points of other sweeps that lie in the space, with their objectives."""
         for name in self.plan.spec.search.warm_start:
-            found: dict[str, tuple[Settings, list[list[float]]]] = {}
+            found: dict[str, tuple[Settings, list[tuple[str, list[float]]]]] = {}
             finished = 0
-            for config, verdict in _finished(self.store, name):
+            for role, config, verdict in _finished(self.store, name):
                 finished += 1
                 settings, values = self.space.settings_of(config), self._values(verdict)
                 if settings is not None and values is not None:
-                    found.setdefault(canonical_json(settings), (settings, []))[1].append(values)
+                    found.setdefault(canonical_json(settings), (settings, []))[1].append((role, values))
             num_used = sum(len(values) for _, values in found.values())
             self.note(f"search.warm_start: {num_used} of {finished} finished trials of {name} lie in the space")
-            yield from ((settings, _means(all_)) for settings, all_ in found.values())
+            yield from ((settings, _measured(all_)) for settings, all_ in found.values())
 
 
-def _means(values: list[list[float]]) -> list[float]:
-    """The mean of each objective over the seeds of a point."""
-    return list(map(fmean, zip(*values, strict=True)))
+def _measured(values: Sequence[tuple[str, list[float]]]) -> list[float]:
+    """The mean of each objective over the seeds of a point; over its followers, if it has any."""
+    followers = [each for role, each in values if role == "follower"]
+    return list(map(fmean, zip(*(followers or [each for _, each in values]), strict=True)))
 
 
-def _finished(store: Store, name: str) -> Iterable[tuple[TrialConfig, dict[str, Any]]]:
-    """Config and verdict of each finished trial of a sweep; those of older versions are left out."""
+def _finished(store: Store, name: str) -> Iterable[tuple[str, TrialConfig, dict[str, Any]]]:
+    """Role, config and verdict of each finished trial of a sweep; those of older versions are left out."""
     for member in store.sweep(name).members()["trials"]:
         record = store.trial(member["key"])
         if (verdict := record.verdict()) is not None:
             with suppress(ValueError, KeyError):
-                yield TrialConfig.model_validate(verdict["recipe"]), verdict
+                yield member.get("role", ""), TrialConfig.model_validate(verdict["recipe"]), verdict

@@ -56,9 +56,11 @@ def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float], time: T
     if len(foreseen) < len(plan.signals):
         why = "a range of their arms changes what the teacher sees, so that no two would share its logits"
         console.print(f"distilled trials with a live teacher: {why}", soft_wrap=True)
-    trials = table("trial", "status", "epochs")
+    roles = ["role"] * any(each.role for each in plan.trials)
+    trials = table("trial", *roles, "status", "epochs")
     for each in plan.trials:
-        trials.add_row(each.trial.label, each.status, str(each.trial.config.train.num_epochs))
+        role = [each.role] * len(roles)
+        trials.add_row(each.trial.label, *role, each.status_text, str(each.trial.config.train.num_epochs))
     if plan.trials:
         console.print(trials)
     if plan.num_unproposed:
@@ -116,13 +118,15 @@ def _cost_sentence(cost: Cost) -> str:
 def print_status(rows: list[dict[str, Any]]) -> None:
     """Print the status of each product of a sweep; of many, only those that are neither finished nor pending."""
     ordinary = {"finished", "pending"} if len(rows) > _MOST_ROWS else set()
-    shown = table("", "status", "epoch", "key", "error")
+    roles = ["role"] * any(row.get("role") for row in rows)
+    shown = table("", *roles, "status", "epoch", "key", "error")
     for column in shown.columns:  # a long label or error is wrapped, and a key is not
         column.no_wrap = column.header not in ("", "error")
     for row in rows:
         if row["status"] not in ordinary:
             epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
-            shown.add_row(Text(row["label"]), row["status"], epochs, row["key"] or "", Text(row["error"] or ""))
+            role = [row.get("role", "")] * len(roles)
+            shown.add_row(Text(row["label"]), *role, row["status"], epochs, row["key"] or "", Text(row["error"] or ""))
     console = stderr()
     if shown.row_count:
         console.print(shown)

@@ -6,7 +6,7 @@ from typing import Any
 
 from kd_core.store.files import sizes_in
 from kd_core.store.record import Record
-from kd_core.store.records import Store, SweepRecord
+from kd_core.store.records import LEFT_OUT, Store, SweepRecord, left_out
 from sweeps.plan.pace import form_of_member, paces_in
 from sweeps.terminal.board import Board, objectives_shown
 from sweeps.terminal.progress import SweepProgress, figures_line
@@ -72,6 +72,7 @@ class Follower:
         for each in members.get("signals", []):
             self._signal(each)
         details = {each["label"]: self._trial(each) for each in members["trials"]}
+        details |= self._leave_out(members["trials"])
         for each in members.get("waiting", []):
             if isinstance(each, dict):  # older versions list only labels
                 details[each["label"]] = self._waiting(each)
@@ -100,6 +101,14 @@ class Follower:
         if "journal.jsonl" in sizes and (self._begun or state != "finished"):
             self._epochs(label, record)
         return detail
+
+    def _leave_out(self, trials: list[dict[str, Any]]) -> dict[str, str]:
+        """Show those trials as stopped that are left out; returns their details."""
+        known = [(each["arm"], each.get("role", ""), self.board.trials[each["label"]].state) for each in trials]
+        labels = [each["label"] for each, out in zip(trials, left_out(known), strict=True) if out]
+        for label in labels:
+            self.board.trial(label, "stopped")
+        return dict.fromkeys(labels, LEFT_OUT)
 
     def _epochs(self, label: str, record: Record) -> None:
         """Read the journal of a trial."""

@@ -5,14 +5,14 @@ from typing import Any
 from kd_core.spec.recipe import TrainConfig
 from kd_core.store.files import read_ahead
 from kd_core.store.record import Record, Status
-from kd_core.store.records import Store, SweepRecord
+from kd_core.store.records import LEFT_OUT, Store, SweepRecord, left_out
 from kd_core.store.signal_record import SignalRecord
 
 Rows = list[dict[str, Any]]
 
 
 def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
-    """The teachers, signals and trials of a sweep: label, key, status, epoch, epochs and error of each.
+    """The teachers, signals and trials of a sweep: label, key, status, epoch, epochs and error; of trials, the role.
 
     Raises FileNotFoundError if the store has no such sweep.
     """
@@ -20,16 +20,27 @@ def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
     teachers = [_product(f"teacher {each['name']}", store.teacher(each["key"])) for each in members["teachers"]]
     signals = [_signal(each, store.signal(each["key"])) for each in members.get("signals", [])]
     trials = list(read_ahead(lambda each: _product(each["label"], store.trial(each["key"])), members["trials"]))
+    trials = _with_roles(members["trials"], trials)
     failed = {each["name"] for each in members["teachers"] if store.teacher(each["key"]).status == "failed"}
     trials += [_waiting(each, failed) for each in members.get("waiting", [])]
     return {"teachers": teachers, "signals": signals, "trials": trials}
+
+
+def _with_roles(members: Rows, rows: Rows) -> Rows:
+    """The rows of trials with their roles, and what is said of those that are left out."""
+    roles = [member.get("role", "") for member in members]
+    known = [(each["arm"], role, row["status"]) for each, role, row in zip(members, roles, rows, strict=True)]
+    said = [{"status": "stopped", "error": LEFT_OUT} if out else {} for out in left_out(known)]
+    return [row | {"role": role} | more for row, role, more in zip(rows, roles, said, strict=True)]
 
 
 def _waiting(member: dict[str, Any] | str, failed: set[str]) -> dict[str, Any]:
     """A trial without a key, whose teacher is not finished; older sweeps list only its label."""
     label, teacher = (member, None) if isinstance(member, str) else (member["label"], member["teacher"])
     error = f"its teacher, {teacher}, failed" if teacher in failed else None
-    return {"label": label, "key": None, "status": "pending", "epoch": 0, "epochs": None, "error": error}
+    role = "" if isinstance(member, str) else member.get("role", "")
+    row = {"label": label, "key": None, "status": "pending", "epoch": 0, "epochs": None, "error": error}
+    return row | {"role": role}
 
 
 def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:

@@ -216,6 +216,7 @@ def identity_of(trial: Mapping[str, Any]) -> dict[str, str]:
         "kdsweep.arm": trial["arm"],
         "kdsweep.teacher": trial["teacher"] or "",
         "kdsweep.seed": str(trial["seed"]),
+        "kdsweep.role": trial.get("role", ""),
     }
 
 

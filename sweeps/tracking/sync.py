@@ -36,7 +36,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 SYNC_INTERVAL_S = 5.0
 _LEASE_INTERVAL_S = 0.2
 _FIRST_SYNC_S = 1.0  # a run that ends before syncs once
-_VIEW_VERSION = 3  # increment when equal records are shown in another way
+_VIEW_VERSION = 4  # increment when equal records are shown in another way
 
 
 def embedded_uri(store: Store) -> str | None:

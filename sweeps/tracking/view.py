@@ -14,7 +14,7 @@ from analysis.runs import latencies_of, latency_figures
 from kd_core.measure.outcomes import SCALED
 from kd_core.spec.keys import digest
 from kd_core.store.files import read_ahead, read_json
-from kd_core.store.records import Store
+from kd_core.store.records import Store, left_out
 from sweeps.tracking.child import (
     PASSING,
     RUN_STATUS,
@@ -130,7 +130,13 @@ class SweepView:
         """
         self._attach_new(self._runs.parent, "kdsweep.report", self._sweep.report / PAGE, self._copy_report)
         content = read_json(self._sweep.report / CONTENT) or {}
-        rows = {trial: row for row in content.get("arms", []) for trial in row["trials"]}
+        arms = {row["arm"]: row for row in content.get("arms", [])}
+        ended = {key for key, child in children.items() if child.status == "finished"}
+        rows = {
+            trial["key"]: arms[trial["arm"]]
+            for trial in members["trials"]
+            if trial["arm"] in arms and trial["key"] in ended
+        }
         if rows:
             self._runs.parent.log({"kdsweep.objectives": json.dumps(content[SCALED]["objectives"])})
         latencies = latencies_of(self._store, members)
@@ -198,5 +204,8 @@ def _digest(source: UPath) -> str:
 
 def _statuses(members: Mapping[str, Any], children: Mapping[str, Child]) -> list[str]:
     """The status of every trial of the sweep; one that has not begun, or waits for its teacher, is pending."""
-    begun = [children[trial["key"]].status for trial in members["trials"] if trial["key"] in children]
-    return begun + ["pending"] * (len(members["trials"]) + len(members.get("waiting", [])) - len(begun))
+    trials = members["trials"]
+    found = [children[trial["key"]].status if trial["key"] in children else "pending" for trial in trials]
+    roles = [(trial["arm"], trial.get("role", ""), status) for trial, status in zip(trials, found, strict=True)]
+    found = ["stopped" if out else status for status, out in zip(found, left_out(roles), strict=True)]
+    return found + ["pending"] * len(members.get("waiting", []))

@@ -195,3 +195,17 @@ def test_a_gap_after_a_scaling_that_was_fitted_on_the_same_images_is_no_objectiv
 def test_an_impossible_objective_names_itself_and_the_nearest_valid_one(store, objectives, message):
     with pytest.raises(ValueError, match=message):
         front_of(runs_of(store, "demo"), objectives)
+
+
+def test_the_figures_of_an_arm_are_those_of_seeds_on_which_nothing_was_decided():
+    table = runs(
+        ("a", "finished", 0.9, 0.1, 0.1),
+        ("a", "finished", 0.7, 0.3, 0.1),
+        ("a", "finished", 0.5, 0.5, 0.1),
+        ("b", "finished", 0.8, 0.2, 0.1),
+        ("b", "failed", np.nan, np.nan, np.nan),
+    ).assign(role=["scout", "follower", "follower", "scout", "follower"])
+    points = front_of(table).points.set_index("arm")
+    assert points["validation/accuracy"].to_dict() == {"a": pytest.approx(0.6), "b": 0.8}
+    assert points["num_seeds"].to_dict() == {"a": 2, "b": 1}
+    assert len(front_of(table.assign(role="")).points.loc[0, "trials"]) == 3

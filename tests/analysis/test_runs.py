@@ -251,3 +251,17 @@ def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
         write_json(store.trial("trial-0-0").path / "config.json", config | {"recycle": recycle})
         assert recycled_of(store, "demo") == told
     assert "Recycled epochs" in write_report(store, "demo").path.read_text(encoding="utf-8")
+
+
+def test_who_is_left_out_is_stopped_and_says_why_and_roles_are_told(make_sweep):
+    store = make_sweep(unfinished=("classic seed 0", "classic seed 1"))
+    sweep = store.sweep("demo")
+    trials = [each | {"role": "follower" if each["seed"] else "scout"} for each in sweep.members()["trials"]]
+    sweep.write("", sweep.members() | {"trials": trials})
+    scout = store.trial(trials[0]["key"])
+    scout.begin(scout.config())
+    scout.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
+    runs = runs_of(store, "demo")
+    assert runs["role"].tolist() == ["scout", "follower"] * 4
+    assert runs["status"].tolist()[:3] == ["stopped", "stopped", "finished"]
+    assert runs["error"].tolist()[:2] == ["rung 1: behind", "left out: its scout was stopped"]

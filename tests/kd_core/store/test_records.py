@@ -1,7 +1,7 @@
 import pytest
 
 from kd_core.store.files import DamagedError
-from kd_core.store.records import Store
+from kd_core.store.records import Store, left_out
 from tests.damages import DAMAGES, damage
 
 
@@ -79,3 +79,9 @@ def test_a_damaged_latency_is_none(store):
         store.keep_latency({"form": {}, "device": device})
     damage(store.latency_files()[0], "flipped")
     assert len(store.latencies()) == 1
+
+
+def test_followers_are_left_out_where_the_scout_of_their_own_arm_was_stopped():
+    trials = [("a", "scout", "stopped"), ("a", "follower", "pending"), ("a", "follower", "finished")]
+    trials += [("b", "scout", "finished"), ("b", "follower", "pending"), ("c", "", "stopped"), ("c", "", "pending")]
+    assert left_out(trials) == [False, True, False, False, False, False, False]

@@ -9,7 +9,8 @@ from ray.tune.search import Searcher
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
-from sweeps.plan.plan import plan_sweep, stopping_of
+from sweeps.plan.plan import plan_sweep
+from sweeps.plan.scouts import stopping_of
 from sweeps.search.searcher import PointSearcher
 from sweeps.spec.reader import read_spec
 
@@ -35,7 +36,13 @@ def searcher_of(tiny):
         spec, notes = read_spec(str(tiny), overrides), []
         plan = plan_sweep(spec, store, summarize(spec.data))
         made = PointSearcher(
-            plan, store, lambda: 1, lambda planned: None, lambda planned: {"key": planned.record.key}, notes.append
+            plan,
+            store,
+            lambda: 1,
+            lambda planned: None,
+            lambda planned: {"key": planned.record.key},
+            lambda planned, scout: notes.append(f"{planned.trial.label} is given up"),
+            notes.append,
         )
         return made, notes
 
@@ -132,34 +139,58 @@ def test_parallel_proposals_do_not_repeat_each_other(tmp_path, searcher_of):
     assert [limited.suggest(str(number)) is not None for number in range(4)] == [True, True, False, False]
 
 
-def test_failed_trials_and_stopped_ones_are_told_as_such(store, searcher_of):
-    overrides = (
-        "teachers={}",
-        "arms=[{method: mixup, train.learning_rate: {low: 0.1, high: 1}}]",
-        "seeds=[0, 1]",
-        search("tpe", 3),
-    )
+MIXUP = ("teachers={}", "arms=[{method: mixup, train.learning_rate: {low: 0.1, high: 1}}]", "seeds=[0, 1, 2]")
+RULE = "early_stopping={pareto_asha: {grace_epochs: 1}}"
+
+
+def test_of_a_point_the_scout_comes_first_and_its_followers_are_what_the_study_is_told(store, searcher_of):
+    """Three points of three seeds: one is stopped, one fails, and of one all three seeds finish."""
+    finished, (searcher, notes) = finished_trials(store), searcher_of(store, *MIXUP, RULE, search("tpe", 3))
+    searcher.num_at_once = lambda: 100
+    scouts = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in range(3)]
+    assert searcher.suggest("3") is None
+    scouts[0].write_stop({"epoch": 1, "reason": "behind"} | stopping_of(searcher.plan.spec))
+    scouts[1].fail("no memory", "")
+    shutil.copytree(finished[0], scouts[2].path, dirs_exist_ok=True)
+    for number in range(3):
+        searcher.on_trial_complete(str(number))
+    assert len(notes) == 4
+    assert all(note.endswith("is given up") for note in notes)
+    followers = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in (3, 4)]
+    assert searcher.suggest("5") == Searcher.FINISHED
+    assert [each.state for each in searcher.study.trials] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
+    for number, (record, path) in enumerate(zip(followers, finished[1:], strict=True)):
+        shutil.copytree(path, record.path, dirs_exist_ok=True)
+        searcher.on_trial_complete(str(3 + number))
+    measured = [fmean(each.verdict()["metrics"][name] for each in followers) for name in OBJECTIVES]
+    assert searcher.study.trials[2].values == measured
+    again, _ = searcher_of(store, *MIXUP, RULE, search("tpe", 3))
+    assert [each.state for each in again.study.trials] == [TrialState.PRUNED, TrialState.RUNNING, TrialState.COMPLETE]
+    assert again.study.trials[2].values == measured
+    assert [again.suggest(name) for name in "ab"] == [{"trial": {"key": scouts[1].key}}, None]
+    without, _ = searcher_of(store, *MIXUP, search("tpe", 3))  # all that was stopped or left out is to run
+    assert len([each for each in without.plan.trials if not each.done]) == 6
+
+
+def test_failed_trials_of_a_point_are_left_out_of_its_mean(store, searcher_of):
+    overrides = (*MIXUP[:2], "seeds=[0, 1]", search("tpe", 2))
     searcher, _ = searcher_of(store, *overrides)
     searcher.num_at_once = lambda: 100
-    configs = [searcher.suggest(str(number)) for number in range(6)]
-    records = [store.trial(config["trial"]["key"]) for config in configs]
+    records = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in range(4)]
     for number, record in enumerate(records):
-        if number == 0:
+        if number == 3:
+            shutil.copytree(finished_trials(store)[0], record.path, dirs_exist_ok=True)
+        else:
             record.fail("no memory", "")
-        elif number == 2:
-            record.write_stop({"sweep": "tiny", "epoch": 1, "reason": "behind"} | stopping_of(searcher.plan.spec))
-        elif number > 3:
-            shutil.copytree(finished_trial(store), record.path, dirs_exist_ok=True)
         searcher.on_trial_complete(str(number))
-    states = [each.state for each in searcher.study.trials]
-    assert states == [TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE]
+    assert [each.state for each in searcher.study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
     again, _ = searcher_of(store, *overrides)
-    assert [each.state for each in again.study.trials] == [TrialState.RUNNING, TrialState.RUNNING, TrialState.COMPLETE]
+    assert [each.state for each in again.study.trials] == [TrialState.RUNNING, TrialState.RUNNING]
 
 
-def finished_trial(store):
-    """The folder of a trial that is finished."""
-    return next(path.parent for path in store.local.glob("trials/*/result.json"))
+def finished_trials(store):
+    """The folders of the trials that are finished."""
+    return sorted(path.parent for path in store.local.glob("trials/*/result.json"))
 
 
 def test_what_another_process_proposed_counts(store, searcher_of):

@@ -32,6 +32,12 @@ def test_a_plan_shows_for_each_signal_who_shares_it_what_is_missing_and_what_it_
     assert row == ["resnet", "uniform", "live", "2", "trials", "0/2", "0%"]
 
 
+def test_a_plan_tells_scouts_from_followers_where_trials_are_stopped_early(shown):
+    text = shown("teachers={}", "arms=[{method: classic}]", "seeds=[0, 1]", "early_stopping.pareto_asha.grace_epochs=1")
+    assert ["classic", "seed", "0", "scout", "pending", "2"] in [line.split() for line in text.splitlines()]
+    assert ["classic", "seed", "1", "follower", "pending", "2"] in [line.split() for line in text.splitlines()]
+
+
 def test_the_cost_tells_what_it_would_be_if_every_trial_asked_its_teacher(shown):
     assert "in 2 passes over the training images" in shown()
     assert "with the teacher in every trial" in shown()

@@ -2,6 +2,8 @@
 
 import json
 
+from sweeps.terminal.board import Board
+from sweeps.terminal.follower import Follower
 from sweeps.terminal.status import status_of
 
 
@@ -55,3 +57,25 @@ def test_a_signal_is_pending_while_nobody_labels_it_and_finished_when_it_is_whol
             with signal.writing(epoch, 4, 2) as logits:
                 logits[:] = 0
     assert row() == ("signal resnet uniform", "finished", 2, 2)
+
+
+def test_roles_are_told_and_who_is_left_out_says_why(planned, kdsweep):
+    store, plan = planned
+    sweep, record = store.sweep("tiny"), plan.trials[0].record
+    first = sweep.members()["trials"][0]
+    roles = [("scout", record.key, 0), ("follower", "other", 1)]
+    trials = [first | {"role": role, "key": key, "label": f"classic seed {seed}"} for role, key, seed in roles]
+    sweep.write("", sweep.members() | {"trials": trials, "waiting": []})
+    assert [row["status"] for row in status_of(store, sweep)["trials"]] == ["pending", "pending"]
+    record.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
+    rows = [(row["role"], row["status"], row["error"]) for row in status_of(store, sweep)["trials"]]
+    assert rows == [
+        ("scout", "stopped", "stopped at epoch 1 (rung 1)"),
+        ("follower", "stopped", "left out: its scout was stopped"),
+    ]
+    assert "follower  stopped" in kdsweep("status", "tiny", "--storage", store.root).stderr
+    follower = Follower(store, sweep, Board())
+    told = [("classic seed 0", "stopped", "stopped at epoch 1 (rung 1)"), ("classic seed 1", "stopped", rows[1][2])]
+    assert follower.refresh() == told
+    assert follower.refresh() == []
+    assert follower.ended

@@ -219,3 +219,19 @@ def test_a_stop_shows_its_rung_and_its_reason_until_the_trial_goes_on(trained):
     sync(store, "tiny", uri)
     status, _, tags, _ = view_of(uri)[2]["mixup seed 0"]
     assert (status, tags["stop_reason"], tags["kdsweep.status"]) == ("FINISHED", "", "finished")
+
+
+def test_a_follower_that_is_left_out_keeps_no_sweep_open_and_roles_are_tags(trained):
+    store, _ = trained
+    uri, sweep = embedded_uri(store), store.sweep("tiny")
+    scout, follower = ({"role": role} for role in ("scout", "follower"))
+    trials = [each | scout for each in sweep.members()["trials"]]
+    trials.append(trials[1] | {"key": "none", "seed": 1, "label": "mixup seed 1"} | follower)
+    sweep.write("", sweep.members() | {"trials": trials})
+    sync(store, "tiny", uri)
+    assert view_of(uri)[2]["tiny"][0] == "RUNNING"
+    store.trial(trials[1]["key"]).write_stop({"rung": 1, "epoch": 1, "reason": "behind", "time": 1.7e9})
+    sync(store, "tiny", uri)
+    view = view_of(uri)[2]
+    assert (view["tiny"][0], view["tiny"][2]["kdsweep.stopped"]) == ("FINISHED", "2")
+    assert view["mixup seed 0"][2]["kdsweep.role"] == "scout"
