@@ -6,7 +6,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import Case
 from analysis.statistics.evidence import Evidence
 
@@ -28,13 +30,14 @@ class Arms:
     test: Evidence
 
     @cached_property
-    def keys(self) -> pd.DataFrame:
-        """The value of each key of each arm as text, "" where it is not set; rows are those of points."""
-        named = self.points.loc[:, ["method", "teacher", "temperature", "alpha", "student"]]
+    def keys(self) -> dict[int, dict[str, str]]:
+        """The value of each key as text, "" where it is not set, of each arm by its index in points."""
+        named = self.points.loc[:, ["method", "teacher", "temperature", "alpha", "student"]].to_dict("records")
         settings = self.points["settings"] if "settings" in self.points else [{}] * len(named)
-        rows = [{**one, **other} for one, other in zip(named.to_dict("records"), settings, strict=True)]
-        keys = list(dict.fromkeys(key for row in rows for key in row))
-        return pd.DataFrame([[_text(row.get(key)) for key in keys] for row in rows], named.index, keys)
+        rows = [{**one, **other} for one, other in zip(named, settings, strict=True)]
+        keys = list(dict.fromkeys(str(key) for row in rows for key in row))
+        texts = [{key: _text(row.get(key)) for key in keys} for row in rows]
+        return dict(zip(self.points.index.tolist(), texts, strict=True))
 
     def of(self, *methods: str, fixed: bool = False) -> pd.DataFrame:
         """The points of some methods; fixed leaves out temperature sigma."""
@@ -43,34 +46,41 @@ class Arms:
 
     def groups(self, rows: pd.DataFrame, about: frozenset[str] = frozenset()) -> Iterator[tuple[str, pd.DataFrame]]:
         """The rows that are alike but for the keys of about, with a name: the teacher, and the keys that vary."""
-        columns = self._beside(about)
-        varied = [key for key in columns if key != "teacher" and self.keys.loc[rows.index, key].nunique() > 1]
-        for _, group in self.keys.loc[rows.index].groupby(columns, sort=False):
-            first = group.iloc[0]
-            whose = first["teacher"] if "teacher" in columns and first["teacher"] else first["student"]
-            names = [whose, *(f"{key} {first[key]}" for key in varied if key != "student" or whose != first["student"])]
-            yield ", ".join(map(str, names)), rows.loc[group.index]
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for row in rows.index.tolist():
+            groups.setdefault(self._but(about, row), []).append(row)
+        values = {key: {self.keys[row][key] for row in rows.index} for key in self._beside(about)}
+        varied = [key for key, seen in values.items() if len(seen) > 1 and key not in ("teacher", "student")]
+        for members in groups.values():
+            first = self.keys[members[0]]
+            names = [first["teacher"] or first["student"]]
+            names += [first["student"]] * (len(values["student"]) > 1 and first["teacher"] != "")
+            yield ", ".join([*names, *(f"{key} {first[key]}" for key in varied)]), rows.loc[members]
 
-    def pairs(self, first: pd.DataFrame, second: pd.DataFrame, about: frozenset[str]) -> list[tuple[int, int]]:
+    def pairs(self, first: pd.DataFrame, second: pd.DataFrame, about: frozenset[str]) -> dict[int, int]:
         """Each row of first (its index) with the one of second that is like it but for the keys of about, if any is."""
-        columns = self._beside(about)
-        partners = {keys: row for row, keys in _rows(self.keys.loc[second.index[::-1], columns])}
-        return [(row, partners[keys]) for row, keys in _rows(self.keys.loc[first.index, columns]) if keys in partners]
+        partners = {self._but(about, row): row for row in second.index[::-1].tolist()}
+        likes = {row: partners.get(self._but(about, row)) for row in first.index.tolist()}
+        return {row: partner for row, partner in likes.items() if partner is not None}
 
     def apart(self, first: pd.DataFrame, second: pd.DataFrame, about: frozenset[str]) -> str:
         """The keys beside those of about in which the nearest two arms differ that differ in a key of about.
 
         One arm is of first, the other of second; "" if no two differ in a key of about.
         """
-        codes = self.keys.apply(lambda column: pd.Series(pd.factorize(column)[0], column.index))
-        beside, others = codes.columns.isin(self._beside(about)), codes.loc[second.index].to_numpy()
+        columns = np.array(list(next(iter(self.keys.values()), {})))
+        beside = np.isin(columns, self._beside(about))
+        codes = {text: code for code, text in enumerate({text for row in self.keys.values() for text in row.values()})}
+        one, other = (
+            np.array([[codes[text] for text in self.keys[row].values()] for row in rows.index])
+            for rows in (first, second)
+        )
         fewest, nearest = np.inf, ""
-        for arm in codes.loc[first.index].to_numpy():
-            differ = others != arm
+        for arm in one if len(other) else ():
+            differ = other != arm
             counts = np.where(differ[:, ~beside].any(axis=1), differ[:, beside].sum(axis=1), np.inf)
-            if counts.min(initial=np.inf) < fewest:
-                fewest, closest = counts.min(), differ[counts.argmin()]
-                nearest = ", ".join(codes.columns[closest & beside])
+            if counts.min() < fewest:
+                fewest, nearest = counts.min(), ", ".join(columns[differ[counts.argmin()] & beside])
         return nearest
 
     def draws(self, figure: str, weights: pd.Series) -> np.ndarray:
@@ -78,9 +88,24 @@ class Arms:
         columns = [self.test.arms.index(arm) for arm in self.points.loc[weights.index, "arm"]]
         return self.test.draws[figure][:, columns] @ weights.to_numpy(dtype=float)
 
-    def case(self, name: str, draws: np.ndarray, weights: pd.Series) -> Case:
-        """A case of a claim by its draws, which are those of a weighted sum over arms."""
-        return Case(name, draws, [key for keys in self.points.loc[weights.index, "trials"] for key in keys])
+    def case(self, name: str, draws: np.ndarray, weights: pd.Series, figure: str) -> Case:
+        """A case of a claim by its draws, which are those of a weighted sum of the figure over arms."""
+        rows = self.points.loc[weights.index]
+        by_arm: dict[str, float] = {}
+        for arm, weight in zip(rows["arm"], weights, strict=True):
+            by_arm[arm] = by_arm.get(arm, 0.0) + weight
+        num_seeds = self.test.num_seeds
+        return Case(
+            name=name,
+            draws=draws,
+            trials=[key for keys in rows["trials"] for key in keys],
+            num_seeds=min(num_seeds[arm] for arm in by_arm),
+            seed_variance=sum(
+                w**2 * seed_deviation(self.test, figure) ** 2 / num_seeds[arm] for arm, w in by_arm.items()
+            ),
+            widening=widening(self.test),
+            freedom=seed_freedom(self.test),
+        )
 
     def needs(self, what: str, first: pd.DataFrame, second: pd.DataFrame, about: frozenset[str]) -> str:
         """What a claim needs, and, if arms of first and second differ in too much for it, in which keys."""
@@ -88,11 +113,27 @@ class Arms:
         return f"{what}, alike in all else; the nearest differ in {keys}" if keys else what
 
     def _beside(self, about: frozenset[str]) -> list[str]:
-        return [key for key in self.keys if key.split(".")[0] not in about]
+        return [key for key in next(iter(self.keys.values()), {}) if key.split(".")[0] not in about]
+
+    def _but(self, about: frozenset[str], row: int) -> tuple[str, ...]:
+        return tuple(self.keys[row][key] for key in self._beside(about))
 
 
-def _rows(keys: pd.DataFrame) -> Iterator[tuple[int, tuple[str, ...]]]:
-    return zip(keys.index, keys.itertuples(index=False, name=None), strict=True)
+def seed_deviation(evidence: Evidence, figure: str) -> float:
+    """By how much seeds of one arm differ in a figure, a standard deviation; 0 where that is not known."""
+    deviation = evidence.seed_deviation.get(figure, np.nan)
+    return 0.0 if np.isnan(deviation) else float(deviation)
+
+
+def seed_freedom(evidence: Evidence) -> int:
+    """The degrees of freedom of the seeds' deviation, which all arms share; 0 if each has one seed."""
+    return sum(number - 1 for number in evidence.num_seeds.values())
+
+
+def widening(evidence: Evidence) -> float:
+    """By how much draws are wider than the noise of seeds, which few degrees of freedom leave uncertain."""
+    freedom, tail = seed_freedom(evidence), (1 - COVERAGE) / 2
+    return float(stats.t.isf(tail, freedom) / stats.norm.isf(tail)) if freedom else 1.0
 
 
 def _text(value: object) -> str:

@@ -2,20 +2,25 @@
 
 The cases are teachers, or pairs of arms. A claim is supported if the interval of every case is on its side of zero,
 contradicted if that of any case is on the other side, and undecided otherwise. The intervals of all cases of a claim
-hold together with 95 % (Bonferroni's correction), so that many cases do not contradict a true statement by chance.
-Estimate and interval are those of the case that is least favourable.
+hold together with 95 % (Bonferroni's correction), so that many cases do not contradict a true statement by chance; and
+the verdicts of all claims of a page do (Holm 1979, see `held`). Estimate and interval are those of the case that is
+least favourable. What rests on one seed gets no verdict: another seed may turn it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from analysis.statistics.bootstrap import COVERAGE, Estimate
 
-SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = "supported", "contradicted", "undecided", "not testable"
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+ONE_SEED, NOT_TESTABLE = "one seed", "not testable"
 _LISTED = 4  # cases that a detail lists one by one
+_Z = float(stats.norm.ppf((1 + COVERAGE) / 2))
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Claim:
     """A statement, the verdict on it, and the trials that it rests on.
 
     estimate and interval (95 %) are of the number that the statement names in brackets; both are None where the sweep
-    cannot tell, and detail says what it lacks. Else detail lists the cases.
+    cannot tell, and detail says what it lacks. Else detail lists the cases. p_value is that of the verdict, two-sided,
+    over all cases and, on a page, over all its claims; None where there is no verdict.
     """
 
     claim: str
@@ -32,6 +38,7 @@ class Claim:
     interval: tuple[float, float] | None
     trials: list[str]
     detail: str
+    p_value: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The claim as JSON values, without its detail."""
@@ -40,45 +47,113 @@ class Claim:
             "verdict": self.verdict,
             "estimate": self.estimate,
             "interval": None if self.interval is None else list(self.interval),
+            "p_value": self.p_value,
             "trials": self.trials,
         }
 
 
 @dataclass(frozen=True)
 class Case:
-    """Draws [R] of a claim's number for one teacher or pair of arms, and the trials that they come from."""
+    """Draws [R] of a claim's number for one teacher or pair of arms, and the trials that they come from.
+
+    num_seeds: the fewest of an arm. Draws contain seed_variance, widened by widening² for an interval of 95 %, since
+    that variance has only so many degrees of freedom.
+    """
 
     name: str
     draws: np.ndarray
     trials: list[str]
+    num_seeds: int = 2
+    seed_variance: float = 0.0
+    widening: float = 1.0
+    freedom: float = np.inf
+
+    @cached_property
+    def value(self) -> float:
+        """The estimate: the median of the draws."""
+        return float(np.median(self.draws))
+
+    def interval(self, tail: float) -> tuple[float, float]:
+        """The interval that leaves out this probability at either end, by t quantiles, and by the draws if wider."""
+        below, above = self._deviations
+        factor = float(stats.t.isf(tail, self._noise[1]))
+        low = float(np.quantile(self.draws, tail, method="lower"))
+        high = float(np.quantile(self.draws, 1 - tail, method="higher"))
+        return min(low, self.value - factor * below), max(high, self.value + factor * above)
+
+    def p_value(self, sign: int) -> float:
+        """The one-sided p-value of the statement that the number has this sign; at least the share of draws without."""
+        deviation, share = self._deviations[0 if self.value > 0 else 1], float(np.mean(sign * self.draws <= 0))
+        if deviation == 0:
+            return share
+        return max(share, float(stats.t.sf(sign * self.value / deviation, self._noise[1])))
+
+    @cached_property
+    def _deviations(self) -> tuple[float, float]:
+        """The deviation of the noise below and above the estimate, by the 95 % interval of the draws."""
+        low, high = np.quantile(self.draws, stats.norm.cdf([-_Z, _Z]))
+        part = self._noise[0] / _Z
+        return float(self.value - low) * part, float(high - self.value) * part
+
+    @cached_property
+    def _noise(self) -> tuple[float, float]:
+        """What share of the draws' deviation is noise, not widening, and its degrees of freedom (Satterthwaite 1946).
+
+        With t quantiles of this deviation and freedom, p-values may be smaller than what so many draws resolve.
+        """
+        drawn, widened = float(np.var(self.draws)), self.widening**2 * self.seed_variance
+        noise = max(drawn - widened, 0.0) + self.seed_variance
+        if noise == 0 or self.seed_variance == 0:
+            return 1.0, np.inf
+        freedom = self.freedom * (noise / self.seed_variance) ** 2
+        return float(np.sqrt(noise / max(drawn, widened))), freedom
 
 
 def judge(claim: str, sign: int, cases: Sequence[Case], needs: str, points: bool = False) -> Claim:
-    """The claim that the number has this sign in all cases; points writes it in percentage points."""
+    """The claim that the number has this sign in all cases; points writes it in percentage points.
+
+    It is judged by the cases of arms with several seeds, if there are any.
+    """
     cases = [case for case in cases if np.isfinite(case.draws).all()]
     if not cases:
         return Claim(claim, NOT_TESTABLE, None, None, [], f"needs {needs}")
-    found = [_estimate(case.draws, len(cases)) for case in cases]
-    sides = [_side(each, sign) for each in found]
-    verdict = CONTRADICTED if -1 in sides else SUPPORTED if set(sides) == {1} else UNDECIDED
+    replicated = [case for case in cases if case.num_seeds > 1]
+    num_left_out, cases = (len(cases) - len(replicated), replicated) if replicated else (0, cases)
+    found = [Estimate(case.value, *case.interval((1 - COVERAGE) / 2 / len(cases))) for case in cases]
+    sides = [sign * (int(each.low > 0) - int(each.high < 0)) for each in found]
     least = min(range(len(cases)), key=lambda index: (sides[index], _nearest(found[index], sign)))
     texts = [f"{case.name}: {_text(each, points)}" for case, each in zip(cases, found, strict=True)]
     counts = f"{sides.count(1)} of {len(cases)} cases for it, {sides.count(-1)} against it"
     detail = "; ".join(texts) if len(cases) <= _LISTED else f"{counts}; least favourable is {texts[least]}"
+    detail += f"; left out, with one seed: {num_left_out}" * (num_left_out > 0)
     chosen, trials = found[least], list(dict.fromkeys(key for case in cases for key in case.trials))
-    return Claim(claim, verdict, chosen.value, (chosen.low, chosen.high), trials, detail)
+    verdict, p_value = _verdict(cases, sign) if replicated else (ONE_SEED, None)
+    return Claim(claim, verdict, chosen.value, (chosen.low, chosen.high), trials, detail, p_value)
 
 
-def _estimate(draws: np.ndarray, num_cases: int) -> Estimate:
-    """The median of draws and an interval that holds, together with those of all cases, with 95 %."""
-    tail = (1 - COVERAGE) / 2 / num_cases
-    low, median, high = np.quantile(draws, [tail, 0.5, 1 - tail])
-    return Estimate(float(median), float(low), float(high))
+def _verdict(cases: Sequence[Case], sign: int) -> tuple[str, float]:
+    """The verdict on a claim by itself, and its two-sided p-value, both over all its cases."""
+    supports = 2 * len(cases) * max(case.p_value(sign) for case in cases)
+    contradicts = 2 * len(cases) * min(case.p_value(-sign) for case in cases)
+    p_value = min(supports, contradicts, 1.0)
+    if p_value > 1 - COVERAGE:
+        return UNDECIDED, p_value
+    return (CONTRADICTED if contradicts <= supports else SUPPORTED), p_value
 
 
-def _side(estimate: Estimate, sign: int) -> int:
-    """1 if the interval is on the claimed side of zero, −1 if on the other, 0 if it holds zero."""
-    return sign * (int(estimate.low > 0) - int(estimate.high < 0))
+def held(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims of a page, with verdicts that all hold together with 95 %, and p-values for that (Holm 1979)."""
+    tested = sorted((index for index, claim in enumerate(claims) if claim.p_value is not None), key=_p_of(claims))
+    adjusted, made = 0.0, list(claims)
+    for rank, index in enumerate(tested):
+        adjusted = max(adjusted, min(1.0, (len(tested) - rank) * _p_of(claims)(index)))
+        verdict = claims[index].verdict if adjusted <= 1 - COVERAGE else UNDECIDED
+        made[index] = replace(claims[index], verdict=verdict, p_value=adjusted)
+    return made
+
+
+def _p_of(claims: Sequence[Claim]) -> Callable[[int], float]:
+    return lambda index: claims[index].p_value or 0.0
 
 
 def _nearest(estimate: Estimate, sign: int) -> float:

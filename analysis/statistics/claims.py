@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.arms import MIXUP, TEACHER, TEACHING, TEMPERATURE, Arms
-from analysis.statistics.cases import NOT_TESTABLE, Case, Claim, judge
+from analysis.statistics.cases import NOT_TESTABLE, Case, Claim, held, judge
 from analysis.statistics.evidence import Evidence
 
 ECES = {"ece": "", "ece_scaled": " after temperature scaling"}
@@ -23,7 +23,7 @@ ECES = {"ece": "", "ece_scaled": " after temperature scaling"}
 def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | None) -> list[Claim]:
     """All claims on the arms of a front (points), in the order of the paper's sections."""
     arms = Arms(points, test)
-    return [
+    claims = [
         mixup_helps_alone(arms),
         distillation_adds_to_mixup(arms),
         mixup_adds_to_distillation(arms),
@@ -37,6 +37,7 @@ def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | Non
         *(student_outdoes_its_teacher(arms, teacher_test, figure) for figure in ECES),
         *beyond_outcomes(),
     ]
+    return held(claims)
 
 
 def mixup_helps_alone(arms: Arms) -> Claim:
@@ -102,9 +103,11 @@ def gap_is_the_reason(arms: Arms) -> Claim:
 
     With slopes e of the ECE and g of |gap|, the number is (g − (e − g)) · sign(e), the sign being that of the estimate.
     """
-    gaps, cases = _slopes(arms, "abs_gap"), []
-    for gap, ece in zip(gaps, _slopes(arms, "ece"), strict=True):
-        cases.append(replace(gap, draws=(2 * gap.draws - ece.draws) * np.sign(np.median(ece.draws))))
+    cases = []
+    for gap, ece in zip(_slopes(arms, "abs_gap"), _slopes(arms, "ece"), strict=True):
+        most = (2 * np.sqrt(gap.seed_variance) + np.sqrt(ece.seed_variance)) ** 2  # however the two go together
+        draws = (2 * gap.draws - ece.draws) * np.sign(ece.value)
+        cases.append(replace(gap, draws=draws, seed_variance=float(most)))
     statement = "With mixup, most of the change of ECE with T is that of |confidence − accuracy|"
     measure = "the gap's part of the change of ECE with each doubling of T, minus the rest"
     return judge(f"{statement} ({measure})", +1, cases, _needs_temperatures(arms))
@@ -138,7 +141,7 @@ def student_outdoes_its_teacher(arms: Arms, teacher_test: Evidence | None, figur
         if teacher_test is not None and teacher in teacher_test.arms:
             own = teacher_test.draws[figure][:, teacher_test.arms.index(teacher)]
             weights = _mean(group)
-            cases.append(arms.case(name, arms.draws(figure, weights) - own, weights))
+            cases.append(arms.case(name, arms.draws(figure, weights) - own, weights, figure))
     statement = f"Students of mixup distillation are better calibrated than their teacher{ECES[figure]}"
     measure = "ECE of kd_mixup, averaged over fixed T, minus the teacher's"
     needs = "an arm of kd_mixup at a fixed temperature, and its teacher's outcomes"
@@ -165,11 +168,11 @@ def _differences(
 
     They are averaged over the temperatures at which there are both; all else that differs makes cases of its own.
     """
-    partners, cases = dict(arms.pairs(first, second, about)), []
+    partners, cases = arms.pairs(first, second, about), []
     for name, group in arms.groups(first.loc[list(partners)], TEMPERATURE):
         other = arms.points.loc[[partners[row] for row in group.index]]
         weights = pd.concat([_mean(group), -_mean(other)])
-        cases.append(arms.case(name, arms.draws(figure, weights), weights))
+        cases.append(arms.case(name, arms.draws(figure, weights), weights, figure))
     return cases
 
 
@@ -181,7 +184,7 @@ def _slopes(arms: Arms, figure: str) -> list[Case]:
         if np.ptp(doublings) > 0:
             centred = doublings - doublings.mean()
             weights = centred / (centred**2).sum()
-            cases.append(arms.case(name, arms.draws(figure, weights), weights))
+            cases.append(arms.case(name, arms.draws(figure, weights), weights, figure))
     return cases
 
 
@@ -198,7 +201,7 @@ def _against_each(arms: Arms, figure: str, temperature: str, rows: pd.DataFrame)
         others = group.loc[group["temperature"] != temperature]
         for other, row in others.groupby("temperature", sort=False) if len(chosen) else ():
             weights = pd.concat([_mean(chosen), -_mean(row)])
-            cases.append(arms.case(f"{name}, T={other}", arms.draws(figure, weights), weights))
+            cases.append(arms.case(f"{name}, T={other}", arms.draws(figure, weights), weights, figure))
     return cases
 
 
@@ -220,7 +223,10 @@ def _over_teachers(arms: Arms, teacher_test: Evidence | None, figure: str, rows:
     centred = cause - cause.mean(axis=1, keepdims=True)
     spread = (centred**2).sum(axis=1)
     slope = np.divide((centred * effect).sum(axis=1), spread, out=np.zeros(len(spread)), where=spread > 0)
-    return [arms.case(" → ".join(teachers), slope * np.ptp(cause, axis=1), pd.concat(weights))]
+    typical = np.median(centred, axis=0)
+    factors = typical * np.ptp(typical) / max(float(typical @ typical), np.finfo(float).tiny)
+    combined = pd.concat(weights) * np.repeat(factors, [len(each) for each in weights])
+    return [arms.case(" → ".join(teachers), slope * np.ptp(cause, axis=1), combined, figure)]
 
 
 def _mean(rows: pd.DataFrame) -> pd.Series:

@@ -89,10 +89,11 @@ def _signed(figure: str, estimate: Estimate) -> str:
 
 
 def claim_row(claim: Claim) -> dict[str, Any]:
-    """A claim with its numbers as text."""
+    """A claim with its numbers as text; p is the p-value of its verdict over all statements of the page."""
     numbers = [] if claim.estimate is None or claim.interval is None else [claim.estimate, *claim.interval]
     value, *ends = [f"{number:+.4f}".replace("-", "−") for number in numbers] or [""]
-    return {"claim": claim, "value": value, "interval": " to ".join(ends)}
+    p_value = "" if claim.p_value is None else "< .001" if claim.p_value < 0.001 else f"{claim.p_value:.3f}"
+    return {"claim": claim, "value": value, "interval": " to ".join(ends), "p_value": p_value.replace("0.", ".")}
 
 
 def paper_table(findings: Findings) -> Table | None:

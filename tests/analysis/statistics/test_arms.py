@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,7 +33,7 @@ SWEEP = arms(
 
 
 def names(pairs):
-    return [tuple(SWEEP.points.loc[list(pair), "arm"]) for pair in pairs]
+    return [tuple(SWEEP.points.loc[list(pair), "arm"]) for pair in pairs.items()]
 
 
 def test_arms_are_paired_that_differ_only_in_what_a_claim_is_about():
@@ -72,12 +74,22 @@ def test_the_nearest_of_several_is_named():
     assert SWEEP.apart(SWEEP.of("kd").iloc[1:], SWEEP.of("kd_mixup"), MIXUP) == "train.epochs"
 
 
-def test_a_case_is_a_weighted_sum_with_the_trials_of_its_arms():
-    weights = pd.Series({4: 1.0, 1: -0.5})
+def test_a_case_is_a_weighted_sum_with_the_trials_and_the_seed_noise_of_its_arms():
+    weights = pd.Series([1.0, -0.25, -0.25], [4, 1, 1])
     draws = SWEEP.draws("accuracy", weights)
     assert draws.tolist() == [3.5] * 5
-    case = SWEEP.case("name", draws, weights)
-    assert (case.name, case.trials) == ("name", ["both at 4 0", "both at 4 1", "kd 0", "kd 1"])
+    noisy = Arms(SWEEP.points, replace(SWEEP.test, seed_deviation={"accuracy": 0.1}))
+    case = noisy.case("name", draws, weights, "accuracy")
+    assert (case.name, case.num_seeds, case.freedom) == ("name", 2, 7)
+    assert list(dict.fromkeys(case.trials)) == ["both at 4 0", "both at 4 1", "kd 0", "kd 1"]
+    assert case.seed_variance == pytest.approx(0.1**2 * (1 + 0.5**2) / 2)
+    assert case.widening == pytest.approx(2.365 / 1.96, abs=1e-3)  # Student's t with 7 degrees of freedom
+
+
+def test_without_replicates_nothing_is_known_of_seeds():
+    one = replace(SWEEP.test, num_seeds=dict.fromkeys(SWEEP.test.arms, 1), seed_deviation={"accuracy": np.nan})
+    case = Arms(SWEEP.points, one).case("name", np.zeros(5), pd.Series([1.0], [0]), "accuracy")
+    assert (case.num_seeds, case.seed_variance, case.widening) == (1, 0, 1)
 
 
 def test_without_settings_arms_are_alike_by_their_columns():

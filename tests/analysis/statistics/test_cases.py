@@ -1,9 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from analysis.statistics.cases import CONTRADICTED, NOT_TESTABLE, SUPPORTED, UNDECIDED, Case, judge
+from analysis.statistics.cases import (
+    CONTRADICTED,
+    NOT_TESTABLE,
+    ONE_SEED,
+    SUPPORTED,
+    UNDECIDED,
+    Case,
+    Claim,
+    held,
+    judge,
+)
 
 mathematics = settings(deadline=None, derandomize=True)
 NUM_RESAMPLES = 1000
@@ -70,3 +83,56 @@ def test_cases_without_figures_are_left_out():
     claim = judge("it does", 1, [missing], "more arms")
     assert (claim.verdict, claim.estimate, claim.interval, claim.trials) == (NOT_TESTABLE, None, None, [])
     assert claim.detail == "needs more arms"
+
+
+def claims_with(*p_values: float | None) -> list[Claim]:
+    """Claims that are supported by themselves, or, without a p-value, not testable."""
+    verdicts = [NOT_TESTABLE if p is None else (UNDECIDED, SUPPORTED)[bool(p <= 0.05)] for p in p_values]
+    return [
+        Claim(str(place), verdict, 0.0, (0.0, 0.0), [], "", p_value=p)
+        for place, (verdict, p) in enumerate(zip(verdicts, p_values, strict=True))
+    ]
+
+
+def test_verdicts_hold_over_all_claims_of_a_page():
+    claims = held(claims_with(0.02, None, 0.012, 0.3, 0.001))  # Holm: 4·.001, 3·.012, 2·.02, 1·.3
+    assert [claim.p_value for claim in claims] == pytest.approx([0.04, None, 0.036, 0.3, 0.004])
+    assert [claim.verdict for claim in claims] == [SUPPORTED, NOT_TESTABLE, SUPPORTED, UNDECIDED, SUPPORTED]
+    claims = held(claims_with(0.02, 0.018, 0.03, 0.9))  # the first fails, and with it all that are no surer
+    assert [claim.p_value for claim in claims] == pytest.approx([0.072, 0.072, 0.072, 0.9])
+    assert {claim.verdict for claim in claims} == {UNDECIDED}
+
+
+def test_p_values_of_normal_draws_are_those_of_the_normal_distribution_beyond_what_draws_resolve():
+    draws = stats.norm.ppf((np.arange(NUM_RESAMPLES) + 0.5) / NUM_RESAMPLES)
+    for mean in (0.5, 1.96, 5.0, -5.0):
+        for sign in (1, -1):
+            exact = stats.norm.sf(sign * mean)
+            assert Case("", mean + draws, []).p_value(sign) == pytest.approx(exact, rel=0.3)
+    assert Case("", 5.0 + draws, []).interval(1e-5) == pytest.approx((5 - 4.265, 5 + 4.265), abs=0.03)
+
+
+def test_noise_of_few_seeds_has_the_tails_of_student_s_t():
+    draws = stats.norm.ppf((np.arange(NUM_RESAMPLES) + 0.5) / NUM_RESAMPLES)
+    widening = float(stats.t.isf(0.025, 4) / stats.norm.isf(0.025))
+    case = Case("", 5.0 + widening * draws, [], seed_variance=1.0, widening=widening, freedom=4)
+    assert case.p_value(1) == pytest.approx(stats.t.sf(5.0, 4), rel=0.05)
+    assert case.interval(0.025) == pytest.approx(tuple(np.quantile(case.draws, [0.025, 0.975])), abs=0.05)
+    mixed = Case("", 10.0 + np.sqrt(9 + widening**2) * draws, [], 2, 1.0, widening, 4)  # mostly of images
+    assert mixed.p_value(1) == pytest.approx(stats.t.sf(10 / np.sqrt(10), 400), abs=2e-4)
+
+
+def test_draws_that_are_not_normal_have_no_smaller_p_value_than_their_share():
+    draws = np.where(np.arange(NUM_RESAMPLES) < 0.02 * NUM_RESAMPLES, -1.0, 1.0) * np.linspace(0.9, 1.1, NUM_RESAMPLES)
+    assert Case("", draws, []).p_value(1) == pytest.approx(0.02)
+    assert Case("", draws, []).interval(0.01)[0] < 0
+
+
+def test_one_seed_gives_an_estimate_and_no_verdict():
+    claim = judge("it does", 1, [replace(normal(9), num_seeds=1)], "more")
+    assert (claim.verdict, claim.p_value) == (ONE_SEED, None)
+    assert claim.estimate == pytest.approx(9, abs=0.2)
+    assert claim.interval is not None
+    claim = judge("it does", 1, [normal(9), replace(normal(-9, seed=1), num_seeds=1)], "more")
+    assert claim.verdict == SUPPORTED
+    assert claim.detail.endswith("; left out, with one seed: 1")

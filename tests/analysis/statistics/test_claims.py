@@ -27,7 +27,7 @@ FIGURES = ("accuracy", "ece", "ece_scaled", "abs_gap")
 TEMPERATURES = ("2", "4", "8", "16")
 
 
-def evidence(truth, deviation=0.001, seed=0):
+def evidence(truth, deviation=0.001, seed=0, num_seeds=2):
     """Evidence of arms whose draws scatter about their true figures, {arm: {figure: value}}; others are 0.1."""
     generator, shape = np.random.default_rng(seed), (NUM_RESAMPLES, len(truth))
     plain = {name: np.array([figures.get(name, 0.1) for figures in truth.values()]) for name in FIGURES}
@@ -36,7 +36,7 @@ def evidence(truth, deviation=0.001, seed=0):
         num_images=10_000,
         num_resamples=NUM_RESAMPLES,
         arms=list(truth),
-        num_seeds=dict.fromkeys(truth, 1),
+        num_seeds=dict.fromkeys(truth, num_seeds),
         plain=plain,
         draws={name: plain[name] + deviation * generator.standard_normal(shape) for name in FIGURES},
         seed_deviation=dict.fromkeys(FIGURES, np.nan),
@@ -265,7 +265,7 @@ def test_claims_are_strict_json_with_trials_of_the_sweep():
     known = {key for keys in arms.points["trials"] for key in keys}
     for claim in claims:
         value = json.loads(json.dumps(claim.as_json(), allow_nan=False))
-        assert list(value) == ["claim", "verdict", "estimate", "interval", "trials"]
+        assert list(value) == ["claim", "verdict", "estimate", "interval", "p_value", "trials"]
         tested = value["verdict"] != NOT_TESTABLE
         assert (value["estimate"] is not None, value["interval"] is not None) == (tested, tested)
         assert set(value["trials"]) <= known

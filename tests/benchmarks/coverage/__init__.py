@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from tests.benchmarks.coverage import fronts, intervals, scaling, selection
+from tests.benchmarks.coverage import claims, fronts, intervals, scaling, selection
 
-PARTS = (fronts, intervals, scaling, selection)
+PARTS = (claims, fronts, intervals, scaling, selection)
 
 
 def measure() -> dict[str, Any]:
-    """How often what a report says holds on simulated sweeps: its intervals, front probabilities, plausible arms and
-    the arm that it recommends."""
+    """How often what a report says holds in simulated sweeps whose truth is known: intervals, differences, verdicts on
+    claims, plausible arms, advice, the arm that is recommended, early stopping and temperature scaling."""
     return {name: value for part in PARTS for name, value in part.measure().items()}
