@@ -1,23 +1,28 @@
 """What would decide between arms that cannot be told apart: more validation images, or more seeds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from analysis.pareto import Front, figure_of
+from analysis.statistics.arms import seed_deviation, seed_freedom, widening
+from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
 
-_VISIBLE = 1.96  # standard deviations at which a difference is told from none, at 95 %
+POWER = 0.8  # the share of repetitions in which what is advised shows a difference
+MOST_IMAGES, MOST_SEEDS = 10, 20  # times the present images, and seeds an arm, beyond which arms are practically level
 _UNDECIDED = (0.05, 0.95)  # front probabilities between which an arm may be on the front or not
-_MOST_IMAGES, _MOST_SEEDS = 1_000_000, 100  # beyond which nobody goes
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Two arms of which it is open whether the rival dominates the arm, and what would show it.
+    """Two arms of which it is open whether the rival dominates the arm, and what would show it in 80 % of repetitions.
 
     Each number is how many times more it takes: more_images at the same number of seeds, more_seeds on the same images,
-    or more_of_both; infinite where it is not enough. It takes more still if the arms differ by less than they seem to.
+    or more_of_both; infinite beyond ten times the images or twenty seeds. It takes more still if the arms differ by
+    less than they seem to.
     """
 
     arm: str
@@ -32,15 +37,17 @@ class Decision:
         begin = f"Whether {self.rival} beats {self.arm} on every objective is open with {present}"
         images, seeds, both = self.more_images * num_images, self.more_seeds * num_seeds, self.more_of_both
         options = []
-        if images < _MOST_IMAGES:
+        if np.isfinite(images):
             options.append(f"about {_rounded(images):,} images")
-        if seeds < _MOST_SEEDS:
+        if np.isfinite(seeds):
             options.append(f"about {np.ceil(seeds):.0f} seeds")
-        if not options and both * num_images < _MOST_IMAGES:
+        if not options and np.isfinite(both):
             options.append(f"about {_rounded(both * num_images):,} images and {np.ceil(both * num_seeds):.0f} seeds")
         if not options:
-            return f"{begin}, and stays so with any reasonable number: they differ by too little."
-        return f"{begin}; {' or '.join(options)} would show it, if they differ by as much as they seem to."
+            most = f"ten times the images{' and twenty seeds' * (num_seeds > 1)}"
+            return f"{begin}: they are practically level, and {most} would hardly show it."
+        how_often = f"in {100 * POWER:.0f} % of repetitions"
+        return f"{begin}; {' or '.join(options)} would show it {how_often}, if they differ by as much as they seem to."
 
 
 def decisions(front: Front, validation: Evidence) -> list[Decision]:
@@ -53,35 +60,65 @@ def decisions(front: Front, validation: Evidence) -> list[Decision]:
     return sorted(made, key=lambda each: min(each.more_images, each.more_seeds, each.more_of_both))
 
 
+@dataclass(frozen=True)
+class _Difference:
+    """By how much an arm is better than its rival in one objective, and the variance of that by images and by seeds."""
+
+    value: float
+    of_images: float
+    of_seeds: float
+    num_seeds: tuple[int, ...]  # of all arms, which the variance of seeds is estimated from
+
+    def power(self, images: float, seeds: float) -> float:
+        """How often the 95 % interval leaves out zero with so many times more images and seeds."""
+        variances = self.of_images / images, self.of_seeds / seeds
+        if sum(variances) == 0:
+            return 1.0
+        wider = widening(sum(number * seeds - 1 for number in self.num_seeds))
+        end = float(stats.norm.ppf((1 + COVERAGE) / 2)) * np.sqrt(variances[0] + wider**2 * variances[1])
+        return float(stats.norm.cdf((abs(self.value) - end) / np.sqrt(sum(variances))))
+
+
 def _decision(front: Front, validation: Evidence, arm: str, rival: str) -> Decision:
     """That the rival dominates takes every objective to show, that it does not takes one where the arm is better."""
-    advantages, needed = [], []
-    for name, direction in front.objectives.items():
-        figure = figure_of(name)
-        if figure not in validation.draws:  # a size, which is known
-            values = dict(front.points[["arm", name]].to_numpy())
-            advantage, more = float(values[arm] - values[rival]), (1.0, 1.0, 1.0)
-        else:
-            advantage, more = _more(validation, figure, arm, rival)
-        advantages.append(advantage if direction == "max" else -advantage)
-        needed.append(more)
-    better = [each for each, advantage in zip(needed, advantages, strict=True) if advantage > 0]
-    more = np.min(better, axis=0) if better else np.max(needed, axis=0)
-    return Decision(arm, rival, *more.tolist())
+    differences = [_difference(front, validation, name, arm, rival) for name in front.objectives]
+    better = [[each] for each in differences if each.value > 0]
+    num_seeds = validation.num_seeds[arm]
+    most_seeds = MOST_SEEDS / num_seeds if num_seeds > 1 else 0.0
+
+    def needed(most: float, images: bool, seeds: bool) -> float:
+        return min(_times(shown, most, images, seeds) for shown in better or [differences])
+
+    both = needed(min(MOST_IMAGES, most_seeds), images=True, seeds=True)
+    return Decision(arm, rival, needed(MOST_IMAGES, True, False), needed(most_seeds, False, True), both)
 
 
-def _more(validation: Evidence, figure: str, arm: str, rival: str) -> tuple[float, tuple[float, float, float]]:
-    """The difference of a figure, and how many times more images, seeds, or both would make it visible."""
+def _difference(front: Front, validation: Evidence, name: str, arm: str, rival: str) -> _Difference:
+    figure, sign = figure_of(name), 1 if front.objectives[name] == "max" else -1
+    if figure not in validation.draws:  # a size, which is known
+        values = dict(front.points[["arm", name]].to_numpy())
+        return _Difference(sign * float(values[arm] - values[rival]), 0.0, 0.0, ())
     first, second = (validation.draws[figure][:, validation.arms.index(each)] for each in (arm, rival))
-    difference = validation.difference(figure, arm, rival).value
-    deviation = np.nan_to_num(validation.seed_deviation[figure])
-    of_seeds = deviation**2 * sum(1 / validation.num_seeds[each] for each in (arm, rival))
-    of_images = max(0.0, float(np.var(first - second)) - of_seeds)
-    visible = (difference / _VISIBLE) ** 2  # the variance at which this difference is visible
-    images = of_images / (visible - of_seeds) if visible > of_seeds else np.inf
-    seeds = of_seeds / (visible - of_images) if visible > of_images and of_seeds > 0 else np.inf
-    both = (of_images + of_seeds) / visible if visible > 0 else np.inf
-    return difference, (images, seeds, both)
+    of_seeds = seed_deviation(validation, figure) ** 2 * sum(1 / validation.num_seeds[each] for each in (arm, rival))
+    num_seeds = tuple(validation.num_seeds.values())
+    widened = widening(seed_freedom(validation)) ** 2 * of_seeds
+    of_images = max(0.0, float(np.var(first - second)) - widened)
+    return _Difference(sign * validation.difference(figure, arm, rival).value, of_images, of_seeds, num_seeds)
+
+
+def _times(differences: Sequence[_Difference], most: float, images: bool, seeds: bool) -> float:
+    """How many times more images, seeds or both it takes to see all differences with POWER; infinite beyond most."""
+
+    def power(times: float) -> float:
+        return float(np.prod([each.power(times if images else 1, times if seeds else 1) for each in differences]))
+
+    if most < 1 or power(most) < POWER:
+        return np.inf
+    low, high = 1.0, float(most)
+    while high / low > 1.001:
+        middle = np.sqrt(low * high)
+        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
+    return float(high)
 
 
 def _rounded(number: float) -> int:

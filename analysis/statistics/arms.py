@@ -103,7 +103,7 @@ class Arms:
             seed_variance=sum(
                 w**2 * seed_deviation(self.test, figure) ** 2 / num_seeds[arm] for arm, w in by_arm.items()
             ),
-            widening=widening(self.test),
+            widening=widening(seed_freedom(self.test)),
             freedom=seed_freedom(self.test),
         )
 
@@ -130,10 +130,10 @@ def seed_freedom(evidence: Evidence) -> int:
     return sum(number - 1 for number in evidence.num_seeds.values())
 
 
-def widening(evidence: Evidence) -> float:
-    """By how much draws are wider than the noise of seeds, which few degrees of freedom leave uncertain."""
-    freedom, tail = seed_freedom(evidence), (1 - COVERAGE) / 2
-    return float(stats.t.isf(tail, freedom) / stats.norm.isf(tail)) if freedom else 1.0
+def widening(freedom: float) -> float:
+    """By how much draws are wider than the noise of seeds, which so few degrees of freedom leave uncertain."""
+    tail = (1 - COVERAGE) / 2
+    return float(stats.t.isf(tail, freedom) / stats.norm.isf(tail)) if freedom > 0 else 1.0
 
 
 def _text(value: object) -> str:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.benchmarks.coverage import claims, fronts, intervals, scaling, selection
+from tests.benchmarks.coverage import advice, claims, fronts, intervals, scaling, selection
 
-PARTS = (claims, fronts, intervals, scaling, selection)
+PARTS = (advice, claims, fronts, intervals, scaling, selection)
 
 
 def measure() -> dict[str, Any]:
