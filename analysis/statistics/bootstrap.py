@@ -1,16 +1,21 @@
 """The paired bootstrap: draws, which are plausible values of a model's true figures given a finite sample of images.
 
 All models share the same resamples of the images, so that the draws of two models can be subtracted: what makes an
-image hard for both cancels. Figures that are means over images (accuracy, confidence, gap, NLL, Brier) are simply
-computed on the resamples. The ECE is not: noise in a bin, of either sign, adds to a sum of absolute gaps, so that the
-ECE of a sample is too large and the ECEs of its resamples are larger still. See `absolute_gap_draws`.
+image hard for both cancels. Figures that are means over images (confidence, NLL, Brier) are simply computed on the
+resamples. Where that would be wrong, a draw is the quantile of a confidence distribution at the rank of its resample:
+for accuracy, which a sample without an error would make certain (`accuracy_draws`), and for sums of absolute gaps,
+which noise makes too large (`analysis.statistics.absolute_gaps`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # submodules are loaded on first use
 
+from analysis.statistics.absolute_gaps import absolute_gap_draws, ranks
 from kd_core.measure.calibration import NUM_BINS, bin_index, equal_mass_bin_index
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, Outcomes
 
@@ -21,7 +26,6 @@ ON_DEMAND = ("ece_debiased", "aurc")  # figures that take longer
 READINGS = (RAW, SCALED)
 _MOST_RESAMPLES, _FEWEST_RESAMPLES, _MOST_DRAWS = 1000, 400, 1_000_000
 _UNIT = 2.0**28  # values are rounded to multiples of 1/_UNIT, so that their sums are exact, in any order
-_ASSUMED = 32  # sums that `absolute_gap_draws` tests
 _MODELS_AT_ONCE = 16
 
 Draws = dict[str, np.ndarray]
@@ -37,11 +41,15 @@ class Estimate:
 
     @classmethod
     def of(cls, draws: np.ndarray, value: float | None = None) -> "Estimate":
-        """From draws [R]; the estimate is their median unless it is given. NaN draws give NaN."""
+        """From draws [R]; the estimate is their median unless it is given, and then the interval contains it.
+
+        NaN draws give NaN.
+        """
         if np.isnan(draws).any():
             return cls(np.nan, np.nan, np.nan)
         low, median, high = np.quantile(draws, [(1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2])
-        return cls(float(median if value is None else value), float(low), float(high))
+        value = float(median if value is None else value)
+        return cls(value, min(value, float(low)), max(value, float(high)))
 
 
 def num_resamples(num_models: int) -> int:
@@ -64,73 +72,113 @@ def draws_of(models: Iterable[Outcomes], counts: np.ndarray, figures: Sequence[s
 
     counts [R, N] is the value of `resample`. Raises ValueError for a model that has another number of images.
     """
-    made: list[Draws] = []
-    waiting: list[_Sums] = []
-
-    def settle() -> None:
-        """Make the draws of all that wait, by one product of matrices."""
-        if waiting:
-            sums = counts @ np.concatenate([each.columns for each in waiting], axis=1) / counts.shape[1]
-            ends = np.cumsum([each.columns.shape[1] for each in waiting])[:-1]
-            made.extend(each.draws(part) for each, part in zip(waiting, np.split(sums, ends, axis=1), strict=True))
-            waiting.clear()
-
-    for outcomes in models:
-        if len(outcomes.label) != counts.shape[1]:
-            raise ValueError(f"a model with {len(outcomes.label)} images beside one with {counts.shape[1]}")
-        waiting.append(_Sums(outcomes, figures, counts))
-        if len(waiting) == _MODELS_AT_ONCE:
-            settle()
-    settle()
-    return made
+    return [draws_of_mean([sums], figures) for sums in sums_of(models, counts, figures)]
 
 
-class _Sums:
-    """One model's values per image as columns [N, C], whose weighted sums give its draws."""
+@dataclass(frozen=True)
+class Sums:
+    """What a model's draws are made from: means of its values per image over the sample, [C], and resamples, [R, C]."""
 
-    def __init__(self, outcomes: Outcomes, figures: Sequence[str], counts: np.ndarray) -> None:
-        self.figures, columns = figures, [outcomes.correct[:, None].astype(np.float64)]
-        self.ready: Draws = {}
-        for name in READINGS:
-            reading, suffix = outcomes.readings[name], SUFFIXES[name]
-            confidence = reading.confidence.astype(np.float64)
-            index = bin_index(confidence)
-            columns += [np.stack([reading.nll, reading.brier], axis=1), _by_bin(index, outcomes.correct - confidence)]
-            if "ece_debiased" in figures:
-                index = equal_mass_bin_index(confidence)
-                columns += [_by_bin(index, each) for each in (outcomes.correct - confidence, outcomes.correct, 1.0)]
-            if "aurc" in figures:
-                self.ready["aurc" + suffix] = _aurc_draws(confidence, outcomes.correct, counts)
-        self.columns = np.round(np.concatenate(columns, axis=1) * _UNIT) / _UNIT
+    num_images: int
+    observed: np.ndarray
+    resampled: np.ndarray
+    ready: Draws  # those that are no function of means
 
-    def draws(self, sums: np.ndarray) -> Draws:
-        """The draws from the columns' means over each resample, [R, C]."""
-        take, observed = _taker(sums), _taker(self.columns.mean(axis=0)[None])
-        accuracy, _ = take(1)[:, 0], observed(1)
-        made = {"accuracy": accuracy}
-        for name in READINGS:
-            suffix, means, _ = SUFFIXES[name], take(2), observed(2)
-            gaps, seen = take(NUM_BINS), observed(NUM_BINS)[0]
-            gap = -gaps.sum(axis=1)
-            values = {"confidence": accuracy + gap, "gap": gap, "nll": means[:, 0], "brier": means[:, 1]}
-            values["ece"] = absolute_gap_draws(seen, gaps)
-            values["abs_gap"] = absolute_gap_draws(seen.sum(keepdims=True), -gap[:, None])
-            if "ece_debiased" in self.figures:
-                parts, first = [take(NUM_BINS) for _ in range(3)], [observed(NUM_BINS)[0] for _ in range(3)]
-                values["ece_debiased"] = _debiased_draws(parts, first, len(self.columns))
-            made |= {figure + suffix: value for figure, value in values.items()}
-        return made | self.ready
+
+def sums_of(models: Iterable[Outcomes], counts: np.ndarray, figures: Sequence[str] = DRAWN) -> Iterator[Sums]:
+    """The sums of each model, many models by one product of matrices."""
+    models = iter(models)
+    while some := list(itertools.islice(models, _MODELS_AT_ONCE)):
+        columns, ready = [], []
+        for outcomes in some:
+            if len(outcomes.label) != counts.shape[1]:
+                raise ValueError(f"a model with {len(outcomes.label)} images beside one with {counts.shape[1]}")
+            columns.append(_columns(outcomes, figures))
+            ready.append(_ready(outcomes, figures, counts))
+        resampled = counts @ np.concatenate(columns, axis=1) / counts.shape[1]
+        for each, part, draws in zip(columns, np.split(resampled, len(columns), axis=1), ready, strict=True):
+            yield Sums(len(each), each.mean(axis=0), part, draws)
+
+
+def _columns(outcomes: Outcomes, figures: Sequence[str]) -> np.ndarray:
+    """A model's values per image, [N, C], in the order in which `draws_of_mean` takes them."""
+    columns = [outcomes.correct[:, None].astype(np.float64)]
+    for name in READINGS:
+        reading = outcomes.readings[name]
+        confidence = reading.confidence.astype(np.float64)
+        gap = outcomes.correct - confidence
+        columns += [np.stack([reading.nll, reading.brier], axis=1), _by_bin(bin_index(confidence), gap)]
+        if "ece_debiased" in figures:
+            index = equal_mass_bin_index(confidence)
+            columns += [_by_bin(index, each) for each in (gap, outcomes.correct, 1.0)]
+    return np.round(np.concatenate(columns, axis=1) * _UNIT) / _UNIT
+
+
+def _ready(outcomes: Outcomes, figures: Sequence[str], counts: np.ndarray) -> Draws:
+    """Draws of AURC, if it is one of the figures."""
+    return {
+        "aurc" + SUFFIXES[name]: _aurc_draws(outcomes.readings[name].confidence, outcomes.correct, counts)
+        for name in READINGS
+        if "aurc" in figures
+    }
+
+
+def draws_of_mean(seeds: Sequence[Sums], figures: Sequence[str] = DRAWN) -> Draws:
+    """Draws [R] of the mean of each figure over models that differ in their seed; one model is such a mean, too."""
+    take = _taker(np.stack([each.resampled for each in seeds], axis=1))  # [R, S, C]
+    sample = np.stack([each.observed for each in seeds])  # [S, C]
+    observed, num_images, right = _taker(sample), seeds[0].num_images, take(1)[:, :, 0]
+    made = {"accuracy": accuracy_draws(observed(1)[:, 0], right, num_images, key=sample)}
+    for name in READINGS:
+        means, _, gaps, seen = take(2).mean(axis=1), observed(2), take(NUM_BINS), observed(NUM_BINS)
+        confidence = (right - gaps.sum(axis=2)).mean(axis=1)
+        values = {"confidence": confidence, "gap": confidence - made["accuracy"], "nll": means[:, 0]}
+        values |= {"brier": means[:, 1], "ece": absolute_gap_draws(seen, gaps)}
+        values["abs_gap"] = absolute_gap_draws(seen.sum(axis=1, keepdims=True), gaps.sum(axis=2, keepdims=True))
+        if "ece_debiased" in figures:
+            parts, first = [take(NUM_BINS) for _ in range(3)], [observed(NUM_BINS) for _ in range(3)]
+            each = [
+                _debiased_draws([part[:, seed] for part in parts], [part[seed] for part in first], num_images)
+                for seed in range(len(seeds))
+            ]
+            values["ece_debiased"] = np.mean(each, axis=0)
+        made |= {figure + SUFFIXES[name]: value for figure, value in values.items()}
+    return made | {name: np.mean([each.ready[name] for each in seeds], axis=0) for name in seeds[0].ready}
+
+
+def accuracy_draws(observed: np.ndarray, resampled: np.ndarray, num_images: int, key: np.ndarray) -> np.ndarray:
+    """Draws [R] of the mean accuracy of S models, which a sample shows to be observed [S] and resamples [R, S].
+
+    Of one model they are quantiles of Jeffreys' posterior, the beta distribution of half an error and half a success
+    more than the sample has, whose intervals cover well (Brown, Cai & DasGupta 2001); of several models, quantiles of
+    the beta distribution with the mean and the variance of the resamples' means, and half an error more. The rank of a
+    draw is that of its resample, to which half an error is added by chance (gamma, of variance ½ like its mean), so
+    that draws of two models without an error differ. The chance is a function of the key, an array.
+    """
+    right, again = observed.mean(), resampled.mean(axis=1)
+    variance = right * (1 - right) / num_images if len(observed) == 1 else again.var()
+    mean = ((1 - right) * num_images + 0.5) / (num_images + 1)
+    size = mean * (1 - mean) / (variance + 0.5 / num_images**2) - 1
+    rank = ranks((1 - again) * num_images + _half_errors(key, len(again)))
+    return 1 - scipy.special.betaincinv(mean * size, (1 - mean) * size, rank)
+
+
+def _half_errors(key: np.ndarray, count: int) -> np.ndarray:
+    """Numbers [count] of the gamma distribution of shape ½, a function of the bytes of the key."""
+    digest = hashlib.sha256(np.ascontiguousarray(key).tobytes()).digest()
+    raw = np.random.Philox(key=int.from_bytes(digest[:8])).random_raw(count)
+    return scipy.special.ndtri(((raw >> np.uint64(11)) + 0.5) * 2.0**-53) ** 2 / 2
 
 
 def _taker(columns: np.ndarray) -> Callable[[int], np.ndarray]:
-    """A function that returns the next so many columns at each call."""
+    """A function that returns the next so many columns, of the last axis, at each call."""
     position = 0
 
     def take(count: int) -> np.ndarray:
         """The next columns."""
         nonlocal position
         position += count
-        return columns[:, position - count : position]
+        return columns[..., position - count : position]
 
     return take
 
@@ -140,35 +188,6 @@ def _by_bin(index: np.ndarray, values: np.ndarray | float) -> np.ndarray:
     columns = np.zeros((len(index), NUM_BINS))
     columns[np.arange(len(index)), index] = values
     return columns
-
-
-def absolute_gap_draws(observed: np.ndarray, resampled: np.ndarray) -> np.ndarray:
-    """Draws [R] of Σ_b |γ_b|, of which the sample shows Σ_b |observed_b| and resamples show resampled [R, M].
-
-    Bins hold share · (accuracy − confidence), so that the sum is the ECE (or |gap|, for one bin). Suppose the true γ
-    has a given sum: a sample would show Σ_b |γ_b + noise_b|, with the noise of the resamples. How often that exceeds
-    what this sample shows rises with the sum of γ, from the probability at 0 to 1. This is the confidence distribution
-    of the sum: its 2.5 and 97.5 % quantiles are the interval that inverts the test of each sum, its median is the
-    median-unbiased estimate. The draws are its quantiles at the ranks of the resamples, which keeps them paired between
-    models. They are 0 where a calibrated model would often show as much.
-
-    How γ is distributed over the bins matters, too: noise adds most to bins without a gap. Two shapes count alike: the
-    observed one, which noise makes too uneven, and one whose gaps are all equally many deviations from zero, which is
-    the most even. With them intervals cover 93 to 97 % (tests/benchmarks/coverage); with either alone, fewer.
-    """
-    noise, shown, again = resampled - observed, np.abs(observed).sum(), np.abs(resampled).sum(axis=1)
-    if shown == 0:
-        return np.zeros(len(resampled))
-    even = np.sign(observed) * noise.std(axis=0)
-    likely = (observed, even) if even.any() and len(observed) > 1 else (observed,)
-    shapes = [(shape / np.abs(shape).sum())[:, None] for shape in likely]
-    by_bin = np.ascontiguousarray(noise.T)  # [M, R], to be added up by whole rows
-    deviation = again.std()
-    sums = np.linspace(max(0.0, shown - 10 * deviation), shown + 5 * deviation, _ASSUMED)
-    exceeded = [np.mean([np.abs(by_bin + each * shape).sum(axis=0) > shown for shape in shapes]) for each in sums]
-    rank = np.empty(len(again))
-    rank[np.argsort(again, kind="stable")] = (np.arange(len(again)) + 0.5) / len(again)
-    return np.interp(rank, np.maximum.accumulate(exceeded), sums)
 
 
 def _debiased_draws(resampled: Sequence[np.ndarray], observed: Sequence[np.ndarray], num_images: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What a sample of images says of a sweep's arms: estimates, intervals and paired differences of their figures."""
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,17 @@ import pandas as pd
 from scipy import stats
 
 from analysis.pareto import counted
-from analysis.statistics.bootstrap import COVERAGE, DRAWN, MEANS, READINGS, Draws, Estimate, draws_of, resample
+from analysis.statistics.bootstrap import (
+    COVERAGE,
+    DRAWN,
+    MEANS,
+    READINGS,
+    Draws,
+    Estimate,
+    draws_of_mean,
+    resample,
+    sums_of,
+)
 from kd_core.measure.outcomes import SUFFIXES, Outcomes
 from kd_core.store.files import read_ahead
 
@@ -73,28 +84,35 @@ def evidence_of(
     finished = counted(runs)
     if finished.empty:
         return None
-    trials = finished["trial"].tolist()
-    num_images = len(outcomes(trials[0]).label)
-    by_trial = draws_of(_of_same_images(trials, outcomes), resample(num_images, num_resamples), figures)
+    arms = finished["arm"].drop_duplicates().tolist()
+    members = [finished.loc[finished["arm"] == arm] for arm in arms]
+    trials = [each["trial"].tolist() for each in members]
+    num_images = len(outcomes(trials[0][0]).label)
+    models = _of_same_images(list(itertools.chain.from_iterable(trials)), outcomes)
+    sums = sums_of(models, resample(num_images, num_resamples), figures)
+    by_arm, by_seed = [], []
+    for each in trials:
+        seeds = list(itertools.islice(sums, len(each)))
+        by_arm.append(draws_of_mean(seeds, figures))
+        by_seed.append([draws_of_mean([seed], figures) for seed in seeds] if len(seeds) > 1 else [])
     names = [name + SUFFIXES[reading] for reading in READINGS for name in figures]
     names = [name for name in names if name != "accuracy_scaled"]
-    arms = finished["arm"].drop_duplicates().tolist()
-    members = [np.flatnonzero(finished["arm"] == arm) for arm in arms]
-    draws = {name: np.stack([each[name] for each in by_trial], axis=1) for name in names}
-    noise, deviation = _seed_noise(draws, trials, members)
-    for name in names:
-        mean = np.stack([draws[name][:, each].mean(axis=1) for each in members], axis=1) + noise[name]
-        draws[name] = np.clip(mean, *_RANGES.get(name.removesuffix("_scaled"), (0, 1)))
+    noise, deviation = _seed_noise(by_seed, trials, names, num_resamples)
+    draws = {name: np.stack([each[name] for each in by_arm], axis=1) + noise[name] for name in names}
     return Evidence(
         split=split,
         num_images=num_images,
         num_resamples=num_resamples,
         arms=arms,
-        num_seeds={arm: len(each) for arm, each in zip(arms, members, strict=True)},
-        plain={name: _means(finished[f"{split}/{name}"].to_numpy(float), members) for name in names},
-        draws=draws,
+        num_seeds={arm: len(each) for arm, each in zip(arms, trials, strict=True)},
+        plain={name: np.array([each[f"{split}/{name}"].mean() for each in members]) for name in names},
+        draws={name: np.clip(each, *_range(name)) for name, each in draws.items()},
         seed_deviation=deviation,
     )
+
+
+def _range(name: str) -> tuple[float, float | None]:
+    return _RANGES.get(name.removesuffix("_scaled"), (0, 1))
 
 
 def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) -> Iterator[Outcomes]:
@@ -106,29 +124,30 @@ def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) 
         yield each
 
 
-def _means(values: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([values[each].mean() for each in members])
-
-
-def _seed_noise(draws: Draws, trials: Sequence[str], members: Sequence[np.ndarray]) -> tuple[Draws, dict[str, float]]:
+def _seed_noise(
+    draws: Sequence[Sequence[Draws]], trials: Sequence[Sequence[str]], names: Sequence[str], num_resamples: int
+) -> tuple[Draws, dict[str, float]]:
     """For each figure, what the choice of seeds adds to the draws of each arm's mean, [R, A], and its deviation.
 
-    The variance between seeds of one arm, pooled over arms, less what the images alone explain, is the variance of
-    seeds. The noise is drawn from the residuals of all arms, the same ones for every figure, so that it keeps their
-    correlation. It is wider by Student's t, since few seeds leave the variance uncertain.
+    draws are those of each seed of each arm that has several. The variance between seeds of one arm, pooled over arms,
+    less what the images alone explain, is the variance of seeds. The noise is drawn from the residuals of all arms, the
+    same ones for every figure, so that it keeps their correlation. It is wider by Student's t, since few seeds leave
+    the variance uncertain.
     """
-    replicated = [each for each in members if len(each) > 1]
-    shape, freedom = (len(next(iter(draws.values()))), len(members)), sum(len(each) - 1 for each in replicated)
+    replicated = [each for each in draws if each]
+    shape, freedom = (num_resamples, len(trials)), sum(len(each) - 1 for each in replicated)
     if not replicated:
-        return dict.fromkeys(draws, np.zeros(shape)), dict.fromkeys(draws, float("nan"))
-    num_residuals = freedom + len(replicated)
-    chosen = [_choices([str(trials[index]) for index in each], shape[0], num_residuals) for each in members]
+        return dict.fromkeys(names, np.zeros(shape)), dict.fromkeys(names, float("nan"))
+    chosen = [_choices(each, num_resamples, freedom + len(replicated)) for each in trials]
     widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
     noise, deviation = {}, {}
-    for name, values in draws.items():
-        centre = np.median(values, axis=0)
-        residuals = np.concatenate([_centred(centre[None, each])[0] for each in replicated])
-        by_images = np.concatenate([_centred(values[:, each] - centre[each]) for each in replicated], axis=1)
+    for name in names:
+        values = [np.stack([seed[name] for seed in seeds], axis=1) for seeds in replicated]  # [R, S] for each arm
+        centres = [np.median(each, axis=0) for each in values]
+        residuals = np.concatenate([_centred(each[None])[0] for each in centres])
+        by_images = np.concatenate(
+            [_centred(each - centre) for each, centre in zip(values, centres, strict=True)], axis=1
+        )
         between, explained = np.mean(residuals**2), np.mean(by_images**2)
         excess = max(0.0, between - explained)
         deviation[name] = float(np.sqrt(excess))

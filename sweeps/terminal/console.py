@@ -185,10 +185,10 @@ def print_front(arms: list[dict[str, Any]]) -> None:
 
 
 def _accuracy(row: dict[str, Any]) -> str:
-    """Accuracy in per cent, with half the width of its interval."""
+    """Accuracy in per cent, with its interval, which is not symmetric near 100."""
     interval = row["accuracy_interval"]
-    value = f"{100 * row['accuracy']:.2f}"
-    return f"{value} ±{50 * (interval[1] - interval[0]):.2f}" if _known(interval) else value
+    value = f"{100 * row['accuracy']:.1f}"
+    return f"{value} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if _known(interval) else value
 
 
 def _ece(row: dict[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.benchmarks.coverage import advice, claims, fronts, intervals, scaling, selection
+from tests.benchmarks.coverage import accuracies, advice, claims, fronts, intervals, scaling, seeds, selection, shapes
 
-PARTS = (advice, claims, fronts, intervals, scaling, selection)
+PARTS = (accuracies, advice, claims, fronts, intervals, scaling, seeds, selection, shapes)
 
 
 def measure() -> dict[str, Any]:

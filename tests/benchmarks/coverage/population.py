@@ -8,6 +8,9 @@ from kd_core.measure.outcomes import RAW, SCALED, Outcomes, Reading
 SHAPES = {  # how miscalibration depends on confidence, up to a factor
     "overconfident": lambda confidence: confidence * (1 - confidence),
     "both signs": lambda confidence: confidence * (1 - confidence) * (confidence - 0.6),
+    "one bin": lambda confidence: (bin_index(confidence) == 9) * 1.0,
+    "top bin": lambda confidence: (bin_index(confidence) == 14) * 1.0,
+    "certain": lambda confidence: (confidence == 1) * 1.0,
 }
 QUANTILES = (np.arange(20_000) + 0.5) / 20_000  # a population of confidences, for exact truths
 

@@ -1,0 +1,52 @@
+"""How often 95 % intervals contain the truth where an arm has several seeds."""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+from scipy.stats import norm
+
+from analysis.statistics.absolute_gaps import absolute_gap_draws
+from analysis.statistics.bootstrap import Estimate, resample
+from kd_core.measure.calibration import NUM_BINS, bin_index
+from tests.benchmarks.coverage.population import QUANTILES, miscalibrated
+
+TRUE_ECES = (0.0, 0.005, 0.02, 0.05)
+NUM_SEEDS = (1, 2, 3, 5, 10)
+
+
+def measure(num_simulations: int = 100) -> dict[str, Any]:
+    """The coverage of the mean ECE over seeds, by true ECE, number of seeds and number of images."""
+    return {
+        f"seeds_{num_seeds}_ece_{ece:g}_n_{num_images}": seed_coverage(ece, num_images, num_seeds, num_simulations)
+        for ece in TRUE_ECES
+        for num_seeds in NUM_SEEDS
+        for num_images in (2000, 10_000)
+    }
+
+
+def seed_coverage(
+    ece: float,
+    num_images: int,
+    num_seeds: int,
+    num_simulations: int,
+    shape: str = "overconfident",
+    num_resamples: int = 400,
+) -> float:
+    """The share of intervals that contain the true mean ECE of seeds that see the same images.
+
+    Seeds are equally miscalibrated, and half of what makes them err on an image is common to them.
+    """
+    generator, counts = np.random.default_rng(0), resample(num_images, num_resamples)
+    population = expit(1.5 + 1.6 * norm.ppf(QUANTILES))
+    probability, truth = miscalibrated(population, ece, shape)
+    covered = []
+    for _ in range(num_simulations):
+        members = generator.integers(len(population), size=num_images)
+        luck = generator.normal(size=(num_images, 1)) + generator.normal(size=(num_images, num_seeds))
+        gaps = (norm.cdf(luck / np.sqrt(2)) < probability[members, None]) - population[members, None]
+        columns = gaps[:, :, None] * np.eye(NUM_BINS)[bin_index(population[members])][:, None]
+        again = (counts @ columns.reshape(num_images, -1)).reshape(num_resamples, num_seeds, NUM_BINS) / num_images
+        estimate = Estimate.of(absolute_gap_draws(columns.mean(axis=0), again))
+        covered.append(estimate.low <= truth <= estimate.high)
+    return float(np.mean(covered))
