@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from analysis.statistics.bootstrap import (
 from kd_core.measure.outcomes import SUFFIXES, Outcomes
 from kd_core.store.files import read_ahead
 
+_OWN = 0.1  # an arm of three seeds or more whose variance is larger at this level has its own, not the pooled one
+_UNSTABLE = 0.05  # and is called unstable at this level, divided by the number of arms; this suffices with two seeds
 _RANGES = {"gap": (-1, 1), "nll": (0, None), "brier": (0, 2)}  # what a figure can be; of the others, 0 to 1
 
 
@@ -32,8 +34,12 @@ class Evidence:
     """What one split says of A arms: draws [R, A] are plausible values of each true figure, paired over arms.
 
     An arm's figure is the mean over its seeds. If an arm has two seeds or more, draws of all arms include how much
-    seeds differ (seed_deviation, a standard deviation pooled over arms); otherwise (NaN) they only say what other
-    images would show. plain [A] are the figures of the sample itself, uncorrected.
+    seeds differ; otherwise they only say what other images would show, as image_draws [R, A] always do. plain [A] are
+    the figures of the sample itself, uncorrected.
+
+    seed_deviation is the standard deviation between seeds of one arm, without what the images explain, pooled over
+    arms and not widened by the uncertainty of the estimate; NaN without two seeds of an arm. Arms whose seeds differ
+    by visibly more have their own_deviation, by figure. Of them, those are unstable that stand out of all arms.
     """
 
     split: str
@@ -44,6 +50,13 @@ class Evidence:
     plain: dict[str, np.ndarray]
     draws: Draws
     seed_deviation: dict[str, float]
+    own_deviation: dict[str, dict[str, float]] = field(default_factory=dict)
+    unstable: dict[str, list[str]] = field(default_factory=dict)
+    image_draws: Draws = field(default_factory=dict)
+
+    def deviation_of_seeds(self, figure: str, arm: str) -> float:
+        """The standard deviation of a figure between seeds of an arm: its own, or that of all arms."""
+        return self.own_deviation.get(figure, {}).get(arm, self.seed_deviation[figure])
 
     def estimate(self, figure: str, arm: str) -> Estimate:
         """A figure of an arm."""
@@ -97,8 +110,10 @@ def evidence_of(
         by_seed.append([draws_of_mean([seed], figures) for seed in seeds] if len(seeds) > 1 else [])
     names = [name + SUFFIXES[reading] for reading in READINGS for name in figures]
     names = [name for name in names if name != "accuracy_scaled"]
-    noise, deviation = _seed_noise(by_seed, trials, names, num_resamples)
-    draws = {name: np.stack([each[name] for each in by_arm], axis=1) + noise[name] for name in names}
+    image_draws = {name: np.stack([each[name] for each in by_arm], axis=1) for name in names}
+    chosen = _choices(trials, num_resamples, sum(map(len, by_seed)))
+    seeds = {name: _SeedNoise.of([[seed[name] for seed in each] for each in by_seed]) for name in names}
+    draws = {name: each + seeds[name].drawn(chosen) for name, each in image_draws.items()}
     return Evidence(
         split=split,
         num_images=num_images,
@@ -107,7 +122,10 @@ def evidence_of(
         num_seeds={arm: len(each) for arm, each in zip(arms, trials, strict=True)},
         plain={name: np.array([each[f"{split}/{name}"].mean() for each in members]) for name in names},
         draws={name: np.clip(each, *_range(name)) for name, each in draws.items()},
-        seed_deviation=deviation,
+        seed_deviation={name: each.deviation for name, each in seeds.items()},
+        own_deviation={name: {arms[index]: own for index, own in each.own.items()} for name, each in seeds.items()},
+        unstable={name: [arms[index] for index in each.unstable] for name, each in seeds.items()},
+        image_draws=image_draws,
     )
 
 
@@ -124,36 +142,81 @@ def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) 
         yield each
 
 
-def _seed_noise(
-    draws: Sequence[Sequence[Draws]], trials: Sequence[Sequence[str]], names: Sequence[str], num_resamples: int
-) -> tuple[Draws, dict[str, float]]:
-    """For each figure, what the choice of seeds adds to the draws of each arm's mean, [R, A], and its deviation.
+@dataclass(frozen=True)
+class _SeedNoise:
+    """How much one figure differs between seeds of an arm, beyond what the images explain.
 
-    draws are those of each seed of each arm that has several. The variance between seeds of one arm, pooled over arms,
-    less what the images alone explain, is the variance of seeds. The noise is drawn from the residuals of all arms, the
-    same ones for every figure, so that it keeps their correlation. It is wider by Student's t, since few seeds leave
-    the variance uncertain.
+    residuals are those of all seeds of all arms with several, in standard deviations; factors [A] the deviation of each
+    arm's seeds, wider by Student's t, since few seeds leave it uncertain. deviation is pooled over arms, own that of
+    arms (by their index) whose seeds differ by more.
     """
-    replicated = [each for each in draws if each]
-    shape, freedom = (num_resamples, len(trials)), sum(len(each) - 1 for each in replicated)
-    if not replicated:
-        return dict.fromkeys(names, np.zeros(shape)), dict.fromkeys(names, float("nan"))
-    chosen = [_choices(each, num_resamples, freedom + len(replicated)) for each in trials]
-    widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
-    noise, deviation = {}, {}
-    for name in names:
-        values = [np.stack([seed[name] for seed in seeds], axis=1) for seeds in replicated]  # [R, S] for each arm
+
+    residuals: np.ndarray
+    factors: np.ndarray
+    deviation: float
+    own: dict[int, float]
+    unstable: list[int]
+
+    @classmethod
+    def of(cls, draws: Sequence[Sequence[np.ndarray]]) -> "_SeedNoise":
+        """From draws [R] of each seed of each arm that has several; of other arms, there are none."""
+        arms = [index for index, seeds in enumerate(draws) if seeds]
+        if not arms:
+            return cls(np.zeros(0), np.zeros(len(draws)), float("nan"), {}, [])
+        values = [np.stack(draws[index], axis=1) for index in arms]  # [R, S] for each arm
         centres = [np.median(each, axis=0) for each in values]
-        residuals = np.concatenate([_centred(each[None])[0] for each in centres])
-        by_images = np.concatenate(
-            [_centred(each - centre) for each, centre in zip(values, centres, strict=True)], axis=1
+        residuals = [_centred(each[None])[0] for each in centres]
+        between = np.array([np.mean(each**2) for each in residuals])
+        explained = np.array(
+            [np.mean(_centred(each - centre) ** 2) for each, centre in zip(values, centres, strict=True)]
         )
-        between, explained = np.mean(residuals**2), np.mean(by_images**2)
-        excess = max(0.0, between - explained)
-        deviation[name] = float(np.sqrt(excess))
-        scale = widening * np.sqrt(excess / between) if between > 0 else 0.0
-        noise[name] = scale * np.stack([(sign * residuals[index]).mean(axis=1) for index, sign in chosen], axis=1)
-    return noise, deviation
+        freedom = np.array([len(each) - 1 for each in residuals])
+        chance = _chance_of_more(between, explained, freedom)
+        unstable = chance < _UNSTABLE / len(arms)
+        own = unstable | ((chance < _OWN) & (freedom > 1))
+        pooled = np.where(own, 0, freedom)
+        shared, noise = (np.average(each, weights=pooled) for each in (between, explained))
+        scale = np.sqrt(np.where(own, between, shared))
+        deviations = np.sqrt(np.maximum(0, np.where(own, between - explained, shared - noise)))
+        deviation = float(np.sqrt(max(0, shared - noise)))
+        factors = np.full(len(draws), deviation * _widening(pooled.sum()))
+        factors[arms] = deviations * _widening(np.where(own, freedom, pooled.sum()))
+        return cls(
+            residuals=np.concatenate([_ratio(each, one) for each, one in zip(residuals, scale, strict=True)]),
+            factors=factors,
+            deviation=deviation,
+            own={arms[index]: float(deviations[index]) for index in np.flatnonzero(own)},
+            unstable=[arms[index] for index in np.flatnonzero(unstable)],
+        )
+
+    def drawn(self, chosen: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """What the choice of seeds adds to the draws of each arm's mean, [R, A], from residuals and signs to take."""
+        columns = [
+            factor * (sign * self.residuals[index]).mean(axis=1) if factor > 0 else np.zeros(len(sign))
+            for factor, (index, sign) in zip(self.factors, chosen, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+
+def _chance_of_more(variances: np.ndarray, explained: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """How likely such a variance of an arm, or a larger one, is if it is that of the others, for each arm: an F test.
+
+    Others' variance is at least what the images explain, which seeds of equal accuracy on few images seem not to have.
+    """
+    if len(variances) == 1:
+        return np.ones(1)
+    others = freedom.sum() - freedom
+    pooled = np.maximum(explained, ((variances * freedom).sum() - variances * freedom) / others)
+    return np.where(pooled > 0, stats.f.sf(variances / np.maximum(pooled, np.finfo(float).tiny), freedom, others), 1.0)
+
+
+def _widening(freedom: np.ndarray) -> np.ndarray:
+    """How much wider than the normal distribution Student's t is, at the ends of an interval."""
+    return stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
+
+
+def _ratio(values: np.ndarray, scale: float) -> np.ndarray:
+    return values / scale if scale > 0 else np.zeros(len(values))
 
 
 def _centred(values: np.ndarray) -> np.ndarray:
@@ -162,9 +225,17 @@ def _centred(values: np.ndarray) -> np.ndarray:
     return (values - values.mean(axis=1, keepdims=True)) * np.sqrt(size / (size - 1))
 
 
-def _choices(trials: Sequence[str], num_resamples: int, num_residuals: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which residual each seed of each draw gets, and its sign, both [R, S]; a function of the arm's S trials."""
-    key = int.from_bytes(hashlib.sha256(" ".join(trials).encode()).digest()[:8])
-    raw = np.random.Philox(key=key).random_raw(num_resamples * len(trials)).reshape(num_resamples, len(trials))
-    index = ((raw >> np.uint64(11)) * 2.0**-53 * num_residuals).astype(np.int64)
-    return index, np.where(raw & np.uint64(1), 1.0, -1.0)
+def _choices(
+    arms: Sequence[Sequence[str]], num_resamples: int, num_residuals: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Which residual each seed of each draw gets, and its sign, both [R, S], of each arm: a function of its trials.
+
+    They are the same for every figure, which keeps the correlation of figures.
+    """
+    chosen = []
+    for trials in arms:
+        key = int.from_bytes(hashlib.sha256(" ".join(trials).encode()).digest()[:8])
+        raw = np.random.Philox(key=key).random_raw(num_resamples * len(trials)).reshape(num_resamples, len(trials))
+        index = ((raw >> np.uint64(11)) * 2.0**-53 * num_residuals).astype(np.int64)
+        chosen.append((index, np.where(raw & np.uint64(1), 1.0, -1.0)))
+    return chosen

@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.runs import runs_of
 from analysis.statistics.bootstrap import DRAWN
-from analysis.statistics.evidence import _choices, evidence_of
+from analysis.statistics.evidence import _choices, _SeedNoise, evidence_of
 from kd_core.measure.outcomes import outcomes_of, summary_of
 
 NUM_IMAGES, NUM_CLASSES = 1500, 4
@@ -93,8 +94,60 @@ def test_trials_of_other_images_are_refused():
 
 
 def test_every_residual_is_chosen_as_often_with_either_sign():
-    index, sign = _choices(["one", "other"], num_resamples=6000, num_residuals=6)
+    ((index, sign),) = _choices([["one", "other"]], num_resamples=6000, num_residuals=6)
     assert index.shape == sign.shape == (6000, 2)
     assert np.bincount(index.ravel(), minlength=6) == pytest.approx(np.full(6, 2000), rel=0.1)
     assert sign.mean() == pytest.approx(0, abs=0.03)
     assert set(np.unique(sign)) == {-1, 1}
+
+
+def seed_noise(variances, num_seeds=3, images=0.1):
+    """The seed noise of arms whose seeds have exactly these variances, of which images explain images²."""
+    generator, pattern = np.random.default_rng(0), np.linspace(-1, 1, num_seeds)
+    values = pattern / pattern.std(ddof=1)
+    draws = [
+        [np.sqrt(variance) * value + images * generator.normal(size=20_000) for value in values]
+        for variance in variances
+    ]
+    return _SeedNoise.of(draws)
+
+
+def test_the_deviation_of_seeds_is_what_images_do_not_explain_and_not_widened():
+    noise = seed_noise([1.0, 1.0, 1.0, 1.0], images=0.5)
+    assert noise.deviation == pytest.approx(np.sqrt(1 - 0.25), rel=0.01)
+    assert noise.factors == pytest.approx(noise.deviation * stats.t.ppf(0.975, 8) / stats.norm.ppf(0.975))
+    assert (noise.own, noise.unstable) == ({}, [])
+
+
+def test_an_arm_whose_seeds_differ_much_more_has_its_own_variance_and_is_unstable():
+    noise = seed_noise([1.0, 1.0, 100.0, 1.0, 1.0])
+    assert noise.own == {2: pytest.approx(10, rel=0.01)}
+    assert noise.unstable == [2]
+    assert noise.deviation == pytest.approx(1, rel=0.02)
+    assert noise.factors[2] == pytest.approx(10 * stats.t.ppf(0.975, 2) / stats.norm.ppf(0.975), rel=0.01)
+    drawn = noise.drawn(_choices([[str(arm)] for arm in range(5)], 20_000, 15))
+    assert drawn[:, 2].std() == pytest.approx(noise.factors[2], rel=0.03)
+    assert drawn[:, 0].std() == pytest.approx(noise.factors[0], rel=0.03)
+
+
+def test_an_arm_whose_seeds_differ_somewhat_more_has_its_own_variance_but_is_not_unstable():
+    noise = seed_noise([1.0, 1.0, 4.0, 1.0, 1.0])
+    assert (list(noise.own), noise.unstable) == ([2], [])
+
+
+def test_two_seeds_are_only_trusted_to_tell_an_unstable_arm():
+    some, much = (seed_noise([1.0, 1.0, variance, 1.0, 1.0], num_seeds=2) for variance in (6.0, 60.0))
+    assert (some.own, some.unstable) == ({}, [])
+    assert (list(much.own), much.unstable) == ([2], [2])
+
+
+def test_seeds_that_differ_by_less_than_images_explain_make_no_other_arm_unstable():
+    noise = seed_noise([0.0, 0.0, 0.01], images=0.1)
+    assert (noise.own, noise.unstable) == ({}, [])
+
+
+def test_image_draws_say_nothing_of_seeds():
+    generator = np.random.default_rng(3)
+    found = evidence({f"arm {number}": generator.normal(scale=0.5, size=2).tolist() for number in range(6)}, generator)
+    assert found.image_draws["accuracy"].std(axis=0).max() < 0.5 * found.draws["accuracy"].std(axis=0).min()
+    assert found.deviation_of_seeds("accuracy", "arm 1") == found.seed_deviation["accuracy"]

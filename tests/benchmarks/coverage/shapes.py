@@ -15,7 +15,7 @@ from analysis.statistics.bootstrap import Estimate
 from kd_core.measure.calibration import NUM_BINS, bin_index
 from tests.benchmarks.coverage.population import miscalibrated
 
-_QUANTILES = (np.arange(300) + 0.5) / 300
+_QUANTILES = (np.arange(100) + 0.5) / 100
 _CERTAIN = 0.7  # of the images have a confidence of exactly 1
 SMOOTH = {"overconfident": (0.0, "overconfident"), "both signs": (0.0, "both signs")}
 ROUGH = {
@@ -30,7 +30,7 @@ NUM_IMAGES = (200, 2000, 10_000, 50_000)
 TRUE_ECES = (0.005, 0.02, 0.05)
 
 
-def measure(num_simulations: int = 200) -> dict[str, Any]:
+def measure(num_simulations: int = 100) -> dict[str, Any]:
     """The coverage by shape, true ECE and number of images; of differences, between arms of equal ECE."""
     figures: dict[str, Any] = {}
     for num_images in NUM_IMAGES:
@@ -65,15 +65,15 @@ def samples(
 ) -> Iterator[list[tuple[np.ndarray, np.ndarray, float]]]:
     """Gaps by bin of samples [M] and of their resamples [R, M], and the true ECE, of models that see the same images.
 
-    An image is one of 300 confidences; two models err on it together, or by themselves, with equal probability.
+    An image is one of 100 confidences; two models err on it together, or by themselves, with equal probability.
     """
     generator, models = np.random.default_rng(0), [_population(kind, ece) for kind in kinds]
     chances = [probability for _, probability, _ in models]
-    both = [np.stack([each, 1 - each]) for each in chances]  # [2, 300]: right, wrong
+    both = [np.stack([each, 1 - each]) for each in chances]  # [2, 100]: right, wrong
     if len(models) > 1:
         level = np.minimum(*chances)
         together = np.array([[level, chances[0] - level], [chances[1] - level, 1 - np.maximum(*chances)]])
-        joint = (together + both[0][:, None] * both[1][None]) / 2  # [2, 2, 300]
+        joint = (together + both[0][:, None] * both[1][None]) / 2  # [2, 2, 100]
     else:
         joint = both[0]
     right = np.indices(joint.shape)[:-1] == 0
@@ -90,11 +90,11 @@ def samples(
 def _population(kind: str, ece: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Confidences, the probability of being right at each, and the true ECE."""
     certain, shape = KINDS[kind]
-    confidence = expit(1.5 + 1.6 * norm.ppf(np.minimum(_QUANTILES / (1 - certain), 1 - 1e-4)) - certain)
+    confidence = expit(1.5 + 1.6 * norm.ppf(np.minimum(_QUANTILES / (1 - certain), 1 - 1e-3)) - certain)
     confidence = np.where(certain > 1 - _QUANTILES, 1.0, confidence)
     return confidence, *miscalibrated(confidence, ece, shape)
 
 
 def _by_bin(confidence: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """Gaps [O, 300] of each outcome in the column of their bin, [O · 300, M]."""
+    """Gaps [O, 100] of each outcome in the column of their bin, [O · 100, M]."""
     return (gaps[..., None] * np.eye(NUM_BINS)[bin_index(confidence)]).reshape(-1, NUM_BINS)

@@ -87,7 +87,7 @@ def printed(capsys, monkeypatch):
 def test_a_front_is_the_plausible_arms_in_80_columns_the_most_probable_first(printed):
     first, rest, second = printed(print_front, ARMS)[2:]
     figures = ["45.3", "(44.4–46.2)", "0.016", "(0.012–0.020)", "0.018", "93%"]
-    assert (first + rest).split() == ["kd_mixup", "resnet", *figures, "T=sigma"]
+    assert [*first.split(), *rest.split()] == ["kd_mixup", "resnet", *figures, "T=sigma"]
     assert second.split()[:3] == ["kd", "resnet", "T=2"]
     assert max(len(first), len(second)) <= 80
 
