@@ -1,7 +1,7 @@
 """The configuration of one trial, as frozen values: data, view, mixup, method, networks and recipe."""
 
 import sys
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -14,7 +14,27 @@ TEACHERLESS: frozenset[str] = frozenset({"classic", "mixup"})
 ALWAYS_MIXED: frozenset[str] = frozenset({"mixup", "kd_mixup"})
 NEVER_MIXED: frozenset[str] = frozenset({"classic", "kd"})
 RESCALABLE: frozenset[str] = frozenset({"kd", "kd_mixup"})  # where temperature may be sigma
-DEFAULT_TEMPERATURE = {"kd": 2.0, "kd_mixup": 2.0, "zscore": 2.0, "dkd": 4.0, "dist": 4.0, "wttm": 4.0, "cud": 2.0}
+
+
+class Defaults(NamedTuple):
+    """The temperature of a method and the weights of both terms where a spec gives none."""
+
+    temperature: float = 2.0
+    alpha: float = 0.0
+    beta: float = 1.0
+
+
+# Where authors published settings for CIFAR-100, an arm that names only the method has them:
+# zscore: Sun 2024, repository logit-standardization-KD (--base-temp 2 --kd-weight 9, CE_WEIGHT 0.1)
+# dkd: Zhao 2022, supplement; repository mdistiller, engine/cfg.py (CE_WEIGHT 1, T 4), without its warm-up of 20 epochs
+# dist: Huang 2022, section 4 (weights 1, 2 and 2, τ = 4): beta is the weight of both relations
+# wttm: Zheng 2024, repository TTM, README (exponent 0.2, weights 1 and 4, of WTTM beside CRD); it varies with the pair
+DEFAULTS = {
+    "zscore": Defaults(2.0, 0.1, 9.0),
+    "dkd": Defaults(4.0, 1.0, 1.0),
+    "dist": Defaults(4.0, 1.0, 2.0),
+    "wttm": Defaults(5.0, 1.0, 4.0),
+}
 
 MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifiers
     "convnext_large": "convnext_large.fb_in1k",
@@ -116,7 +136,8 @@ class TrialConfig(Config):
     teacher: TeacherConfig | None = None
     """the teacher of a distillation method"""
     temperature: Temperature | None = None
-    """T of the distillation loss: a number above 0, or sigma (kd, kd_mixup: each side divided by its own deviation)"""
+    """T of the distillation loss: a number above 0, or sigma (kd, kd_mixup: each side divided by its own deviation);
+    by default 2, and that of the authors for dkd (4), dist (4) and wttm (5)"""
     dkd: DkdConfig | None = None
     """the weights of method: dkd"""
     dist: DistConfig | None = None
@@ -124,9 +145,11 @@ class TrialConfig(Config):
     cud: CudConfig | None = None
     """how far method: cud corrects the teacher"""
     alpha: Fraction
-    """weight of the hard-label cross-entropy, from 0 to 1; the distillation loss has 1 − alpha unless beta is given"""
+    """weight of the hard-label cross-entropy, from 0 to 1; by default 0, and that of the authors for zscore (0.1, Sun
+    2024), dkd (1, Zhao 2022), dist (1, Huang 2022) and wttm (1, Zheng 2024)"""
     beta: Annotated[float, Field(ge=0)]
-    """weight of the distillation loss; by default 1 − alpha"""
+    """weight of the distillation loss; by default 1 − alpha, and where alpha is not given either, that of the authors
+    for zscore (9), dkd (1), dist (2) and wttm (4)"""
     student: StudentConfig
     """the network that is trained"""
     train: TrainConfig
@@ -147,9 +170,12 @@ class TrialConfig(Config):
         value.setdefault("mixup", {"distribution": "off" if method in NEVER_MIXED else "uniform"})
         if method in _WITH_OPTIONS and value.get(method) is None:
             value[method] = {}
-        value["alpha"] = number_of(value.get("alpha", 1.0 if method in TEACHERLESS else 0.0))
+        defaults = DEFAULTS.get(method, Defaults())
         if method not in TEACHERLESS and value.get("temperature") is None:
-            value["temperature"] = DEFAULT_TEMPERATURE.get(method, 2.0)
+            value["temperature"] = defaults.temperature
+        if method not in TEACHERLESS and "alpha" not in value:
+            value["beta"] = defaults.beta if value.get("beta") is None else value["beta"]
+        value["alpha"] = number_of(value.get("alpha", 1.0 if method in TEACHERLESS else defaults.alpha))
         if value.get("beta") is None and isinstance(value["alpha"], int | float):
             value["beta"] = 1.0 - max(0, min(value["alpha"], 1))
         return value

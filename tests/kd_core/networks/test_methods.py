@@ -92,7 +92,7 @@ def reference(method, student, teacher, temperature, mixed):
 
 
 def loss_of(trial, method, student, teacher, temperature=None, mixed=True, **edits):
-    config = trial(method, teacher=TEACHER, temperature=temperature, **edits)
+    config = trial(method, teacher=TEACHER, temperature=temperature, **{"alpha": 0.0} | edits)
     return losses.trial_loss(student, teacher, batch(mixed), config)
 
 
@@ -226,7 +226,7 @@ def test_the_teacher_of_a_mixed_image_is_wrong_only_where_it_sees_neither_class(
 
 
 def test_a_class_of_no_weight_to_speak_of_is_no_target_of_dkd(trial):
-    student, teacher, config = logits(0), logits(1), trial("dkd", teacher=TEACHER)
+    student, teacher, config = logits(0), logits(1), trial("dkd", teacher=TEACHER, alpha=0)
     hard = batch(mixed=False)
     for weight in (1e-20, 1e-9):
         nearly = replace(hard, mixup_lambda=torch.full((NUM,), weight), labels=hard.partner_labels)
@@ -241,7 +241,7 @@ def test_the_order_of_a_pair_does_not_matter(trial, method):
     swapped = replace(
         mixed, labels=mixed.partner_labels, partner_labels=mixed.labels, mixup_lambda=1 - mixed.mixup_lambda
     )
-    config = trial(method, teacher=TEACHER)
+    config = trial(method, teacher=TEACHER, alpha=0)
     both = [float(losses.trial_loss(student, teacher, each, config)) for each in (mixed, swapped)]
     assert both[0] == pytest.approx(both[1], rel=1e-9)
 

@@ -23,6 +23,23 @@ def test_each_method_has_its_defaults(config_of, method, mixup, alpha, beta, tem
     assert trial.view == ViewConfig(padding=4, flip=True)
 
 
+AUTHORS = {"zscore": (2, 0.1, 9), "dkd": (4, 1, 1), "dist": (4, 1, 2), "wttm": (5, 1, 4), "cud": (2, 0, 1)}
+
+
+@pytest.mark.parametrize("method", AUTHORS)
+def test_a_published_method_has_the_weights_of_its_authors(config_of, method):
+    teacher = {"model": "resnet18"}
+    plain = config_of(method, teacher=teacher)
+    temperature, alpha, beta = AUTHORS[method]
+    assert (plain.temperature, plain.alpha, plain.beta) == (temperature, alpha, beta)
+    weighed = config_of(method, teacher=teacher, alpha=0.3)
+    assert (weighed.temperature, weighed.beta) == (temperature, pytest.approx(0.7))
+    assert (config_of(method, teacher=teacher, beta=3).alpha, config_of(method, teacher=teacher, beta=3).beta) == (
+        alpha,
+        3,
+    )
+
+
 def test_beta_is_what_alpha_leaves(config_of):
     assert config_of(alpha=0.2).beta == pytest.approx(0.8)
     assert config_of(alpha=0.2, beta=5).beta == 5
