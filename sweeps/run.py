@@ -9,6 +9,7 @@ from typing import Any
 from analysis.report import Report, update_report
 from kd_core.data.splits import summarize
 from kd_core.latency import measure_latency, unmeasured
+from kd_core.spec.checkpoint import checkpoint_caveat
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, plan_sweep
 from sweeps.plan.validation_size import too_small
@@ -58,6 +59,8 @@ def run_sweep(
         with _engine(plan, address, store):
             if warning := too_small(plan.data.num_validation):
                 progress.note(warning)
+            if caveat := checkpoint_caveat(plan.given_teachers):
+                progress.note(caveat)
             if plan.threads != spec.resources.threads:
                 kept = f"{plan.threads['trial']} a trial and {plan.threads['teacher']} a teacher"
                 progress.note(f"resources: the sweep began with other threads, and keeps them: {kept}")

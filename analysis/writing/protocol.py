@@ -11,6 +11,7 @@ from analysis.statistics.evidence import Evidence
 from analysis.writing.names import share_text
 from analysis.writing.sources import sources_of
 from kd_core.measure.calibration import NUM_BINS
+from kd_core.spec.checkpoint import checkpoint_caveat
 from kd_core.spec.recipe import TrainConfig
 from kd_core.store.files import read_ahead
 from kd_core.store.record import Record
@@ -36,6 +37,7 @@ def protocol_of(
         "Images": _images(members.get("data", {}), validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "Selection": " ".join(sources_of(runs)),
+        "Teachers": _given_teachers(store, members["teachers"]),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
         "Temperature scaling": _scaling(verdicts),
         "Evidence": resampling,
@@ -59,6 +61,12 @@ def _images(sizes: Mapping[str, int], validation: Evidence | None, test: Evidenc
     counts |= {"test": test.num_images if test else sizes.get("num_test")}
     text = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count is not None)
     return text + (f"; {sizes['num_classes']} classes at {sizes['image_size']} px" if sizes else "")
+
+
+def _given_teachers(store: Store, teachers: Iterable[Mapping[str, str]]) -> str:
+    """What to bear in mind of teachers that were given as checkpoints."""
+    configs = {each["name"]: store.teacher(each["key"]).config() or {} for each in teachers}
+    return checkpoint_caveat([name for name, each in configs.items() if each.get("student", {}).get("checkpoint")])
 
 
 def _scaling(verdicts: Iterable[Mapping[str, Any]]) -> str:

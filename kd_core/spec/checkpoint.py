@@ -1,4 +1,6 @@
-"""Checks that the weights file of a network's config exists; loads no torch."""
+"""What can be said of the weights file of a network's config without loading torch."""
+
+from collections.abc import Sequence
 
 from upath import UPath
 
@@ -11,3 +13,14 @@ def checkpoint_problem(checkpoint: str) -> str | None:
         problem = " ".join(str(error).split())[:200]
         return f"cannot be reached ({problem}); copy the file to this machine"
     return None if there else "no such file; give a .safetensors file, or a .pth file of tensors"
+
+
+def checkpoint_caveat(teachers: Sequence[str]) -> str:
+    """What to bear in mind of teachers, by name, whose weights are a checkpoint; "" without one."""
+    if not teachers:
+        return ""
+    named = "the checkpoint of the teacher" if len(teachers) == 1 else "the checkpoints of the teachers"
+    return (
+        f"{named} {' and '.join(teachers)} may have been trained on images that are validation or test here, which "
+        "nothing here can tell: then figures of the teacher, and of students that learn from it, are too good"
+    )

@@ -98,6 +98,11 @@ class Plan:
         return [teacher for teacher in self.teachers if teacher.record.verdict() is None]
 
     @property
+    def given_teachers(self) -> list[str]:
+        """The names of the teachers whose weights are a checkpoint."""
+        return [each.name for each in self.teachers if each.finetuning.student.checkpoint is not None]
+
+    @property
     def forms(self) -> list[dict[str, Any]]:
         """The student form of each finished trial (`kd_core.latency`)."""
         finished = (each.trial.config for each in self.trials if each.status == "finished")

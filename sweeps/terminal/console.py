@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kd_core.spec.checkpoint import checkpoint_caveat
 from kd_core.spec.fields import size_text
 
 if TYPE_CHECKING:  # printing a status loads neither torch nor pandas
@@ -50,6 +51,8 @@ def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float], time: T
     )
     if plan.teachers:
         console.print(_teachers_table(plan))
+    if caveat := checkpoint_caveat(plan.given_teachers):
+        console.print(f"note: {caveat}", soft_wrap=True)
     foreseen = [each for each in plan.signals if each.foreseen]
     if foreseen:
         console.print(_signals_table(foreseen))

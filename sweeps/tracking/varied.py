@@ -70,6 +70,8 @@ def _follows(key: str, config: Mapping[str, Any]) -> bool:
     whole = {name: value for name, value in config.items() if name != "threads"}
     section, _, inner = key.partition(".")
     without = [{name: value for name, value in whole.items() if name != section}]
+    if key == "beta":  # which is 1 − alpha, or of a pair of weights that the method has by default
+        without += [{name: value for name, value in whole.items() if name not in ("alpha", "beta")}]
     if inner and "." not in inner:
         without += [
             whole | {section: {name: value for name, value in (whole.get(section) or {}).items() if name != inner}}

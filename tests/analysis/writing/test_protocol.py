@@ -57,3 +57,13 @@ def test_a_temperature_that_the_images_do_not_determine_is_told(make_sweep):
 
     assert scaling() == scaling(True, True) == ""
     assert scaling(True, False).startswith("the validation images of 1 of 2 networks alone have no best temperature")
+
+
+def test_a_teacher_given_as_a_checkpoint_is_told(make_sweep):
+    store = make_sweep()
+    assert "Teachers" not in protocol_of(store, "demo", runs_of(store, "demo"), None, None)
+    record = store.teacher("teacher-resnet")
+    config = record.config()
+    record.begin(config | {"student": config["student"] | {"checkpoint": "/shared/resnet.safetensors"}})
+    said = protocol_of(store, "demo", runs_of(store, "demo"), None, None)["Teachers"]
+    assert said.startswith("the checkpoint of the teacher resnet may have been trained on images that are validation")

@@ -1,6 +1,6 @@
 import pytest
 
-from kd_core.spec.checkpoint import checkpoint_problem
+from kd_core.spec.checkpoint import checkpoint_caveat, checkpoint_problem
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ def test_a_checkpoint_that_is_not_there_is_one_sentence(checkpoint, problem):
 def test_a_checkpoint_that_is_there_is_none(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"")
     assert checkpoint_problem(str(tmp_path / "weights.safetensors")) is None
+
+
+def test_the_caveat_of_checkpoints_names_their_teachers():
+    assert checkpoint_caveat([]) == ""
+    assert checkpoint_caveat(["vit"]).startswith("the checkpoint of the teacher vit may have been trained on images")
+    assert checkpoint_caveat(["a", "b"]).startswith("the checkpoints of the teachers a and b may")

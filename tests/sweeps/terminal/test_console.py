@@ -57,6 +57,13 @@ def test_a_plan_says_where_bfloat16_would_pay(shown):
     assert sentence in shown(gains={"resnet": 2.14})
 
 
+def test_a_plan_says_that_a_given_teacher_may_know_the_validation_images(shown, tmp_path):
+    (tmp_path / "resnet.safetensors").write_bytes(b"weights")
+    said = "note: the checkpoint of the teacher resnet may have been trained on images that are validation or test here"
+    assert said not in shown()
+    assert said in shown(f"teachers.resnet.checkpoint={tmp_path / 'resnet.safetensors'}")
+
+
 def row(arm, **values):
     """The row of an arm in a report."""
     figures = {"accuracy": 0.45296, "ece": 0.0181, "ece_scaled": 0.0203, "ece_scaled_estimate": 0.0163}
