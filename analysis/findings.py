@@ -16,7 +16,7 @@ from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.writing.answer import baseline_of
 from analysis.writing.protocol import protocol_of
-from analysis.writing.sources import sources_of
+from analysis.writing.provenance import provenance_of
 from kd_core.measure.outcomes import RAW, SCALED, Outcomes
 from kd_core.store.records import Store
 
@@ -73,7 +73,7 @@ def findings_of(
     fronts = {reading: front_in(reading, runs, objectives, validation) for reading in READINGS}
     _check_known(fronts[RAW], asked=objectives_given)
     teacher_test = _evidence_of_teachers(store, teachers, size)
-    baseline, notes = baseline_of(fronts[RAW]), sources_of(runs)
+    baseline, notes = baseline_of(fronts[RAW]), provenance_of(runs)
     return Findings(
         name=name,
         runs=runs,

@@ -38,11 +38,11 @@ def nondominated(values: np.ndarray) -> np.ndarray:
 class Front:
     """All finished arms, and which of them no other arm dominates.
 
-    points: one row per arm, figures averaged over its `counted` replicates, with num_seeds, on_front, the list of its
-    trials, and the trial and label of its best replicate by the first objective. hypervolume: the volume between the
-    front and the reference point, in the product of the objectives' units; higher is better. attainment: the volume
-    that the fronts of single seeds attain, in `every` seed, in `half` of them, in `any`; empty with one seed
-    or one objective.
+    points: one row per arm, figures averaged over its `counted` replicates, with on_front, num_seeds and the list of
+    the trials that its figures on test are of, and the trial and label of its best replicate by the first objective.
+    hypervolume: the volume between the front and the reference point, in the product of the objectives' units; higher
+    is better. attainment: the volume that the fronts of single seeds attain, in `every` seed, in `half` of them, in
+    `any`; empty with one seed or one objective.
     """
 
     points: pd.DataFrame
@@ -135,31 +135,41 @@ def _check_figures(objectives: Mapping[str, str]) -> None:
             raise ValueError(f"objectives: {name}: {direction!r} is no direction; use max or min")
 
 
-def counted(runs: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs that the figures of arms come from: those on which nothing was decided, where an arm has any.
+def counted(runs: pd.DataFrame, split: str = "validation") -> pd.DataFrame:
+    """The finished runs that the figures of arms on a split come from: those on which nothing was decided.
 
     With early stopping these are an arm's followers (column `role`). Its scout was selected, and looks better than it
-    is; it counts where no follower has finished, as with one seed an arm.
+    is; it counts where no follower has finished, as with one seed an arm. Runs that confirm an arm have no part in
+    selecting, and on test they alone count. Arms are in the order of their first runs.
     """
     finished = runs.loc[runs["status"] == "finished"]
     if "role" not in finished:
         return finished
-    is_follower = finished["role"] == "follower"
-    return finished.loc[is_follower | ~finished["arm"].isin(finished.loc[is_follower, "arm"])]
+    rank = finished["role"].map({"follower": 1, "confirmation": 2}).fillna(0)
+    selecting = finished.loc[rank < 2]
+    if split == "validation":
+        finished = selecting
+    best = rank[finished.index].groupby(finished["arm"]).transform("max")
+    used = finished.loc[rank[finished.index] == best]
+    places = {arm: place for place, arm in enumerate(selecting["arm"].drop_duplicates())}
+    return used.loc[used["arm"].isin(list(places))].sort_values("arm", key=lambda arms: arms.map(places), kind="stable")
 
 
 def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
-    """One row per arm: its best counted replicate by name, with every figure replaced by the mean over replicates."""
-    finished = counted(runs)
+    """One row per arm: its best replicate by name, with every figure replaced by the mean over `counted` replicates."""
+    selecting, tested = counted(runs), counted(runs, "test")
     figures = [column for column in runs.columns if column not in TRIAL_COLUMNS]
-    arms = finished.groupby("arm", sort=False)
-    best = finished.sort_values(name, ascending=[direction == "min"], kind="stable").drop_duplicates("arm")
+    on_test = [column for column in figures if column.startswith("test/")]
+    tested_arms = tested.groupby("arm", sort=False)
+    best = selecting.sort_values(name, ascending=[direction == "min"], kind="stable").drop_duplicates("arm")
+    others = [column for column in figures if column not in on_test]
+    means = pd.DataFrame(selecting.groupby("arm", sort=False)[others].mean())
     return (
         best[["arm", "trial", "label", *RECIPE, *({SETTINGS} & set(best.columns))]]
         .set_index("arm")
-        .assign(num_seeds=arms.size(), trials=arms["trial"].agg(list))
-        .join(pd.DataFrame(arms[figures].mean()))
-        .reindex(finished["arm"].drop_duplicates())
+        .assign(num_seeds=tested_arms.size(), trials=tested_arms["trial"].agg(list))
+        .join([means, pd.DataFrame(tested_arms[on_test].mean())])
+        .reindex(selecting["arm"].drop_duplicates())
         .reset_index(names="arm")
     )
 

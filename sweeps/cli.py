@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 import click
 
 from sweeps.cluster.commands import stop, submit
+from sweeps.confirm_command import confirm
 from sweeps.promotion.promote import promote
 from sweeps.record_commands import report, signal_group, verify
 from sweeps.run_commands import plan, run, status
@@ -47,7 +48,7 @@ def main() -> None:
     say_what_the_library_does()
 
 
-for command in (run, plan, status, submit, stop, report, verify, sync, ui, promote, signal_group):
+for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, signal_group):
     main.add_command(command)
 
 

@@ -10,6 +10,7 @@ import click
 from kd_core.store.records import Store, SweepRecord
 from sweeps.cluster.commands import show_job
 from sweeps.spec.mistakes import SpecError, found_in
+from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.interrupt import program
 from sweeps.terminal.options import json_option, set_option, store_at, store_option, sweep_named, tracking_option
 
@@ -25,22 +26,36 @@ def run(
     spec: str, storage: str, overrides: tuple[str, ...], address: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
     """Run the sweep of SPEC, a file or the name of a shipped spec; a second run resumes it or does nothing."""
-    from sweeps.run import run_sweep
     from sweeps.spec.reader import read_spec
+
+    sweep, store = read_spec(spec, overrides), store_at(storage)
+    sys.exit(run_here(sweep, spec, store, storage, address, tracking_uri, as_json))
+
+
+def run_here(
+    sweep: SweepSpec,
+    source: str,
+    store: Store,
+    storage: str,
+    address: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> int:
+    """Run a sweep, whose spec was read from source, and print how it went; returns the exit status."""
+    from sweeps.run import run_sweep
     from sweeps.terminal.console import print_failures, print_outcome
     from sweeps.terminal.progress import SweepProgress
     from sweeps.tracking.sync import embedded_uri
 
-    sweep, store = read_spec(spec, overrides), store_at(storage)
     tracking_uri = tracking_uri or embedded_uri(store)
-    with found_in(spec), redirect_stdout(sys.stderr), SweepProgress() as progress:
+    with found_in(source), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
     print_outcome(outcome.report, outcome.counts, _runs_command(storage, tracking_uri))
     if not outcome.ok:
         print_failures(progress.failures)
     if as_json:
         click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
-    sys.exit(0 if outcome.ok else 1)
+    return 0 if outcome.ok else 1
 
 
 def _runs_command(storage: str, tracking_uri: str | None) -> str | None:

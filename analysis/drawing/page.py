@@ -42,6 +42,7 @@ from analysis.writing.page_tables import (
     paper_table,
     shown_figures,
 )
+from analysis.writing.provenance import fresh_arms
 from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, Column, table_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.measure.outcomes import RAW, STANDARDIZED, SUFFIXES, Outcomes
@@ -184,7 +185,7 @@ def _front(findings: Findings, judgement: Judgement) -> dict[str, Any]:
         "wide": _inline(figures[0], f"{title}: the front"),
         "narrow": _inline(figures[1], f"{title}: the front, narrow"),
         "num_plausible": np.count_nonzero(front.points["plausible"]),
-        "table": front_table(judgement, findings.test),
+        "table": front_table(judgement, findings.test, fresh_arms(findings.runs)),
     }
 
 

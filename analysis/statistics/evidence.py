@@ -94,7 +94,7 @@ def evidence_of(
 
     outcomes(trial) reads a trial's outcomes on the split. Raises ValueError if two trials saw different images.
     """
-    finished = counted(runs)
+    finished = counted(runs, split)
     if finished.empty:
         return None
     arms = finished["arm"].drop_duplicates().tolist()

@@ -1,6 +1,6 @@
 """The tables of a report's page, as text."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,11 @@ def shown_figures(front: Front) -> list[str]:
     return list(dict.fromkeys([*(figure_of(name) for name in front.objectives), *COMPARED_FIGURES]))
 
 
-def front_table(judgement: Judgement, test: Evidence | None) -> Table:
-    """The plausible arms, the likeliest first: test estimates with their intervals, then what validation says."""
+def front_table(judgement: Judgement, test: Evidence | None, fresh: Collection[str] = ()) -> Table:
+    """The plausible arms, the likeliest first: test estimates with their intervals, then what validation says.
+
+    The figures of fresh arms are of seeds that had no part in selecting them.
+    """
     front, ece = judgement.front, f"validation/ece{SUFFIXES[judgement.reading]}"
     plausible = likeliest(front.points.loc[front.points["plausible"]], MOST_PLAUSIBLE)
     points, figures = plausible.sort_values("front_probability", ascending=False, kind="stable"), shown_figures(front)
@@ -42,7 +45,10 @@ def front_table(judgement: Judgement, test: Evidence | None) -> Table:
         "Front probability": [f"{value:.2f}" for value in points["front_probability"]],
         "Val. acc. %": [percent(value) for value in points["validation/accuracy"]],
         "Val. ECE": [decimal(value) for value in points[ece]],
-        "Seeds": [str(number) for number in points["num_seeds"]],
+        "Seeds": [
+            f"{number}{' fresh' * (arm in fresh)}"
+            for arm, number in zip(points["arm"], points["num_seeds"], strict=True)
+        ],
     }
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     return Table(list(columns), [header != "Arm" for header in columns], rows)

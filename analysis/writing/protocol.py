@@ -9,7 +9,7 @@ from analysis.runs import configs_of, recycled_of
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
 from analysis.writing.names import share_text
-from analysis.writing.sources import sources_of
+from analysis.writing.provenance import provenance_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.spec.checkpoint import checkpoint_caveat
 from kd_core.spec.recipe import TrainConfig
@@ -36,7 +36,7 @@ def protocol_of(
     parts = {
         "Images": _images(members.get("data", {}), validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
-        "Selection": " ".join(sources_of(runs)),
+        "Selection": " ".join(provenance_of(runs)),
         "Teachers": _given_teachers(store, members["teachers"]),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
         "Temperature scaling": _scaling(verdicts),

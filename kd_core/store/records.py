@@ -5,7 +5,7 @@
               trials/<key>/    config.json journal.jsonl checkpoint-*.pt student.safetensors outcomes-*.npz result.json
                                stopped.json (of a trial stopped early, until it goes on)
               latency/<key>.json
-              sweeps/<name>/   spec.yaml trials.json report/
+              sweeps/<name>/   spec.yaml trials.json report/ confirmation.json (of one that is confirmed)
 
 A storage is a local path or any fsspec URL; local files are written by write, fsync and rename.
 """
@@ -25,7 +25,7 @@ from kd_core.store.record import Record
 from kd_core.store.signal_record import SignalRecord
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-Role = Literal["", "scout", "follower"]
+Role = Literal["", "scout", "follower", "confirmation"]
 LEFT_OUT = "left out: its scout was stopped"
 
 
@@ -61,8 +61,8 @@ class SweepRecord:
         data is a `kd_core.data.splits.DataSummary`; a teacher is {"name", "key"}; a trial {"key", "label", "arm",
         "teacher", "seed", "role"}, with a readable label, and arm the label without its seed; waiting are trials
         without a key, whose teacher is not finished. With early stopping, role is scout for the seed of an arm that may
-        be stopped, and follower for the others; without, there is none. Raises FileNotFoundError if no such sweep was
-        run.
+        be stopped, and follower for the others; without, there is none. It is confirmation for seeds on which nothing
+        was selected. Raises FileNotFoundError if no such sweep was run.
         """
         path = self.path / "trials.json"
         members = read_json(path)
@@ -71,6 +71,14 @@ class SweepRecord:
             absent = f"no sweep named {self.name} in {self.path.parent.parent}"
             raise FileNotFoundError(f"{problem}; run its spec again to write it anew" if problem else absent)
         return members
+
+    def confirmation(self) -> dict[str, Any]:
+        """What is confirmed of it (`sweeps.plan.confirmation`); empty if nothing is."""
+        return read_json(self.path / "confirmation.json") or {}
+
+    def write_confirmation(self, content: dict[str, Any]) -> None:
+        """Write what is to be confirmed of it."""
+        write_json(self.path / "confirmation.json", content)
 
     def spec_yaml(self) -> str:
         """The resolved spec; raises FileNotFoundError, and DamagedError if it is not what was written."""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def role_of(spec: SweepSpec, seed: int) -> Role:
-    """The part that a seed of the spec has in its arm; "" without early stopping."""
+    """The part that a seed has in its arm; of the seeds of the spec it is "" without early stopping."""
+    if seed not in spec.seeds:
+        return "confirmation"
     if spec.early_stopping is None:
         return ""
     return "scout" if seed == spec.seeds[0] else "follower"

@@ -8,6 +8,7 @@ from typing import Any
 
 from kd_core.spec.keys import canonical_json, signal_identity
 from kd_core.store.records import Store
+from sweeps.plan.confirmation import confirming_trials
 from sweeps.spec.arms import PlannedTrial, trials_of
 from sweeps.spec.mistakes import SpecError
 from sweeps.spec.space import Space
@@ -34,10 +35,13 @@ class Wanted:
 
 
 def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
-    """The trials that a spec wants; a search goes on from what it has proposed by its trials.json."""
+    """The trials that a spec wants; a search goes on from what it has proposed by its trials.json.
+
+    Last come those on fresh seeds, if the sweep is confirmed.
+    """
     at_ends = trials_of(spec)
     if spec.search.trials is None:
-        return Wanted(at_ends)
+        return Wanted(at_ends + confirming_trials(spec, store, at_ends))
     for name in spec.search.warm_start:
         if name == spec.name:
             remedy = "it goes on from its own points anyway; remove it, or give this sweep another name"
@@ -60,6 +64,7 @@ def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
         for trial in sorted(at_ends, key=lambda each: -each.config.num_stream_epochs):
             if trial.teacher and _teacher_input(trial) in foreseen:
                 longest.setdefault(_teacher_input(trial), trial)
+    trials += confirming_trials(spec, store, trials)
     return Wanted(trials, num_unproposed, [*drawn, *longest.values()], foreseen)
 
 

@@ -64,7 +64,7 @@ class PointSearcher(Searcher):
         self.running: dict[str, TrialPlan] = {}
         self.rng = random.Random(f"{plan.spec.search.seed} {len(plan.trials)}")
         known: dict[str, list[TrialPlan]] = {}
-        for each in plan.trials:
+        for each in (each for each in plan.trials if each.role != "confirmation"):
             known.setdefault(self.space.identity(each.trial.settings), []).append(each)
         elsewhere = list(self._warm_start())
         self.study = Study(self.space, num_known=len(known) + len(elsewhere))
@@ -74,6 +74,7 @@ class PointSearcher(Searcher):
                     self.study.tell(self.study.begin(settings), values)
             for planned in known.values():
                 self._add(self.study.begin(planned[0].trial.settings), planned)
+        self.line.join(each for each in plan.trials if each.role == "confirmation")
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty: Tune pickles its searcher to restore a run, which the records make unnecessary."""
@@ -96,6 +97,8 @@ class PointSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study what came of a point once its last trial has ended, by the records."""
         planned = self.running.pop(trial_id)
+        if planned.role == "confirmation":
+            return
         point = self.points[self.space.identity(planned.trial.settings)]
         given_up = self.line.ended(planned)
         for follower in given_up:

@@ -11,6 +11,7 @@ from analysis.pareto import (
     OBJECTIVE_FIGURES,
     SIZES,
     check_objectives,
+    counted,
     dominates,
     front_of,
     nondominated,
@@ -209,3 +210,23 @@ def test_the_figures_of_an_arm_are_those_of_seeds_on_which_nothing_was_decided()
     assert points["validation/accuracy"].to_dict() == {"a": pytest.approx(0.6), "b": 0.8}
     assert points["num_seeds"].to_dict() == {"a": 2, "b": 1}
     assert len(front_of(table.assign(role="")).points.loc[0, "trials"]) == 3
+
+
+def test_on_test_an_arm_that_is_confirmed_is_judged_by_its_fresh_seeds_alone():
+    table = runs(
+        ("a", "finished", 0.9, 0.1, 0.1),
+        ("b", "finished", 0.8, 0.2, 0.2),
+        ("a", "finished", 0.5, 0.5, 0.3),
+        ("a", "finished", 0.3, 0.6, 0.5),
+        ("c", "finished", 1.0, 0.0, 0.0),
+    ).assign(role=["scout", "scout", "confirmation", "confirmation", "confirmation"])
+    front = front_of(table)
+    points = front.points.set_index("arm")
+    assert list(points.index) == ["a", "b"]  # nothing selects among what was only confirmed
+    assert members(front) == ["a"]
+    assert points["validation/accuracy"].to_dict() == {"a": 0.9, "b": 0.8}
+    assert points["test/ece"].to_dict() == {"a": pytest.approx(0.4), "b": 0.2}
+    assert points["num_seeds"].to_dict() == {"a": 2, "b": 1}
+    assert points.loc["a", "trials"] == ["key-2", "key-3"]
+    assert points.loc["a", "trial"] == "key-0"
+    assert counted(table, "test")["trial"].tolist() == ["key-2", "key-3", "key-1"]

@@ -151,3 +151,35 @@ def test_a_damaged_stop_is_as_good_as_none_and_is_decided_again(stopped, tiny, t
 def _copy(store, copied):
     """Copy a store to a folder that does not exist yet."""
     shutil.copytree(store.local, copied.local)
+
+
+def test_of_each_arm_the_first_seed_scouts_and_the_others_run_to_the_end_or_not_at_all(
+    sweep, kill_driver, tiny, tmp_path
+):
+    """The driver is killed once a scout was stopped; what another run makes of it is what the journals say."""
+    store = Store.at(tmp_path / "runs")
+    arms = "arms=[{method: classic, train.learning_rate: [0.003, 0.1, 0.3, 0.5]}]"
+    overrides = (arms, "teachers={}", "train.epochs=2", STOPPING[-1], "seeds=[4, 1]")
+    kill_driver(store, overrides, lambda: list(store.local.glob("trials/*/stopped.json")))
+    outcome, _ = sweep(store, *overrides)
+    plan = plan_of(tiny, store, *overrides)
+    scouts, followers = plan.trials[::2], plan.trials[1::2]
+    assert [each.role for each in plan.trials] == ["scout", "follower"] * 4
+    assert [each.status for each in followers] == [each.status for each in scouts]
+    num_stopped = sum(each.status == "stopped" for each in scouts)
+    assert 0 < num_stopped < 4
+    assert outcome.counts["stopped"] == 2 * num_stopped
+    assert outcome.counts["failed"] == 0
+    assert plan.up_to_date
+    rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
+    for each in scouts:
+        rungs.add(each.record.key, each.record.journal(), 2)
+    for scout, follower in zip(scouts, followers, strict=True):
+        stop = rungs.decide(scout.record.key, scout.record.journal(), 2)
+        assert (stop is not None) == (scout.status == "stopped")
+        assert follower.record.num_epochs == (0 if stop else 2)
+        assert not follower.record.stop()
+    page = (store.sweep("tiny").report / "report.html").read_text()
+    assert page.count("left out: its scout was stopped") == num_stopped
+    told = "Early stopping decided on seed 4 of each arm alone; figures are of seed 1, on which nothing was decided."
+    assert told in page

@@ -1,0 +1,40 @@
+"""Which seeds the figures of a report come from, where some of them had a part in selecting the arms."""
+
+import pandas as pd
+
+from analysis.pareto import counted
+
+
+def provenance_of(runs: pd.DataFrame) -> list[str]:
+    """Where the figures of the arms come from, in sentences; none where every seed ran to its end unjudged."""
+    selecting, tested = counted(runs), counted(runs, "test")
+    followers, scouts = (selecting.loc[selecting["role"] == role] for role in ("follower", "scout"))
+    fresh = tested.loc[tested["role"] == "confirmation"]
+    told = []
+    if len(followers):
+        of = f"figures are of {_seeds(followers)}, on which nothing was decided"
+        told.append(f"Early stopping decided on {_seeds(runs.loc[runs['role'] == 'scout'])} of each arm alone; {of}.")
+    if len(scouts):
+        which = ", ".join(scouts["arm"]) if len(followers) else "all arms"
+        told.append(
+            f"The figures of {which} are of {_seeds(scouts)}, on which early stopping has selected: another seed may "
+            "show less."
+        )
+    if len(fresh):
+        arms = ", ".join(fresh["arm"].drop_duplicates())
+        told.append(
+            f"Confirmed: the figures on test of {arms} are of {_seeds(fresh)} alone, trained after the selection; what "
+            "was selected, and the front, are of the other seeds."
+        )
+    return told
+
+
+def fresh_arms(runs: pd.DataFrame) -> set[str]:
+    """The arms whose figures on test are of fresh seeds alone."""
+    tested = counted(runs, "test")
+    return set(tested.loc[tested["role"] == "confirmation", "arm"])
+
+
+def _seeds(runs: pd.DataFrame) -> str:
+    seeds = sorted(runs["seed"].unique())
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
