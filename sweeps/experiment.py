@@ -4,7 +4,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from analysis.pareto import OBJECTIVES, front_of, scaled
+from analysis.pareto import OBJECTIVES, counted, front_of, scaled
 from analysis.runs import objectives_of_experiment, runs_of_experiment
 from analysis.writing.tables import arm_rows
 from sweeps.tracking.answers import check_answers
@@ -25,7 +25,7 @@ def rows_of_experiment(
     runs, shown = runs_of_experiment(tracking_uri, experiment), objectives_of_experiment(tracking_uri, experiment)
     front = front_of(runs, scaled(objectives) if objectives else shown or scaled(OBJECTIVES))
     rows = arm_rows(front.points.assign(front_probability=math.nan, plausible=None), None, imported=True)
-    told = runs.loc[runs["status"] == "finished"].drop_duplicates("arm").to_dict("records")  # the same for all its runs
+    told = counted(runs).drop_duplicates("arm").to_dict("records")  # the same for all its runs
     judged = front.objectives == shown
     arms = {
         row["arm"]: row | _estimates(run) | (_judgement(run) if judged else {})

@@ -39,7 +39,8 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
         stored = signal.epochs()
         if stored:
             yield from signal.problems(sorted(stored.union(range(1, member["epochs"] + 1)) if finished else stored))
-    yield from filter(None, map(damage_in, [*store.latency_files(), sweep.path / "mlflow.json"]))
+    others = [*store.latency_files(), *(sweep.path / file for file in ("mlflow.json", "confirmation.json"))]
+    yield from filter(None, map(damage_in, others))
     yield from report_problems(store, name)
 
 

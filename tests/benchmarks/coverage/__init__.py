@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.benchmarks.coverage import accuracies, advice, claims, fronts, intervals, scaling, seeds, selection, shapes
+from tests.benchmarks.coverage import accuracies, advice, claims, fronts, intervals, scaling, seeds, selection, shapes, stopping
 
-PARTS = (accuracies, advice, claims, fronts, intervals, scaling, seeds, selection, shapes)
+PARTS = (accuracies, advice, claims, fronts, intervals, scaling, seeds, selection, shapes, stopping)
 
 
 def measure() -> dict[str, Any]:

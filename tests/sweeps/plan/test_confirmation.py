@@ -2,6 +2,7 @@
 
 from sweeps.plan.confirmation import confirmation_of, confirming_trials, write_confirmation
 from sweeps.plan.scouts import stopping_of
+from sweeps.plan.upkeep import problems_of
 from sweeps.plan.wanted import trials_wanted
 from sweeps.spec.arms import trials_of
 
@@ -51,6 +52,19 @@ def test_an_arm_with_another_recipe_is_confirmed_no_more_and_what_selects_by_mor
     assert fresh(more) == []  # seed 6 is of the selection now
     confirm(more, empty, 1, ["mixup train.epochs=2"])
     assert fresh(planned(*ARMS, "seeds=[0, 5, 6]")) == ["mixup train.epochs=2 seed 7"]
+
+
+def test_a_damaged_confirmation_is_as_good_as_none_and_is_told_and_written_again_as_it_was(planned, empty):
+    plan = planned(*ARMS)
+    plan.write(empty)
+    confirm(plan, empty, 2)
+    before, path = confirmation_of(empty, "tiny"), empty.sweep("tiny").path / "confirmation.json"
+    assert list(problems_of(empty, "tiny")) == []
+    path.write_text(path.read_text().replace("6", "9"))
+    assert fresh(planned(*ARMS)) == []
+    assert "confirmation.json: is damaged" in next(problems_of(empty, "tiny"))
+    confirm(planned(*ARMS), empty, 2)
+    assert confirmation_of(empty, "tiny") == before
 
 
 def test_no_rung_decides_on_what_confirms(planned, empty):
