@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.choices import baseline_of, worth_naming
 from analysis.readings import READINGS, front_in
 from analysis.runs import runs_of
 from analysis.statistics.evidence import Evidence, evidence_of
-from analysis.writing.answer import recommended_of
 from kd_core.store.records import Store
 
 COMPARED = ("accuracy", "ece", "ece_scaled")
@@ -43,9 +43,10 @@ def against_of(
     made = {}
     for reading in READINGS:
         front, rows = front_in(reading, others, objectives, validation), []
-        if both is not None and (default := recommended_of(front)):
+        named = worth_naming(front, validation, baseline_of(front))
+        if both is not None and named:
             ours, theirs = [arm for arm in both.arms if arm not in prefixed.values()], front.points["arm"].tolist()
-            pairs = [(arm, prefixed[arm if arm in theirs else default]) for arm in ours]
+            pairs = [(arm, prefixed[arm if arm in theirs else named[0]]) for arm in ours]
             rows = [_difference(both, figure, *pair) for pair in pairs for figure in COMPARED]
         columns = ["arm", "other_arm", "figure", "value", "low", "high"]
         made[reading] = Against(pd.DataFrame(rows, columns=columns), front.members)

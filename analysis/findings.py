@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.against import Against, against_of
+from analysis.choices import baseline_of
 from analysis.pareto import OBJECTIVES, Front, figure_of
 from analysis.readings import READINGS, Judgement, front_in, judgement_of
 from analysis.runs import journals_of, runs_of, teachers_of
@@ -14,7 +15,6 @@ from analysis.statistics.bootstrap import DRAWN, ON_DEMAND, num_resamples
 from analysis.statistics.cases import Claim
 from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
-from analysis.writing.answer import baseline_of
 from analysis.writing.protocol import protocol_of
 from analysis.writing.provenance import provenance_of
 from kd_core.measure.outcomes import RAW, SCALED, Outcomes
@@ -79,7 +79,7 @@ def findings_of(
         runs=runs,
         teachers=teachers,
         journals=journals_of(store, name),
-        readings={each: judgement_of(each, front, validation, test, baseline, notes) for each, front in fronts.items()},
+        readings={each: judgement_of(name, each, front, validation, test, baseline) for each, front in fronts.items()},
         validation=validation,
         test=test,
         teacher_test=teacher_test,

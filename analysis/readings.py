@@ -4,32 +4,33 @@ As shipped is what `kdsweep promote` registers: the probabilities after the temp
 As trained is before it, which is the paper's question. Calibration differs, so all that is judged by it does too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.choices import Choices, choices_of
 from analysis.pareto import Front, front_of, scaled
 from analysis.statistics.advice import decisions
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import judged, selected_on_test
-from analysis.writing.answer import answer_of, recommended_of
-from kd_core.measure.outcomes import RAW, SCALED
+from analysis.writing.answer import answer_of
+from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES
 
 READINGS = (SCALED, RAW)  # what is shipped comes first
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """All that one reading says of a sweep's arms.
+    """What one reading says of a sweep's arms, which are judged on validation.
 
-    front: every arm, judged on validation. recommended: the arm to take, "" without one. answer: what to take, and how
-    sure that is. advice: what would decide what is open. selected: the plausible arms on test (`selected_on_test`).
+    answer: what to take, and how sure that is. advice: what would decide what is open. selected: the plausible arms on
+    test (`selected_on_test`).
     """
 
     reading: str
     front: Front
-    recommended: str
+    choices: Choices
     answer: list[str]
     advice: list[str]
     selected: pd.DataFrame
@@ -44,23 +45,15 @@ def front_in(reading: str, runs: pd.DataFrame, objectives: Mapping[str, str], va
 
 
 def judgement_of(
-    reading: str,
-    front: Front,
-    validation: Evidence | None,
-    test: Evidence | None,
-    baseline: str,
-    notes: Sequence[str] = (),
+    name: str, reading: str, front: Front, validation: Evidence | None, test: Evidence | None, baseline: str
 ) -> Judgement:
-    """The judgement of a front by the evidence of both splits; evidence is None, and baseline "", without arms.
-
-    The answer ends with notes.
-    """
-    recommended = recommended_of(front)
+    """The judgement of a front of the sweep of this name; evidence is None, and baseline "", without arms."""
+    choices = choices_of(front, validation, baseline, SUFFIXES[reading])
     return Judgement(
         reading=reading,
         front=front,
-        recommended=recommended,
-        answer=[*answer_of(front, test, baseline, recommended), *notes],
+        choices=choices,
+        answer=answer_of(name, reading, choices, validation, test, baseline),
         advice=_advice(front, validation),
         selected=selected_on_test(front),
     )

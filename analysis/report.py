@@ -43,6 +43,11 @@ class Report:
         return self.content["claims"]
 
     @property
+    def answer(self) -> list[str]:
+        """What to take, as shipped, in a few sentences."""
+        return self.content["answer"]
+
+    @property
     def advice(self) -> list[str]:
         """What would decide between arms that cannot be told apart."""
         return self.content["advice"]

@@ -1,87 +1,142 @@
-"""The answer that a report begins with: what to take, how much better than the baseline it is, and how sure."""
+"""The answer that a report begins with: what to take, what it costs to take another, and how sure that is."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.pareto import Front, figure_of
-from analysis.statistics.bootstrap import COVERAGE, Estimate
+from analysis.choices import KNEE, Choices, best_of, better_than, gain, is_too_dear, value_of
+from analysis.pareto import figure_of
+from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
-from analysis.writing.names import share_text, title_of
-
-BASELINES = ("classic", "mixup")  # methods that a distilled student is compared with, the first that was run
-
-
-def baseline_of(front: Front) -> str:
-    """The arm that all others are compared with: the first of BASELINES, else the first arm; "" without arms."""
-    points = front.points
-    for method in BASELINES:
-        for arm in points.loc[points["method"] == method, "arm"]:
-            return str(arm)
-    return str(points["arm"].iloc[0]) if len(points) else ""
+from analysis.writing.names import READING_TITLES, share_text, title_of, value_text
+from kd_core.measure.outcomes import SCALED
 
 
-def recommended_of(front: Front) -> str:
-    """The arm to take for the first objective: the best on validation of those that are probably on the front."""
-    return _best(front, next(iter(front.objectives)))
+def answer_of(
+    name: str, reading: str, choices: Choices, validation: Evidence | None, test: Evidence | None, baseline: str
+) -> list[str]:
+    """The answer to the sweep of this name in one reading, a few sentences; figures are of test.
 
-
-def _best(front: Front, objective: str) -> str:
-    """The best arm by one objective, of those on the front with a probability of a half, else of all plausible ones."""
-    plausible = front.points.loc[front.points["plausible"]]
-    probable = plausible.loc[plausible["front_probability"] > 0.5]
-    candidates = probable if len(probable) else plausible
-    if candidates.empty:
-        return ""
-    ascending = front.objectives[objective] == "min"
-    return str(candidates.sort_values(objective, ascending=ascending, kind="stable")["arm"].iloc[0])
-
-
-def answer_of(front: Front, test: Evidence | None, baseline: str, recommended: str) -> list[str]:
-    """The answer in two sentences: what to take, how much better than the baseline it is on test, and how sure."""
-    if test is None or not recommended:
+    The first says which arm to take by the first objective, with its figures and its differences to the baseline. For
+    each other objective, the next ones name an arm and its price, or say that none is worth it.
+    """
+    if validation is None or test is None or not choices.named:
         return ["No trial has finished yet, so there is no front to show."]
-    count, names = len(front.points), list(front.objectives)
-    first, final = (title_of(figure_of(names[place])) for place in (0, -1))
+    front, telling = choices.front, _Telling(reading, choices, test, baseline)
+    sentences = [telling.first()]
+    sentences += [telling.other(objective, validation) for objective in list(front.objectives)[1:]]
+    if not baseline:
+        sentences.append("No classic arm was trained, so nothing is compared with plain training.")
+    count = len(front.points)
     plausible = np.count_nonzero(front.points["plausible"])
-    others = f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal"
-    sentences = [f"For {first}, take {_case(front, test, baseline, recommended)}."]
-    last = _best(front, names[-1])
-    if last == recommended:
-        return [
-            *sentences,
-            f"No arm that is likely on the front beats it in {final}; {others}.",
+    sentences.append(f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal.")
+    if max(test.num_seeds.values()) == 1:
+        sentences.append("With one seed an arm, this speaks of these networks: another seed may turn it.")
+    if reading == SCALED:
+        sentences.append(telling.knee(name))
+    return sentences
+
+
+class _Telling:
+    """Sentences on the arms that one reading names."""
+
+    def __init__(self, reading: str, choices: Choices, test: Evidence, baseline: str) -> None:
+        self.reading, self.choices, self.front = reading, choices, choices.front
+        self.test, self.baseline = test, baseline
+
+    def first(self) -> str:
+        """Which arm to take, its figures, and how much better than the baseline it is."""
+        arm, objective = self.choices.recommended, next(iter(self.front.objectives))
+        begin = f"{READING_TITLES[self.reading]}, for {self._title(objective)} take {self._named(arm)}"
+        images = f"on {self.test.num_images:,} test images"
+        probability = dict(zip(self.front.points["arm"], self.front.points["front_probability"], strict=True))[arm]
+        sure = f"It is on the front in {share_text(probability)} of validation resamples."
+        if arm == self.baseline or not self.baseline:
+            return f"{begin}: {self._levels(arm)} {images}. {sure}"
+        return f"{begin}: {self._levels(arm)}; {self._changes(arm, self.baseline)}, {images}. {sure}"
+
+    def other(self, objective: str, validation: Evidence) -> str:
+        """The arm to take for another objective with its price, or that there is none."""
+        first, title = self.choices.recommended, self._title(objective)
+        named = [arm for arm in self.choices.named if self._is_better(arm, objective, validation)]
+        if named:
+            arm = best_of(self.front, named, objective)
+            return f"For {title}, {self._named(arm)} is worth naming: {self._levels(arm)}; {self._changes(arm, first)}."
+        dear = [
+            arm
+            for arm in better_than(self.front, validation, first)
+            if is_too_dear(self.front, validation, arm, self.baseline) and self._is_better(arm, objective, validation)
         ]
-    return [*sentences, f"For {final}, take {_case(front, test, baseline, last)}; {others}."]
+        if not dear:
+            return f"No other arm that may be optimal is visibly better in {title}."
+        price = self._title(next(iter(self.front.objectives)))
+        return f"What is visibly better in {title} ({_listed(dear)}) is visibly worse in {price} than {self.baseline}."
+
+    def knee(self, name: str) -> str:
+        """The knee, and how it is shipped."""
+        arm = self.choices.by_word[KNEE]
+        command = f"kdsweep promote {name} {KNEE} --as champion"
+        if arm == self.choices.recommended:
+            return f"{arm} is also the knee of the front, which is shipped by: {command}"
+        return f"The knee of the front is {self._named(arm)}: {self._levels(arm)}; it is shipped by: {command}"
+
+    def _is_better(self, arm: str, objective: str, validation: Evidence) -> bool:
+        first = self.choices.recommended
+        return arm != first and gain(self.front, validation, objective, arm, first).low > 0
+
+    def _title(self, objective: str) -> str:
+        figure = figure_of(objective)
+        return title_of(figure.removesuffix("_scaled") if self.reading == SCALED else figure)
+
+    def _named(self, arm: str) -> str:
+        return f"{arm}, the baseline" if arm == self.baseline else arm
+
+    def _levels(self, arm: str) -> str:
+        """The figures of an arm, by objective."""
+        texts = [f"{self._title(name)} {_level(name, self._estimate(name, arm))}" for name in self.front.objectives]
+        return " and ".join(texts)
+
+    def _changes(self, arm: str, other: str) -> str:
+        """The differences of an arm to another one, by objective."""
+        texts = []
+        for name, direction in self.front.objectives.items():
+            better = gain(self.front, self.test, name, arm, other)
+            texts.append(_change(figure_of(name), self._title(name), better, rising=direction == "max"))
+        return f"{' and '.join(texts)} than {other}"
+
+    def _estimate(self, objective: str, arm: str) -> Estimate:
+        figure = figure_of(objective)
+        if figure in self.test.draws:
+            return self.test.estimate(figure, arm)
+        return Estimate(value_of(self.front, objective, arm), np.nan, np.nan)
 
 
-def _case(front: Front, test: Evidence, baseline: str, arm: str) -> str:
-    """An arm with its figures, or its differences to the baseline, on test, and its front probability."""
-    figures = [figure for figure in map(figure_of, front.objectives) if figure in test.draws]
-    probability = dict(zip(front.points["arm"], front.points["front_probability"], strict=True))[arm]
-    sure = f"on the front in {share_text(probability)} of validation resamples"
-    if arm == baseline:
-        values = [f"{title_of(figure)} {_value(figure, test.estimate(figure, arm))}" for figure in figures]
-        return f"{arm}, the baseline ({'; '.join(values)}), {sure}"
-    changes = " and ".join(_change(figure, test.difference(figure, arm, baseline)) for figure in figures)
-    return f"{arm}: {changes} than {baseline} on {test.num_images:,} test images, {sure}"
-
-
-def _value(figure: str, estimate: Estimate) -> str:
+def _level(objective: str, estimate: Estimate) -> str:
+    figure = figure_of(objective)
+    if np.isnan(estimate.low):
+        return value_text(figure, estimate.value)
     if figure == "accuracy":
-        value, low, high = (share_text(each, 1) for each in (estimate.value, estimate.low, estimate.high))
+        return f"{share_text(estimate.value, 1)} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _change(figure: str, title: str, gain: Estimate, rising: bool) -> str:
+    """A gain in words, with its interval, oriented so that the value is positive; or that there may be none."""
+    up = (gain.value >= 0) == rising
+    value, *ends = (each if gain.value >= 0 else -each for each in (gain.value, gain.low, gain.high))
+    if figure == "accuracy":
+        unit, digits, points = 100, 1, " points"
     else:
-        value, low, high = (f"{each:.3f}" for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value}, {share_text(COVERAGE)} interval {low} to {high}"
-
-
-def _change(figure: str, difference: Estimate) -> str:
-    """A difference in words, with its interval, oriented so that the value is positive; or that there may be none."""
-    up = difference.value >= 0
-    value, *ends = (each if up else -each for each in (difference.value, difference.low, difference.high))
-    unit, digits = (100, 1) if figure == "accuracy" else (1, 3)
+        unit, digits, points = 1, 3, ""
     low, high = (f"{unit * end:.{digits}f}".replace("-", "−") for end in sorted(ends))
-    if difference.low <= 0 <= difference.high:
-        word = "accuracy" if figure == "accuracy" else title_of(figure)
-        return f"{word} not visibly {'higher' if up else 'lower'} ({low} to {high}{' points' * (unit > 1)})"
+    if gain.low <= 0 <= gain.high and gain.low < gain.high:
+        return f"{title} not visibly {'higher' if up else 'lower'} ({low} to {high}{points})"
+    if gain.low == gain.high:  # a size
+        return f"{title} {value_text(figure, value)} {'higher' if up else 'lower'}" if value else f"equal {title}"
     if figure == "accuracy":
-        return f"{unit * value:.{digits}f} points ({low} to {high}) {'more' if up else 'less'} accurate"
-    return f"{title_of(figure)} {value:.{digits}f} ({low} to {high}) {'higher' if up else 'lower'}"
+        return f"{unit * value:.{digits}f}{points} ({low} to {high}) {'more' if up else 'less'} accurate"
+    return f"{title} {value:.{digits}f} ({low} to {high}) {'higher' if up else 'lower'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -173,12 +173,12 @@ def _teachers_and_students(findings: Findings) -> Sheet:
 def _differences(findings: Findings) -> Sheet:
     test, baseline = findings.test, findings.baseline
     rows: list[list[Cell]] = []
-    if test is not None:
+    if test is not None and baseline:
         names = [column.name for column in _DIFFERENCES]
         for arm in findings.points["arm"].loc[lambda arms: arms != baseline]:
             differences = [test.difference(name, arm, baseline) for name in names]
             rows.append([arm, *([each.value, each.low, each.high] for each in differences)])
-    caption = f"{findings.name}: each arm minus {baseline or 'the baseline'}{_of_images(test)}"
+    caption = f"{findings.name}: each arm minus {baseline or 'a classic arm, of which there is none'}{_of_images(test)}"
     note = "Differences are without the bias of a finite sample, with paired 95 % intervals."
     return Sheet(f"{caption}. {note}", [Column("arm", "Arm"), *_DIFFERENCES], rows)
 

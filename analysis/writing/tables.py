@@ -19,7 +19,7 @@ TEST_FIGURES = [
     *("nll", "nll_scaled", "brier", "aurc"),
 ]
 STANDARDIZED_FIGURES = [name + SUFFIXES[STANDARDIZED] for name in ("confidence", "ece")]
-INTERVALS = ("accuracy", "ece", "ece_scaled")
+INTERVALS = ("accuracy", "ece", "ece_scaled", "nll_scaled")
 JUDGED_COLUMNS = ("on_front", "front_probability", "plausible")
 VALIDATION_FIGURES = ("accuracy", "ece", "ece_scaled")  # by which arms are selected
 ARM_COLUMNS = ["trial", "trials", "label", "arm", "method", "teacher", "temperature", "alpha", "student", "num_seeds"]
@@ -58,7 +58,8 @@ def _reading_content(judgement: Judgement, test: Evidence | None) -> dict[str, A
     return described | {
         "front": arm_rows(front.members, test),
         "judged": front.points.filter(["arm", *JUDGED_COLUMNS]).to_dict("records"),
-        "recommended": judgement.recommended,
+        "recommended": judgement.choices.recommended,
+        "choices": judgement.choices.by_word,
         "answer": judgement.answer,
         "advice": judgement.advice,
         "selected_on_test": judgement.selected.to_dict("records"),

@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from analysis.statistics.bootstrap import Estimate, draws_of, num_resamples, resample
-from analysis.writing.names import title_of, value_text
-from kd_core.measure.outcomes import SCALED, SUFFIXES, metrics_of
+from analysis.statistics.bootstrap import Estimate
+from analysis.writing.names import interval_text, title_of, value_text
+from kd_core.measure.outcomes import SCALED
 from kd_core.measure.scaling import has_optimum
 from kd_core.store.records import Store, SweepRecord
 from sweeps.promotion.choice import Choice
@@ -25,12 +23,13 @@ def card_of(store: Store, sweep: SweepRecord, choice: Choice, student: Student) 
             _summary(choice, student),
             _table(["", ""], _origin(store, sweep, choice, student)),
             "## Figures",
-            _table(["on the test images", "", "95 % interval"], _figures(student)),
+            _table(["on the test images", "its arm", "95 % interval", "this student"], _figures(choice)),
+            _reading_aid(choice),
             _standing(choice),
             "## Use",
             _use(student),
             "## Limits",
-            "\n".join(f"- {each}" for each in _limits(sweep, student)),
+            "\n".join(f"- {each}" for each in _limits(choice, student)),
         ]
     )
 
@@ -89,31 +88,43 @@ def _teacher_figures(store: Store, members: dict[str, Any], name: str) -> str:
     return f", {100 * accuracy:.2f} % accurate with an ECE of {ece:.4f}"
 
 
-def _figures(student: Student) -> list[list[str]]:
-    """Accuracy, and ECE of the calibrated probabilities, on test; the ECE's interval is that of its true value."""
-    outcomes, suffix = student.outcomes, SUFFIXES[SCALED]
-    (draws,) = draws_of([outcomes], resample(len(outcomes.label), num_resamples(1)))
-    scaled, raw = metrics_of(outcomes, SCALED), metrics_of(outcomes)
-    accuracy, ece = Estimate.of(draws["accuracy"], scaled["accuracy"]), Estimate.of(draws[f"ece{suffix}"])
-    return [
-        ["accuracy %", value_text("accuracy", scaled["accuracy"]), _interval("accuracy", accuracy)],
-        ["ECE, as it answers", value_text("ece", scaled["ece"]), _interval("ece", ece)],
-        ["ECE before the temperature", value_text("ece", raw["ece"]), _interval("ece", Estimate.of(draws["ece"]))],
-        ["NLL (nats)", value_text("nll", scaled["nll"]), _interval("nll", Estimate.of(draws[f"nll{suffix}"]))],
-    ]
+def _figures(choice: Choice) -> list[list[str]]:
+    """The figures of the student's arm as the report has them, and beside them its own, as the sample shows them."""
+    titles = {
+        "accuracy": "accuracy %",
+        "ece_scaled": "ECE, as it answers",
+        "ece": "ECE before the temperature",
+        "nll_scaled": "NLL (nats)",
+    }
+    rows = []
+    for figure, title in titles.items():
+        interval, own = choice.arm[f"{figure}_interval"], choice.run[f"test/{figure}"]
+        estimate = Estimate(choice.arm.get(f"{figure}_estimate", choice.arm[figure]), *interval)
+        told = value_text(figure, estimate.value), interval_text(figure, estimate)
+        rows.append([title, *told, value_text(figure, own)])
+    return rows
 
 
-def _interval(figure: str, estimate: Estimate) -> str:
-    return f"{value_text(figure, estimate.low)}–{value_text(figure, estimate.high)}"
+def _reading_aid(choice: Choice) -> str:
+    """How the two columns of figures differ."""
+    number = choice.arm["num_seeds"]
+    seeds = f", means of its {number} seeds" if number > 1 else ""
+    return (
+        f"The arm's figures are those of the report{seeds}, as infinitely many images would show them; the student's "
+        "are of these images alone, whose noise makes an ECE too large."
+    )
 
 
 def _standing(choice: Choice) -> str:
-    """Whether the arm is on the sweep's front."""
-    points, objectives = choice.front.points, " and ".join(map(_objective, choice.front.objectives))
-    on_front = choice.run["arm"] in points.loc[points["on_front"], "arm"].tolist()
-    number = np.count_nonzero(points["on_front"])
-    where = f"is one of the {number} on the front" if on_front else "is not on the front"
-    return f"Of {len(points)} arms, its arm {where} of {objectives}, as the validation images show it."
+    """Whether the arm is on the sweep's front as shipped."""
+    report, arm = choice.report, choice.arm
+    objectives = " and ".join(map(_objective, report.content[SCALED]["objectives"]))
+    where = f"is one of the {len(report.front)} on the front" if arm["on_front"] else "is not on the front"
+    share = f"{100 * arm['front_probability']:.0f} %"
+    return (
+        f"Of {len(report.arms)} arms, its arm {where} of {objectives}, as the validation images show it, and in "
+        f"{share} of their resamples."
+    )
 
 
 def _objective(name: str) -> str:
@@ -129,12 +140,12 @@ def _use(student: Student) -> str:
     )
 
 
-def _limits(sweep: SweepRecord, student: Student) -> list[str]:
+def _limits(choice: Choice, student: Student) -> list[str]:
     return [
         "The figures hold for images like the test images; on others, accuracy falls and confidence often does not.",
         "Every image gets one of the classes, also one that shows none of them.",
         _calibration(student),
-        "The intervals say what other test images would show, not what another seed of the training would.",
+        _seeds(choice),
         "Whatever is biased in the data, or in the teacher, is likely to be biased in the student.",
     ]
 
@@ -147,6 +158,12 @@ def _calibration(student: Student) -> str:
     return (
         f"{text}; alone they have no best one (all right, or no better than chance), so that a weak prior decided it."
     )
+
+
+def _seeds(choice: Choice) -> str:
+    if choice.arm["num_seeds"] > 1:
+        return "The intervals are of the mean over seeds; a single student, such as this one, varies more."
+    return "The intervals say what other test images would show, not what another seed of the training would."
 
 
 def _table(headers: list[str], rows: Iterable[list[str]]) -> str:

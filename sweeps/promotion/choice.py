@@ -3,73 +3,54 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from analysis.pareto import OBJECTIVES, SCALABLE, Front, figure_of, front_of
+from analysis.choices import WORDS
+from analysis.report import Report, update_report
 from analysis.runs import runs_of
+from kd_core.measure.outcomes import SCALED
 from kd_core.store.record import SPLITS, Record, outcomes_name
 from kd_core.store.records import Store
 from sweeps.spec.mistakes import SpecError
 
-BY_FRONT = ("knee", "most-accurate", "best-calibrated")
-
 
 @dataclass(frozen=True)
 class Choice:
-    """A finished trial, its row in the table of runs, the front that it is judged by, and why it is this one."""
+    """A finished trial, its row in the table of runs, what the report says of its arm, and why it is this one."""
 
     record: Record
     run: dict[str, Any]
-    front: Front
+    report: Report
+    arm: dict[str, Any]
     reason: str
 
 
 def chosen(store: Store, name: str, wanted: str) -> Choice:
-    """The trial that is wanted: one of BY_FRONT, or a label or key, or the beginning of just one; raises SpecError.
+    """The trial that is wanted: one of WORDS, or a label or key, or the beginning of just one; raises SpecError.
 
-    Of an arm with several seeds it is the best by the sweep's first objective, as in the report: on validation.
+    A word is that of the sweep's report, which is brought up to date: the arm that it names, as shipped. Of an arm with
+    several seeds it is the best by the sweep's first objective, as in the report: on validation.
     """
-    runs, objectives = runs_of(store, name), store.sweep(name).members().get("objectives")
-    front = front_of(runs, objectives or OBJECTIVES)
-    if wanted in BY_FRONT:
-        if front.members.empty:
-            raise SpecError(f"{name}: no trial has finished that could be promoted; run its spec first")
-        point = arm_of(front, wanted)
-        seeds = f", of {point['num_seeds']} seeds the best by {next(iter(front.objectives))}"
-        key, reason = point["trial"], f"{wanted} of the front{seeds if point['num_seeds'] > 1 else ''}"
+    runs, report = runs_of(store, name), None
+    if wanted in WORDS:
+        report = update_report(store, name)
+        key, reason = _meant(report, name, wanted)
     else:
         key, reason = _named(runs, name, wanted), "as named"
     run = _row(runs, runs["trial"].tolist().index(key))
-    return Choice(_whole(store.trial(key), run), run, front, reason)
+    record, report = _whole(store.trial(key), run), report or update_report(store, name)
+    arm = next(row for row in report.arms if key in row["trials"])
+    return Choice(record, run, report, arm, reason)
 
 
-def arm_of(front: Front, wanted: str) -> dict[str, Any]:
-    """The arm on the front that is wanted, of equal ones the best by the first objective."""
-    members = front.members
-    if wanted == "knee":
-        place = knee_of(front)
-    elif wanted == "most-accurate":
-        place = members["validation/accuracy"].to_numpy().argmax()
-    else:
-        name = next((each for each in front.objectives if _is_calibration(each)), "validation/ece")
-        place = members[name].to_numpy().argmin()
-    return _row(members, int(place))
-
-
-def knee_of(front: Front) -> int:
-    """The place among the front's members of the one that is farthest from the line between the extremes (Das 1999).
-
-    Objectives are scaled to the range that they have on the front.
-    """
-    signs = np.array([-1.0 if direction == "max" else 1.0 for direction in front.objectives.values()])
-    values = front.members[list(front.objectives)].to_numpy(dtype=float) * signs
-    ranges = np.ptp(values, axis=0)
-    return int(((values - values.min(axis=0)) / np.where(ranges > 0, ranges, 1.0)).sum(axis=1).argmin())
-
-
-def _is_calibration(objective: str) -> bool:
-    return figure_of(objective).removesuffix("_scaled") in SCALABLE
+def _meant(report: Report, name: str, word: str) -> tuple[str, str]:
+    """The key of the trial that one of WORDS means, and the reason."""
+    shipped = report.content[SCALED]
+    if word not in shipped["choices"]:
+        raise SpecError(f"{name}: no trial has finished that could be promoted; run its spec first")
+    arm = next(row for row in report.arms if row["arm"] == shipped["choices"][word])
+    seeds = f", of {arm['num_seeds']} seeds the best by {next(iter(shipped['objectives']))}"
+    return arm["trial"], f"{word} of the front as shipped{seeds if arm['num_seeds'] > 1 else ''}"
 
 
 def _named(runs: pd.DataFrame, name: str, wanted: str) -> str:

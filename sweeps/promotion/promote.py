@@ -50,7 +50,8 @@ def promote(
 ) -> None:
     """Register the student of TRIAL in MLflow as a version of the model NAME, and give it an alias.
 
-    TRIAL is a label or a key of the sweep NAME, or knee, most-accurate or best-calibrated of its front.
+    TRIAL is a label or a key of the sweep NAME, or knee, most-accurate or best-calibrated: the arm that its report
+    names, as shipped.
     """
     from sweeps.promotion.choice import chosen
     from sweeps.promotion.formats import check_target
@@ -80,13 +81,11 @@ def _promoted(
     store: Store, sweep: SweepRecord, choice: Choice, uri: str, alias: str, folder: Path | None, tolerance: float
 ) -> tuple[Version, list[Measured]]:
     """Register the chosen student unless it is registered, export it if there is a folder, and name its version."""
-    from analysis.report import update_report
     from sweeps.promotion.card import card_of
     from sweeps.promotion.formats import FORMATS, ONNX, replacing
     from sweeps.promotion.registry import Registry, content_of, save_model
     from sweeps.promotion.student import student_of
 
-    update_report(store, sweep.name)
     student = student_of(sweep, choice.record)
     card = card_of(store, sweep, choice, student)
     content = content_of(card, (choice.record.verdict() or {})["weights_sha256"])

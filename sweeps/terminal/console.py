@@ -139,10 +139,10 @@ def print_status(rows: list[dict[str, Any]]) -> None:
 
 
 def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> None:
-    """Print the plausible front, what would decide it, the trials by status, and where report and runs are."""
+    """Print the front and the answer, what would decide it, the trials by status, and where report and runs are."""
     print_front(report.arms)
     console = stderr()
-    for sentence in report.advice[:1]:
+    for sentence in [*report.answer, *report.advice[:1]]:
         console.print(sentence, markup=False, soft_wrap=True)
     console.print(", ".join(f"{count} {what}" for what, count in counts.items()), markup=False)
     console.print(f"report: {report.path}", markup=False, soft_wrap=True)

@@ -15,7 +15,12 @@ from kd_core.store.files import DamagedError
 from kd_core.store.record import Record, Status
 from sweeps.tracking.varied import params_of
 
-ESTIMATED = ("accuracy", "ece", "ece_scaled")  # test figures with an interval: test/ece_low, test/ece_high
+ESTIMATED = (
+    "accuracy",
+    "ece",
+    "ece_scaled",
+    "nll_scaled",
+)  # test figures with an interval: test/ece_low, test/ece_high
 PASSING = ("kdsweep.error", "stop_reason", "rung")  # tags of an end that another try makes void
 SWEEP = "0 the sweep"
 RUN_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}

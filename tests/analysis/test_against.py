@@ -20,7 +20,7 @@ def test_another_sweep_is_compared_arm_by_arm_on_the_same_images(make_sweep):
         assert np.abs(same["value"]).max() < 1e-12
         (other,) = compared.loc[compared["arm"] == "mixup", "other_arm"]
         fewer = findings_of(store, "fewer").readings[reading]
-        assert other == f"fewer: {fewer.recommended}"
+        assert other == f"fewer: {fewer.choices.recommended}"
         assert against.members["arm"].tolist() == fewer.front.members["arm"].tolist()
 
 

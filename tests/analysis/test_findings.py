@@ -13,8 +13,8 @@ def test_findings_hold_both_readings_their_evidence_and_an_answer(store):
     assert findings.teacher_test.arms == ["resnet"]
     assert findings.baseline == "classic"
     for judgement in findings.readings.values():
-        assert judgement.recommended in findings.test.arms
-        assert len(judgement.answer) == 2
+        assert judgement.choices.recommended in findings.test.arms
+        assert judgement.answer[0].count("take") == 1
     assert {claim.verdict for claim in findings.claims} <= {"undecided", "one seed", "not testable"} | {
         "supported",
         "contradicted",

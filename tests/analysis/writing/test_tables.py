@@ -64,7 +64,7 @@ def test_the_content_holds_both_readings_whole_and_what_is_shipped_at_the_top(fi
     for reading, judgement in findings.readings.items():
         said = content[reading]
         assert (said["answer"], said["advice"]) == (judgement.answer, judgement.advice)
-        assert said["recommended"] == judgement.recommended
+        assert (said["recommended"], said["choices"]) == (judgement.choices.recommended, judgement.choices.by_word)
         assert [row["arm"] for row in said["front"]] == judgement.front.members["arm"].tolist()
         probability = judgement.front.points.set_index("arm")["front_probability"].to_dict()
         assert {row["arm"]: row["front_probability"] for row in said["judged"]} == probability

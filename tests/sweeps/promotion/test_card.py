@@ -34,15 +34,18 @@ def test_the_card_says_what_the_student_is(tiny_store):
     assert len(text) < 4000  # a registry keeps 5,000 characters
 
 
-def test_the_figures_are_the_records_and_within_their_intervals(tiny_store):
-    text, metrics = card(tiny_store, SIGMA), chosen(tiny_store, "tiny", SIGMA).record.verdict()["metrics"]
-    accuracy, interval = row(text, "accuracy %")
-    assert accuracy == f"{100 * metrics['test/accuracy']:.2f}"
+def test_the_figures_are_the_report_s_and_beside_them_those_of_the_record(tiny_store):
+    text, choice = card(tiny_store, SIGMA), chosen(tiny_store, "tiny", SIGMA)
+    metrics = choice.record.verdict()["metrics"]
+    names = {"ece_scaled": "ECE, as it answers", "ece": "ECE before the temperature", "nll_scaled": "NLL (nats)"}
+    accuracy, interval, own = row(text, "accuracy %")
+    assert accuracy == own == f"{100 * metrics['test/accuracy']:.2f}"  # of one seed
     low, high = map(float, interval.split("–"))
+    assert [low, high] == [round(100 * end, 2) for end in choice.arm["accuracy_interval"]]
     assert low < float(accuracy) < high
-    assert row(text, "ECE, as it answers")[0] == f"{metrics['test/ece_scaled']:.4f}"
-    assert row(text, "ECE before the temperature")[0] == f"{metrics['test/ece']:.4f}"
-    assert row(text, "NLL (nats)")[0] == f"{metrics['test/nll_scaled']:.4f}"
+    for figure, name in names.items():
+        ends = "–".join(f"{end:.4f}" for end in choice.arm[f"{figure}_interval"])
+        assert row(text, name) == [f"{choice.arm[f'{figure}_estimate']:.4f}", ends, f"{metrics[f'test/{figure}']:.4f}"]
 
 
 def test_a_student_without_a_teacher_has_none_on_its_card(tiny_store):
@@ -53,7 +56,7 @@ def test_a_student_without_a_teacher_has_none_on_its_card(tiny_store):
 
 
 def test_the_card_says_whether_its_arm_is_on_the_front(tiny_store):
-    members = chosen(tiny_store, "tiny", "knee").front.members["trial"].tolist()
+    members = [row["trial"] for row in chosen(tiny_store, "tiny", "knee").report.front]
     for trial in tiny_store.sweep("tiny").members()["trials"]:
         on_front = f"is one of the {len(members)} on the front" in card(tiny_store, trial["label"])
         assert on_front == (trial["key"] in members)

@@ -28,7 +28,7 @@ def test_a_promotion_says_what_it_did(promoted):
     wanted = {"sweep": "tiny", "trial": key, "version": "1", "new": True, "alias": "champion"}
     assert promoted.printed.items() >= wanted.items()
     assert promoted.printed["uri"] == "models:/tiny@champion"
-    assert f"knee: {promoted.choice.run['label']} ({key}), knee of the front" in promoted.stderr
+    assert f"knee: {promoted.choice.run['label']} ({key}), knee of the front as shipped" in promoted.stderr
     for name in FORMATS:
         assert name in promoted.stderr
     assert f"MLFLOW_TRACKING_URI={promoted.uri}" in promoted.stderr

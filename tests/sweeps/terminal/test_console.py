@@ -115,11 +115,12 @@ def test_a_long_arm_is_wrapped_and_its_figures_are_not(printed):
     assert max(map(len, lines)) <= 80
 
 
-def test_an_outcome_tells_the_front_the_first_advice_the_counts_and_the_report(printed, tmp_path):
-    content = {"arms": ARMS, "advice": ["2,400 more images would tell.", "So would 9 seeds."]}
+def test_an_outcome_tells_the_front_the_answer_the_first_advice_the_counts_and_the_report(printed, tmp_path):
+    content = {"arms": ARMS, "answer": ["Take kd."], "advice": ["2,400 more images would tell.", "So would 9 seeds."]}
     report = Report(Store.at(tmp_path).root / "report.html", content)
     lines = printed(print_outcome, report, {"finished": 3, "failed": 0}, "kdsweep ui")
-    assert lines[-4:] == [
+    assert lines[-5:] == [
+        "Take kd.",
         "2,400 more images would tell.",
         "3 finished, 0 failed",
         f"report: {tmp_path}/report.html",
