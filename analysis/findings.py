@@ -1,9 +1,11 @@
 """All that a sweep's records say, from which its report is written: readings, evidence, claims and protocol."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.against import Against, against_of
@@ -11,6 +13,7 @@ from analysis.choices import baseline_of
 from analysis.pareto import OBJECTIVES, Front, figure_of
 from analysis.readings import READINGS, Judgement, front_in, judgement_of
 from analysis.runs import journals_of, runs_of, teachers_of
+from analysis.sanity import Sanity, sanity_of
 from analysis.statistics.bootstrap import DRAWN, ON_DEMAND, num_resamples
 from analysis.statistics.cases import Claim
 from analysis.statistics.claims import claims_of
@@ -32,6 +35,7 @@ class Findings:
     runs: pd.DataFrame
     teachers: pd.DataFrame
     journals: pd.DataFrame
+    sanity: Sanity
     readings: dict[str, Judgement]
     validation: Evidence | None
     test: Evidence | None
@@ -73,13 +77,19 @@ def findings_of(
     fronts = {reading: front_in(reading, runs, objectives, validation) for reading in READINGS}
     _check_known(fronts[RAW], asked=objectives_given)
     teacher_test = _evidence_of_teachers(store, teachers, size)
-    baseline, notes = baseline_of(fronts[RAW]), provenance_of(runs)
+    baseline, journals = baseline_of(fronts[RAW]), journals_of(store, name)
+    labels, ended = _labels(runs, outcomes), _of_finished(journals, runs)
+    sanity = sanity_of(validation, test, teacher_test, baseline, labels, _num_classes(members, labels), ended)
     return Findings(
         name=name,
         runs=runs,
         teachers=teachers,
-        journals=journals_of(store, name),
-        readings={each: judgement_of(name, each, front, validation, test, baseline) for each, front in fronts.items()},
+        journals=journals,
+        sanity=sanity,
+        readings={
+            reading: judgement_of(name, reading, front, validation, test, baseline, sanity.hopeless)
+            for reading, front in fronts.items()
+        },
         validation=validation,
         test=test,
         teacher_test=teacher_test,
@@ -97,6 +107,23 @@ def _check_known(front: Front, asked: bool) -> None:
     unknown = [name for name in front.objectives if bool(front.points[name].isna().all())]
     if asked and unknown and len(front.points):
         raise ValueError(f"objectives: {unknown[0]} is not known of any arm; run the sweep again, which measures it")
+
+
+def _labels(runs: pd.DataFrame, outcomes: Mapping[str, Callable[[str], Outcomes]]) -> dict[str, np.ndarray]:
+    """The labels [N] of each split, from the first finished trial; all have the same. Empty without one."""
+    finished = runs.loc[runs["status"] == "finished", "trial"]
+    return {split: read(finished.iloc[0]).label for split, read in outcomes.items()} if len(finished) else {}
+
+
+def _num_classes(members: Mapping[str, Any], labels: Mapping[str, np.ndarray]) -> int:
+    """The number of classes, as the sweep says, or, as an older one does not, as far as the labels show."""
+    known = (members.get("data") or {}).get("num_classes")
+    return known or 1 + max((int(each.max()) for each in labels.values()), default=0)
+
+
+def _of_finished(journals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The journals of finished trials."""
+    return journals.merge(runs.loc[runs["status"] == "finished", ["arm", "seed"]])
 
 
 def _figures(objectives: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from analysis.pareto import Front, front_of, scaled
 from analysis.statistics.advice import decisions
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import judged, selected_on_test
-from analysis.writing.answer import answer_of
+from analysis.writing.answer import NOTHING, answer_of
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES
 
 READINGS = (SCALED, RAW)  # what is shipped comes first
@@ -45,15 +45,24 @@ def front_in(reading: str, runs: pd.DataFrame, objectives: Mapping[str, str], va
 
 
 def judgement_of(
-    name: str, reading: str, front: Front, validation: Evidence | None, test: Evidence | None, baseline: str
+    name: str,
+    reading: str,
+    front: Front,
+    validation: Evidence | None,
+    test: Evidence | None,
+    baseline: str,
+    hopeless: bool = False,
 ) -> Judgement:
-    """The judgement of a front of the sweep of this name; evidence is None, and baseline "", without arms."""
+    """The judgement of a front of the sweep of this name; evidence is None, and baseline "", without arms.
+
+    Where it is hopeless (`analysis.sanity`), the answer recommends nothing.
+    """
     choices = choices_of(front, validation, baseline, SUFFIXES[reading])
     return Judgement(
         reading=reading,
         front=front,
         choices=choices,
-        answer=answer_of(name, reading, choices, validation, test, baseline),
+        answer=[NOTHING] if hopeless else answer_of(name, reading, choices, validation, test, baseline),
         advice=_advice(front, validation),
         selected=selected_on_test(front),
     )

@@ -11,6 +11,8 @@ from analysis.statistics.evidence import Evidence
 from analysis.writing.names import READING_TITLES, share_text, title_of, value_text
 from kd_core.measure.outcomes import SCALED
 
+NOTHING = "Nothing is recommended."
+
 
 def answer_of(
     name: str, reading: str, choices: Choices, validation: Evidence | None, test: Evidence | None, baseline: str

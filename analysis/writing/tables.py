@@ -36,31 +36,33 @@ CSV_COLUMNS = [
 def content_of(findings: Findings) -> dict[str, Any]:
     """The content of front.json: what each reading says under its name, every arm as shipped, and the claims.
 
-    answer, advice and selected_on_test are those of what is shipped, too. Numbers that are NaN or infinite are None.
+    answer, advice and selected_on_test are those of what is shipped, too. What is doubted comes first in an answer.
+    Numbers that are NaN or infinite are None.
     """
-    readings = {name: _reading_content(judgement, findings.test) for name, judgement in findings.readings.items()}
+    readings = {name: _reading_content(findings, judgement) for name, judgement in findings.readings.items()}
     return _json_value(
         readings
         | {
             "arms": arm_rows(findings.points, findings.test),
             "claims": [claim.as_json() for claim in findings.claims],
             "baseline": findings.baseline,
+            "sanity": findings.sanity.sentences,
             "protocol": findings.protocol,
         }
         | {name: readings[SCALED][name] for name in ("answer", "advice", "selected_on_test")}
     )
 
 
-def _reading_content(judgement: Judgement, test: Evidence | None) -> dict[str, Any]:
+def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     """The front with its rows, how every arm is judged, and the answer, in one reading."""
     front = judgement.front
     described = {name: getattr(front, name) for name in ("objectives", "reference", "hypervolume", "attainment")}
     return described | {
-        "front": arm_rows(front.members, test),
+        "front": arm_rows(front.members, findings.test),
         "judged": front.points.filter(["arm", *JUDGED_COLUMNS]).to_dict("records"),
         "recommended": judgement.choices.recommended,
         "choices": judgement.choices.by_word,
-        "answer": judgement.answer,
+        "answer": [*findings.sanity.sentences, *judgement.answer],
         "advice": judgement.advice,
         "selected_on_test": judgement.selected.to_dict("records"),
     }

@@ -146,6 +146,7 @@ def _limits(choice: Choice, student: Student) -> list[str]:
         "Every image gets one of the classes, also one that shows none of them.",
         _calibration(student),
         _seeds(choice),
+        *choice.report.content.get("sanity", []),
         "Whatever is biased in the data, or in the teacher, is likely to be biased in the student.",
     ]
 

@@ -67,6 +67,8 @@ def promote(
         raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
     choice = chosen(store, name, trial)
     click.echo(f"{trial}: {choice.run['label']} ({choice.record.key}), {choice.reason}", err=True)
+    for sentence in choice.report.content.get("sanity", []):
+        click.echo(f"but: {sentence}", err=True)
     version, measured = _promoted(store, sweep, choice, uri, alias, folder, tolerance)
     _print_files(measured, folder)
     _print_version(version, alias, uri)

@@ -31,6 +31,11 @@ def test_any_figure_that_selection_may_see_has_draws(store, name):
     assert points.loc[points["on_front"], "plausible"].all()
 
 
+def test_curves_that_rise_are_doubted_and_nothing_else_of_a_sound_sweep(store):
+    (rising,) = findings_of(store, "demo").sanity.sentences  # its journals end at 7/8 of what comes next
+    assert rising.startswith("Validation accuracy still rises")
+
+
 def test_an_objective_that_nobody_measured_is_named(store):
     with pytest.raises(ValueError, match="latency_ms_1 is not known of any arm; run the sweep again"):
         findings_of(store, "demo", objectives_named(["accuracy", "latency_ms_1"]))

@@ -42,3 +42,10 @@ def test_a_judgement_recommends_plausible_arms_of_its_own_front(runs, validation
         assert judgement.selected["arm"].tolist() == plausible.tolist()
         begin = {SCALED: "As shipped", RAW: "As trained"}[reading]
         assert judgement.answer[0].startswith(f"{begin}, for accuracy take {judgement.choices.recommended}")
+
+
+def test_a_hopeless_sweep_recommends_nothing_and_promote_may_still_be_told_to(runs, validation):
+    front = front_in(SCALED, runs, OBJECTIVES, validation)
+    judgement = judgement_of("demo", SCALED, front, validation, validation, "classic", hopeless=True)
+    assert judgement.answer == ["Nothing is recommended."]
+    assert judgement.choices.by_word["knee"] in front.points["arm"].tolist()

@@ -88,6 +88,7 @@ def test_the_page_begins_with_the_answer_and_ends_with_the_protocol(text, findin
     page = Page(text)
     assert page.sections == SECTIONS
     answers = [" ".join(judgement.answer) for judgement in findings.readings.values()]
+    assert page.words.index(findings.sanity.sentences[0]) < page.words.index(answers[0])
     assert page.words.index(answers[0]) < page.words.index(answers[1]) < page.words.index("The front")
     assert {*findings.protocol, *findings.protocol.values()} <= set(page.words)
     assert findings.spec_yaml.strip() in page.words

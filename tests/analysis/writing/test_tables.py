@@ -63,7 +63,8 @@ def test_the_content_holds_both_readings_whole_and_what_is_shipped_at_the_top(fi
     assert list(content[RAW]["objectives"]) == ["validation/accuracy", "validation/ece"]
     for reading, judgement in findings.readings.items():
         said = content[reading]
-        assert (said["answer"], said["advice"]) == (judgement.answer, judgement.advice)
+        assert said["answer"] == [*findings.sanity.sentences, *judgement.answer]
+        assert said["advice"] == judgement.advice
         assert (said["recommended"], said["choices"]) == (judgement.choices.recommended, judgement.choices.by_word)
         assert [row["arm"] for row in said["front"]] == judgement.front.members["arm"].tolist()
         probability = judgement.front.points.set_index("arm")["front_probability"].to_dict()
