@@ -24,6 +24,7 @@ from analysis.drawing.style import GLYPHS, NO_TEACHER, Looks, figure_css, svg_of
 from analysis.findings import Findings
 from analysis.paper import paper_source
 from analysis.pareto import SIZES, Front, figure_of
+from analysis.pooling import pooling_text
 from analysis.readings import Judgement
 from analysis.runs import LATENCIES
 from analysis.statistics.bootstrap import COVERAGE
@@ -122,6 +123,7 @@ def _reading(
     made: dict[str, Any] = {
         "title": READING_TITLES[reading],
         "answer": judgement.answer,
+        "words": judgement.choices.by_word,
         "advice": judgement.advice,
         "counts": _counts(findings, judgement),
     }
@@ -219,14 +221,16 @@ def _forest(findings: Findings, judgement: Judgement, looks: Looks) -> dict[str,
     others = points.loc[points["arm"] != baseline]
     shown, title = likeliest(others, MOST_IN_FOREST), READING_TITLES[judgement.reading]
     ours = (name + SUFFIXES[judgement.reading] for name in ("ece", "nll"))
-    figures = dict.fromkeys([*map(figure_of, judgement.front.objectives), "accuracy", *ours])
+    known = dict.fromkeys([*map(figure_of, judgement.front.objectives), "accuracy", *ours])
+    figures = [figure for figure in known if figure in test.draws] if baseline and len(shown) else []
     return {
         "panels": _panels(
-            [figure for figure in figures if figure in test.draws] if baseline and len(shown) else (),
+            figures,
             lambda figure: draw_forest(shown, test, baseline, figure, looks),
             f"{title}, differences to {baseline}",
         ),
         "num_left_out": len(others) - len(shown),
+        "pooling": pooling_text(test, shown["arm"].tolist(), baseline, figures) if figures else "",
     }
 
 

@@ -32,7 +32,7 @@ def answer_of(
     count = len(front.points)
     plausible = np.count_nonzero(front.points["plausible"])
     sentences.append(f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal.")
-    if max(test.num_seeds.values()) == 1:
+    if max(test.num_seeds.values()) == 1 and count > 1:
         sentences.append("With one seed an arm, this speaks of these networks: another seed may turn it.")
     if reading == SCALED:
         sentences.append(telling.knee(name))
@@ -102,9 +102,12 @@ class _Telling:
         """The differences of an arm to another one, by objective."""
         texts = []
         for name, direction in self.front.objectives.items():
-            better = gain(self.front, self.test, name, arm, other)
+            better = self._gain(name, arm, other)
             texts.append(_change(figure_of(name), self._title(name), better, rising=direction == "max"))
         return f"{' and '.join(texts)} than {other}"
+
+    def _gain(self, objective: str, arm: str, other: str) -> Estimate:
+        return gain(self.front, self.test, objective, arm, other)
 
     def _estimate(self, objective: str, arm: str) -> Estimate:
         figure = figure_of(objective)

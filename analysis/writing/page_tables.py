@@ -49,14 +49,9 @@ def front_table(judgement: Judgement, test: Evidence | None, fresh: Collection[s
             f"{number}{' fresh' * (arm in fresh)}"
             for arm, number in zip(points["arm"], points["num_seeds"], strict=True)
         ],
-        "Choice": [_words_for(arm, judgement.choices.by_word) for arm in points["arm"]],
     }
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    return Table(list(columns), [header not in ("Arm", "Choice") for header in columns], rows)
-
-
-def _words_for(arm: str, by_word: Mapping[str, str]) -> str:
-    return ", ".join(word for word, meant in by_word.items() if meant == arm)
+    return Table(list(columns), [header != "Arm" for header in columns], rows)
 
 
 def header_of(figure: str) -> str:

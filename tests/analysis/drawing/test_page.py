@@ -87,7 +87,11 @@ def test_ids_are_unique(text):
 def test_the_page_begins_with_the_answer_and_ends_with_the_protocol(text, findings):
     page = Page(text)
     assert page.sections == SECTIONS
-    answers = [" ".join(judgement.answer) for judgement in findings.readings.values()]
+    answers = [judgement.answer[0] for judgement in findings.readings.values()]
+    for judgement in findings.readings.values():
+        assert " ".join(judgement.answer[1:]) in page.words
+        for word, arm in judgement.choices.by_word.items():
+            assert f"the {word} arm is {arm}" in page.prose
     assert page.words.index(findings.sanity.sentences[0]) < page.words.index(answers[0])
     assert page.words.index(answers[0]) < page.words.index(answers[1]) < page.words.index("The front")
     assert {*findings.protocol, *findings.protocol.values()} <= set(page.words)
@@ -110,6 +114,7 @@ def test_the_page_shows_plausible_arms_with_intervals_claims_and_failures(text, 
         assert all(sentence in page.prose for sentence in judgement.advice)
     assert "FloatingPointError: the loss is nan at epoch 2" in page.words
     assert f"judged on the {findings.validation.num_images} validation images alone" in page.prose
+    assert "seeds differ is pooled over 3 arms of 2 seeds" in page.prose
 
 
 def test_both_front_charts_come_in_two_widths_with_every_arm(text, findings):
@@ -199,7 +204,7 @@ def test_a_sweep_without_a_finished_trial_has_a_page_that_says_so(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,), unfinished=("classic seed 0",))
     findings = findings_of(store, "demo")
     page = Page(text_of(store, findings))
-    assert " ".join(findings.shipped.answer) in page.words
+    assert findings.shipped.answer[0] in page.words
     assert page.sections == ["runs", "failures", "protocol"]
     assert len(page.scripts) == 1
     assert "svg" in front_svg(findings.shipped.front, findings.test)

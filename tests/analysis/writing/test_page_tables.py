@@ -41,12 +41,6 @@ def test_each_reading_has_the_validation_figures_that_it_is_judged_by(findings):
         assert {row[0]: row[place] for row in table.rows} == {row[0]: f"{ece[row[0]]:.4f}" for row in table.rows}
 
 
-def test_the_arms_that_words_stand_for_are_marked(findings):
-    table = front_table(findings.shipped, findings.test)
-    marked = {word: row[0] for row in table.rows for word in row[table.headers.index("Choice")].split(", ") if word}
-    assert marked == findings.shipped.choices.by_word
-
-
 def test_headers_are_short():
     assert [header_of(name) for name in ("accuracy", "ece_scaled", "nll")] == [
         "Accuracy %",
