@@ -46,11 +46,15 @@ from analysis.writing.page_tables import (
 from analysis.writing.provenance import fresh_arms
 from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, Column, table_of
 from kd_core.measure.calibration import NUM_BINS
-from kd_core.measure.outcomes import RAW, STANDARDIZED, SUFFIXES, Outcomes
+from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED, SUFFIXES, Outcomes
 
 MOST_ROWS, MOST_NAMES = 500, 12  # of the table of trials, and of a list
 MOST_DIAGRAMS, MOST_TEACHERS = 24, 8
 MOST_IN_FOREST, MOST_LINES, MOST_COMPARED = 30, 12, 200  # arms of a panel
+ABOUT = {
+    SCALED: "As shipped: after temperature scaling, fitted on validation, which kdsweep promote builds in.",
+    RAW: "As trained: before temperature scaling, which is the paper’s question.",
+}
 TRIALS_TABLE = {title: column for title, column in RUNS_TABLE.items() if title != "T"}  # the label tells it
 TEMPLATES = Environment(
     loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -122,6 +126,7 @@ def _reading(
     reading, test, selected = judgement.reading, findings.test, judgement.selected
     made: dict[str, Any] = {
         "title": READING_TITLES[reading],
+        "about": ABOUT[reading],
         "answer": judgement.answer,
         "words": judgement.choices.by_word,
         "advice": judgement.advice,
