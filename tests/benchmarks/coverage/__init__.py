@@ -2,20 +2,9 @@
 
 from typing import Any
 
-from tests.benchmarks.coverage import (
-    accuracies,
-    advice,
-    claims,
-    fronts,
-    intervals,
-    scaling,
-    seeds,
-    selection,
-    shapes,
-    stopping,
-)
+from tests.benchmarks.coverage import accuracies, advice, claims, fronts, importance, intervals, scaling, seeds, selection, shapes, stopping
 
-PARTS = (accuracies, advice, claims, fronts, intervals, scaling, seeds, selection, shapes, stopping)
+PARTS = (accuracies, advice, claims, fronts, importance, intervals, scaling, seeds, selection, shapes, stopping)
 
 
 def measure() -> dict[str, Any]:

@@ -1,0 +1,111 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.pareto import Front
+from analysis.statistics.importance import IDLE, MATTERS, OPEN, importances_of, keys_of
+
+ACCURACY, ECE = "validation/accuracy", "validation/ece"
+
+
+def front(settings, accuracy, objectives=None, **columns):
+    """A front of arms with these settings and accuracies; other keys are the same unless they are given."""
+    texts = dict.fromkeys(("method", "teacher", "temperature", "student"), "same")
+    points = pd.DataFrame({"settings": settings, "alpha": 0.0}).assign(**texts).assign(**columns)
+    points[ACCURACY] = accuracy
+    return Front(points.assign(**{ECE: 0.1}), objectives or {ACCURACY: "max"}, {}, 0.0)
+
+
+def grid(**values):
+    """The settings of a grid."""
+    return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+
+
+def by_key(found):
+    return {each.key: each for each in found}
+
+
+def test_shares_of_a_grid_are_those_of_its_effects_and_an_idle_key_has_none():
+    settings = grid(depth=[1, 2, 3], width=[1, 2, 3, 4], name=["a", "b"])
+    accuracy = np.array([0.6 + 0.03 * each["depth"] + 0.01 * (each["width"] == 3) for each in settings])
+    effects = [(0.03 * np.array([1, 2, 3])).var(), (0.01 * np.array([0, 0, 1, 0])).var()]
+    noise = np.random.default_rng(0).normal(scale=1e-3, size=len(settings))
+    depth, width, name = importances_of(front(settings, accuracy + noise))
+    assert (depth.key, width.key, name.key) == ("depth", "width", "name")
+    assert depth.share == pytest.approx(effects[0] / sum(effects), abs=0.02)
+    assert width.share == pytest.approx(effects[1] / sum(effects), abs=0.02)
+    assert name.share == pytest.approx(0, abs=0.01)
+    assert [depth.verdict, width.verdict, name.verdict] == [MATTERS, MATTERS, IDLE]
+    assert (depth.num_values, width.num_values, name.num_arms) == (3, 4, 24)
+    for each in (depth, width, name):
+        assert 0 <= each.low <= each.share <= each.high <= 1
+
+
+def test_an_optimum_within_the_range_of_a_search_is_seen():
+    rates = np.random.default_rng(1).permutation(np.linspace(0, 1, 20))
+    settings = [{"rate": rate, "momentum": other} for rate, other in zip(rates, rates[::-1] ** 0.5, strict=True)]
+    rate, momentum = importances_of(front(settings, 0.8 - (rates - 0.5) ** 2))
+    assert (rate.key, rate.verdict) == ("rate", MATTERS)
+    assert rate.share > 0.9
+    assert momentum.verdict != MATTERS
+
+
+def test_labels_by_chance_hardly_ever_matter():
+    generator, settings = np.random.default_rng(2), grid(first=[1, 2, 3], second=["a", "b"], third=[1, 2])
+    said = [importances_of(front(settings, generator.normal(size=len(settings)))) for _ in range(20)]
+    assert sum(any(each.verdict == MATTERS for each in found) for found in said) <= 2
+    assert np.mean([each.share for found in said for each in found]) < 0.1
+
+
+def test_few_arms_leave_it_open_what_does_nothing():
+    settings = grid(first=[1, 2, 3], second=["a", "b"])
+    accuracy = np.array([0.1 * each["first"] for each in settings])
+    found = by_key(importances_of(front(settings, accuracy + np.random.default_rng(3).normal(scale=0.1, size=6))))
+    assert found["second"].verdict == OPEN
+    assert importances_of(front(settings[:4], accuracy[:4])) == []
+
+
+def test_keys_that_always_change_together_are_one():
+    settings = [
+        {"epochs": number, "rate": -number, "name": name} for number, name in itertools.product([1, 2, 3], "ab")
+    ]
+    found = importances_of(front(settings, [0.1, 0.1, 0.2, 0.21, 0.3, 0.31]))
+    assert [each.key for each in found] == ["epochs, rate", "name"]
+
+
+def test_a_key_that_only_some_arms_have_is_judged_among_them():
+    """Temperatures are alike; that arms without one are much worse is what the method does."""
+    generator, temperatures = np.random.default_rng(4), ["", "", "", *["2", "4", "sigma"] * 3]
+    methods = ["classic"] * 3 + ["kd"] * 9
+    accuracy = np.where(np.array(methods) == "kd", 0.9, 0.5) + generator.normal(scale=0.01, size=12)
+    found = by_key(importances_of(front([{}] * 12, accuracy, method=methods, temperature=temperatures)))
+    assert found["method"].verdict == MATTERS
+    assert found["method"].share > 0.95
+    assert found["temperature"].num_arms == 9
+    assert found["temperature"].share < 0.02
+
+
+def test_each_objective_has_its_own_shares_and_a_constant_one_none():
+    settings = grid(first=[1, 2, 3], second=[1, 2])
+    found = importances_of(front(settings, np.linspace(0, 1, 6), {ACCURACY: "max", ECE: "min"}))
+    assert {each.objective for each in found} == {ACCURACY}
+
+
+def test_arms_without_the_objective_do_not_count():
+    settings, accuracy = grid(first=[1, 2, 3], second=[1, 2, 3]), np.linspace(0, 1, 9)
+    accuracy[4] = np.nan
+    assert {each.num_arms for each in importances_of(front(settings, accuracy))} == {8}
+
+
+def test_values_of_keys_are_numbers_text_or_none():
+    points = front([{"flag": True, "steps": [1, 2]}, {"rate": 0.1}], [0.1, 0.2], temperature=["2", ""]).points
+    keys = keys_of(points.assign(alpha=[np.nan, 0.5]))
+    assert keys["temperature"] == [2.0, None]
+    assert keys["alpha"] == [None, 0.5]
+    assert keys["flag"] == ["true", None]
+    assert keys["steps"] == ["[1, 2]", None]
+    assert keys["rate"] == [None, 0.1]
+    assert "settings" not in keys
+    assert set(keys_of(points.drop(columns="settings"))) == {"method", "teacher", "temperature", "alpha", "student"}
