@@ -18,8 +18,8 @@ from analysis.statistics.bootstrap import DRAWN, ON_DEMAND, num_resamples
 from analysis.statistics.cases import Claim
 from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
+from analysis.statistics.importance import Importance, importances_of
 from analysis.writing.protocol import protocol_of
-from analysis.writing.provenance import provenance_of
 from kd_core.measure.outcomes import RAW, SCALED, Outcomes
 from kd_core.store.records import Store
 
@@ -41,6 +41,7 @@ class Findings:
     test: Evidence | None
     teacher_test: Evidence | None
     baseline: str
+    importances: list[Importance]
     claims: list[Claim]
     against_name: str
     against: dict[str, Against]
@@ -95,6 +96,7 @@ def findings_of(
         teacher_test=teacher_test,
         baseline=baseline,
         claims=claims_of(fronts[RAW].points, test, teacher_test) if test is not None else [],
+        importances=importances_of(fronts[SCALED]),
         against_name=against or "",
         against=against_of(store, runs, against, objectives, size, figures) if against else {},
         protocol=protocol_of(store, name, runs, validation, test),

@@ -52,6 +52,11 @@ class Report:
         """What would decide between arms that cannot be told apart."""
         return self.content["advice"]
 
+    @property
+    def keys(self) -> list[str]:
+        """Which keys matter, a sentence an objective; of an older report, none."""
+        return self.content.get("keys", [])
+
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints of a report."""
         return {"front": self.front, "arms": self.arms, "claims": self.claims, "report": str(self.path)}

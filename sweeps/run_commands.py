@@ -50,7 +50,8 @@ def run_here(
     tracking_uri = tracking_uri or embedded_uri(store)
     with found_in(source), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
-    print_outcome(outcome.report, outcome.counts, _runs_command(storage, tracking_uri))
+    searched, runs = not sweep.search.is_grid, _runs_command(storage, tracking_uri)
+    print_outcome(outcome.report, outcome.counts, runs, searched)
     if not outcome.ok:
         print_failures(progress.failures)
     if as_json:

@@ -19,6 +19,7 @@ from analysis.drawing.comparisons import (
 )
 from analysis.drawing.curves import draw_curves
 from analysis.drawing.front_chart import MOST_MARKED, draw_front
+from analysis.drawing.key_chart import draw_importances
 from analysis.drawing.reliability import FEWEST, ReliabilityCurve, draw_reliability, reliability_curve
 from analysis.drawing.style import GLYPHS, NO_TEACHER, Looks, figure_css, svg_of
 from analysis.findings import Findings
@@ -30,7 +31,9 @@ from analysis.runs import LATENCIES
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import NOT_TESTABLE
 from analysis.statistics.evidence import Evidence
+from analysis.statistics.importance import Importance
 from analysis.statistics.judgement import PLAUSIBLE, likeliest
+from analysis.writing.key_sentences import key_sentences
 from analysis.writing.names import READING_TITLES, share_text, title_of, value_text
 from analysis.writing.page_tables import (
     COMPARED_FIGURES,
@@ -49,7 +52,7 @@ from kd_core.measure.calibration import NUM_BINS
 from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED, SUFFIXES, Outcomes
 
 MOST_ROWS, MOST_NAMES = 500, 12  # of the table of trials, and of a list
-MOST_DIAGRAMS, MOST_TEACHERS = 24, 8
+MOST_DIAGRAMS, MOST_TEACHERS, MOST_KEYS = 24, 8, 10
 MOST_IN_FOREST, MOST_LINES, MOST_COMPARED = 30, 12, 200  # arms of a panel
 ABOUT = {
     SCALED: "As shipped: after temperature scaling, fitted on validation, which kdsweep promote builds in.",
@@ -108,6 +111,7 @@ def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: Outcome
         "untestable": [claim for claim in findings.claims if claim.verdict == NOT_TESTABLE],
         "paper": paper_table(findings) if drawn else None,
         "paper_source": paper_source(),
+        "keys": _keys(findings),
         "teachers": table_of(teachers, TEACHER_TABLE),
         "taught": _taught(findings, looks) if drawn else [],
         "curves": _curves(findings, looks) if drawn else {},
@@ -258,6 +262,18 @@ def _trade_off(findings: Findings, looks: Looks) -> dict[str, Any]:
 def _listed(names: Iterable[str]) -> str:
     first, others = list(names)[:MOST_NAMES], list(names)[MOST_NAMES:]
     return ", ".join(first) + f" and {len(others):,} more" * bool(others)
+
+
+def _keys(findings: Findings) -> dict[str, Any]:
+    """What is said of the keys in which arms differ, and a panel an objective."""
+    by_objective: dict[str, list[Importance]] = {}
+    for each in findings.importances:
+        by_objective.setdefault(each.objective, []).append(each)
+    panels = [
+        Panel(_inline(draw_importances(each[:MOST_KEYS]), f"Which key matters: {title_of(figure_of(objective))}"))
+        for objective, each in by_objective.items()
+    ]
+    return {"sentences": key_sentences(findings.importances), "panels": panels}
 
 
 def _taught(findings: Findings, looks: Looks) -> list[Panel]:

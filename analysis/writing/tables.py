@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.findings import Findings
 from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
+from analysis.writing.key_sentences import key_sentences
 from kd_core.measure.calibration import obeys_ece_bounds
 from kd_core.measure.outcomes import SCALED, STANDARDIZED, SUFFIXES
 
@@ -45,6 +46,8 @@ def content_of(findings: Findings) -> dict[str, Any]:
         | {
             "arms": arm_rows(findings.points, findings.test),
             "claims": [claim.as_json() for claim in findings.claims],
+            "importances": [vars(each) for each in findings.importances],
+            "keys": key_sentences(findings.importances),
             "baseline": findings.baseline,
             "sanity": findings.sanity.sentences,
             "protocol": findings.protocol,

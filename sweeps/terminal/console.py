@@ -138,12 +138,17 @@ def print_status(rows: list[dict[str, Any]]) -> None:
         console.print(f"{counts}; --json lists all", soft_wrap=True)
 
 
-def print_outcome(report: Report, counts: dict[str, int], runs: str | None) -> None:
-    """Print the front and the answer, what would decide it, the trials by status, and where report and runs are."""
+def print_outcome(report: Report, counts: dict[str, int], runs: str | None, searched: bool = False) -> None:
+    """Print the front and the answer, what would decide it, the trials by status, and where report and runs are.
+
+    Of a search, also which keys matter, in one line.
+    """
     print_front(report.arms)
     console = stderr()
     for sentence in [*report.answer, *report.advice[:1]]:
         console.print(sentence, markup=False, soft_wrap=True)
+    if searched and report.keys:
+        console.print(" ".join(report.keys), markup=False, soft_wrap=True)
     console.print(", ".join(f"{count} {what}" for what, count in counts.items()), markup=False)
     console.print(f"report: {report.path}", markup=False, soft_wrap=True)
     if runs:

@@ -13,6 +13,8 @@ import pytest
 from analysis.drawing.page import MOST_ROWS, front_svg, page_of
 from analysis.findings import Findings, findings_of
 from analysis.report import write_report
+from analysis.statistics.importance import MATTERS, Importance
+from analysis.writing.key_sentences import key_sentences
 from kd_core.measure.outcomes import RAW, SCALED
 
 HOSTILE = "<script>alert(1)</script>"
@@ -198,6 +200,21 @@ def test_small_sweeps_have_every_section_that_says_something(make_sweep, choices
     assert Page(text_of(store, findings_of(store, "demo"))).sections == [
         each for each in SECTIONS if each not in absent
     ]
+
+
+@pytest.mark.usefixtures("sketches")
+def test_the_keys_that_matter_have_a_section_with_a_panel_an_objective(store, findings):
+    assert findings.importances == []  # too few arms
+    made = [
+        Importance(objective, key, 3, 9, 0.5, 0.2, 0.8, MATTERS)
+        for objective in ("validation/accuracy", "validation/ece")
+        for key in ("alpha", "temperature")
+    ]
+    text = text_of(store, replace(findings, importances=made))
+    page = Page(text)
+    assert page.sections == [*SECTIONS[:2], "keys", *SECTIONS[2:]]
+    assert " ".join(key_sentences(made)) in page.words
+    assert text.count('aria-label="Which key matters: ') == 2
 
 
 def test_a_sweep_without_a_finished_trial_has_a_page_that_says_so(make_sweep):

@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from tests.benchmarks.coverage import accuracies, advice, claims, fronts, importance, intervals, scaling, seeds, selection, shapes, stopping
+from tests.benchmarks.coverage import (
+    accuracies,
+    advice,
+    claims,
+    fronts,
+    importance,
+    intervals,
+    scaling,
+    seeds,
+    selection,
+    shapes,
+    stopping,
+)
 
 PARTS = (accuracies, advice, claims, fronts, importance, intervals, scaling, seeds, selection, shapes, stopping)
 

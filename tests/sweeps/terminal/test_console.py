@@ -128,6 +128,15 @@ def test_an_outcome_tells_the_front_the_answer_the_first_advice_the_counts_and_t
     ]
 
 
+def test_of_a_search_the_keys_that_matter_are_told_in_a_line(printed, tmp_path):
+    said = ["For accuracy, what matters is alpha.", "For ECE, no key visibly matters."]
+    report = Report(Store.at(tmp_path).root / "report.html", {"arms": ARMS, "advice": [], "keys": said})
+    assert " ".join(said) in printed(print_outcome, report, {"finished": 3}, None, True)
+    assert " ".join(said) not in printed(print_outcome, report, {"finished": 3}, None)
+    older = Report(report.path, {"arms": ARMS, "advice": []})
+    assert printed(print_outcome, older, {"finished": 3}, None, True)[-2] == "3 finished"
+
+
 def test_in_a_status_a_long_label_and_an_error_are_wrapped_and_a_key_is_not(printed):
     product = {"status": "failed", "key": "0123456789abcdef", "epoch": 3, "epochs": 500}
     label = "kd_mixup teacher T=sigma train.learning_rate=0.001 train.batch_size=128 seed 0"
