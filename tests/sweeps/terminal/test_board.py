@@ -19,7 +19,7 @@ def drawn(board, width=80, height=30):
 
 def finish(board, arm, accuracy, ece, seed=0):
     """Let one trial finish."""
-    figures = {"validation/accuracy": accuracy, "validation/ece": ece}
+    figures = {"validation/accuracy": accuracy, "validation/ece_scaled": ece}
     board.trial(f"{arm} seed {seed}", "finished", arm=arm, figures=figures)
 
 
@@ -56,7 +56,7 @@ def test_the_front_is_of_arms_and_of_the_means_over_their_finished_seeds():
     finish(board, "good", 0.6, 0.04, seed=1)
     finish(board, "calibrated", 0.5, 0.01)
     finish(board, "bad", 0.5, 0.05)
-    board.trial("running seed 0", "running", figures={"validation/accuracy": 1.0, "validation/ece": 0.0})
+    board.trial("running seed 0", "running", figures={"validation/accuracy": 1.0, "validation/ece_scaled": 0.0})
     assert board.front() == [("good", pytest.approx([0.7, 0.03])), ("calibrated", [0.5, 0.01])]
     finish(board, "best", 0.9, 0.001)
     assert [arm for arm, _ in board.front()] == ["best"]

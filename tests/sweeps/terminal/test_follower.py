@@ -22,7 +22,7 @@ def test_a_trial_is_told_once_as_running_stopped_running_failed_and_finished(pla
     store, plan = planned
     follower, record = follower_of(store), plan.trials[0].record
     label, config = plan.trials[0].trial.label, plan.trials[0].trial.config.model_dump(mode="json")
-    metrics = {"validation/accuracy": 0.5, "validation/ece": 0.25}
+    metrics = {"validation/accuracy": 0.5, "validation/ece": 0.25, "validation/ece_scaled": 0.125}
     assert follower.board.count_text() == "3 pending"
     with record.lease.held():
         record.begin(config)
@@ -44,7 +44,7 @@ def test_a_trial_is_told_once_as_running_stopped_running_failed_and_finished(pla
     record.finish({}, {"metrics": metrics})
     assert follower.refresh() == [(label, "finished", "accuracy 0.500  ECE 0.250")]
     assert follower.board.paces.seconds(shown.form) == 3
-    assert follower.board.front() == [(plan.trials[0].trial.arm, [0.5, 0.25])]
+    assert follower.board.front() == [(plan.trials[0].trial.arm, [0.5, 0.125])]
     assert follower.refresh() == []
 
 
