@@ -146,9 +146,9 @@ def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) 
 class _SeedNoise:
     """How much one figure differs between seeds of an arm, beyond what the images explain.
 
-    residuals are those of all seeds of all arms with several, in standard deviations; factors [A] the deviation of each
-    arm's seeds, wider by Student's t, since few seeds leave it uncertain. deviation is pooled over arms, own that of
-    arms (by their index) whose seeds differ by more.
+    residuals are those of all seeds of all arms with several, in standard deviations; factors [A] what the draws of a
+    seed of each arm lack, by Student's t, since few seeds leave their variance uncertain. deviation is that of seeds,
+    pooled over arms, own that of arms (by their index) whose seeds differ by more; neither is widened.
     """
 
     residuals: np.ndarray
@@ -175,16 +175,15 @@ class _SeedNoise:
         unstable = chance < _UNSTABLE / len(arms)
         own = unstable | ((chance < _OWN) & (freedom > 1))
         pooled = np.where(own, 0, freedom)
-        shared, noise = (np.average(each, weights=pooled) for each in (between, explained))
-        scale = np.sqrt(np.where(own, between, shared))
-        deviations = np.sqrt(np.maximum(0, np.where(own, between - explained, shared - noise)))
-        deviation = float(np.sqrt(max(0, shared - noise)))
-        factors = np.full(len(draws), deviation * _widening(pooled.sum()))
-        factors[arms] = deviations * _widening(np.where(own, freedom, pooled.sum()))
+        shared, noise = (float(np.average(each, weights=pooled)) for each in (between, explained))
+        variance, by_images = np.where(own, between, shared), np.where(own, explained, noise)
+        deviations, scale = np.sqrt(np.maximum(0, variance - by_images)), np.sqrt(variance)
+        factors = np.full(len(draws), _factor(shared, noise, pooled.sum()))
+        factors[arms] = _factor(variance, by_images, np.where(own, freedom, pooled.sum()))
         return cls(
             residuals=np.concatenate([_ratio(each, one) for each, one in zip(residuals, scale, strict=True)]),
             factors=factors,
-            deviation=deviation,
+            deviation=float(np.sqrt(max(0, shared - noise))),
             own={arms[index]: float(deviations[index]) for index in np.flatnonzero(own)},
             unstable=[arms[index] for index in np.flatnonzero(unstable)],
         )
@@ -210,9 +209,10 @@ def _chance_of_more(variances: np.ndarray, explained: np.ndarray, freedom: np.nd
     return np.where(pooled > 0, stats.f.sf(variances / np.maximum(pooled, np.finfo(float).tiny), freedom, others), 1.0)
 
 
-def _widening(freedom: np.ndarray) -> np.ndarray:
-    """How much wider than the normal distribution Student's t is, at the ends of an interval."""
-    return stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
+def _factor(variance: np.ndarray | float, explained: np.ndarray | float, freedom: np.ndarray) -> np.ndarray:
+    """The deviation that the draws, which vary as images explain, lack of an interval by Student's t."""
+    widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
+    return np.sqrt(np.maximum(0, widening**2 * variance - explained))
 
 
 def _ratio(values: np.ndarray, scale: float) -> np.ndarray:

@@ -115,7 +115,8 @@ def seed_noise(variances, num_seeds=3, images=0.1):
 def test_the_deviation_of_seeds_is_what_images_do_not_explain_and_not_widened():
     noise = seed_noise([1.0, 1.0, 1.0, 1.0], images=0.5)
     assert noise.deviation == pytest.approx(np.sqrt(1 - 0.25), rel=0.01)
-    assert noise.factors == pytest.approx(noise.deviation * stats.t.ppf(0.975, 8) / stats.norm.ppf(0.975))
+    widening = stats.t.ppf(0.975, 8) / stats.norm.ppf(0.975)
+    assert noise.factors == pytest.approx(np.sqrt(widening**2 - 0.25), rel=0.01)  # with images, as wide as Student's t
     assert (noise.own, noise.unstable) == ({}, [])
 
 
