@@ -64,8 +64,9 @@ def selection_of(
 ) -> Selection | None:
     """The selection of an arm as the best by one of the front's objectives; None if no arm has two seeds.
 
-    runs are those that validation is the evidence of. A chosen arm must be probably on the front, too; the choices
-    that the draws make leave that out, which hardly changes luck (tests/benchmarks/coverage).
+    runs are those that validation is the evidence of. That a chosen arm must be probably on the front, too, is left
+    out of the choices that the draws make. It matters little for the first objective (tests/benchmarks/coverage); the
+    best by a later one owes to it luck in the first, which stays.
     """
     finished = runs.loc[runs["status"] == "finished"]
     if len(finished) == len(validation.arms):
