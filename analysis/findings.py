@@ -88,7 +88,7 @@ def findings_of(
         journals=journals,
         sanity=sanity,
         readings={
-            reading: judgement_of(name, reading, front, validation, test, baseline, sanity.hopeless)
+            reading: judgement_of(name, reading, runs, front, validation, test, baseline, sanity.hopeless)
             for reading, front in fronts.items()
         },
         validation=validation,

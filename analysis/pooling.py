@@ -41,4 +41,4 @@ def seeds_decide(evidence: Evidence, figure: str, arm: str, other: str) -> bool:
     widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / normal
     of_seeds = (widening * deviation) ** 2 * sum(1 / evidence.num_seeds[each] for each in (arm, other))
     of_images = max(0.0, float(np.var(one - two)) - of_seeds)
-    return abs(difference.value) > normal * np.sqrt(of_images)
+    return bool(abs(difference.value) > normal * np.sqrt(of_images))

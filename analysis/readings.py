@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.choices import Choices, choices_of
-from analysis.pareto import Front, front_of, scaled
+from analysis.pareto import Front, counted, front_of, scaled
 from analysis.statistics.advice import decisions
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import judged, selected_on_test
+from analysis.statistics.selection import Selection, selection_of
 from analysis.writing.answer import NOTHING, answer_of
+from analysis.writing.provenance import fresh_arms
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES
 
 READINGS = (SCALED, RAW)  # what is shipped comes first
@@ -24,13 +26,14 @@ READINGS = (SCALED, RAW)  # what is shipped comes first
 class Judgement:
     """What one reading says of a sweep's arms, which are judged on validation.
 
-    answer: what to take, and how sure that is. advice: what would decide what is open. selected: the plausible arms on
-    test (`selected_on_test`).
+    selection: how the recommended arm was selected, where several seeds tell. answer: what to take, and how sure that
+    is. advice: what would decide what is open. selected: the plausible arms on test (`selected_on_test`).
     """
 
     reading: str
     front: Front
     choices: Choices
+    selection: Selection | None
     answer: list[str]
     advice: list[str]
     selected: pd.DataFrame
@@ -47,25 +50,36 @@ def front_in(reading: str, runs: pd.DataFrame, objectives: Mapping[str, str], va
 def judgement_of(
     name: str,
     reading: str,
+    runs: pd.DataFrame,
     front: Front,
     validation: Evidence | None,
     test: Evidence | None,
     baseline: str,
     hopeless: bool = False,
 ) -> Judgement:
-    """The judgement of a front of the sweep of this name; evidence is None, and baseline "", without arms.
+    """The judgement of a front of the sweep of this name by its runs; evidence is None, baseline "", without arms.
 
     Where it is hopeless (`analysis.sanity`), the answer recommends nothing.
     """
     choices = choices_of(front, validation, baseline, SUFFIXES[reading])
+    selection = _selection(runs, choices, validation, baseline)
     return Judgement(
         reading=reading,
         front=front,
         choices=choices,
-        answer=[NOTHING] if hopeless else answer_of(name, reading, choices, validation, test, baseline),
+        selection=selection,
+        answer=[NOTHING] if hopeless else answer_of(name, reading, choices, validation, test, baseline, selection),
         advice=_advice(front, validation),
         selected=selected_on_test(front),
     )
+
+
+def _selection(runs: pd.DataFrame, choices: Choices, validation: Evidence | None, baseline: str) -> Selection | None:
+    """How the recommended arm was selected; None where its figures on test are of seeds that had no part in it."""
+    arm, front = choices.recommended, choices.front
+    if validation is None or not arm or arm in fresh_arms(runs):
+        return None
+    return selection_of(counted(runs), front, validation, next(iter(front.objectives)), arm, baseline or arm)
 
 
 def _advice(front: Front, validation: Evidence | None) -> list[str]:

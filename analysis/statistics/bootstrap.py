@@ -39,6 +39,11 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def negative(self) -> "Estimate":
+        """The estimate of the same figure with the other sign."""
+        return Estimate(-self.value, -self.high, -self.low)
+
     @classmethod
     def of(cls, draws: np.ndarray, value: float | None = None) -> "Estimate":
         """From draws [R]; the estimate is their median unless it is given, and then the interval contains it.

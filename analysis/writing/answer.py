@@ -8,6 +8,7 @@ from analysis.choices import KNEE, Choices, best_of, better_than, gain, is_too_d
 from analysis.pareto import figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
+from analysis.statistics.selection import Selection
 from analysis.writing.names import READING_TITLES, share_text, title_of, value_text
 from kd_core.measure.outcomes import SCALED
 
@@ -15,16 +16,23 @@ NOTHING = "Nothing is recommended."
 
 
 def answer_of(
-    name: str, reading: str, choices: Choices, validation: Evidence | None, test: Evidence | None, baseline: str
+    name: str,
+    reading: str,
+    choices: Choices,
+    validation: Evidence | None,
+    test: Evidence | None,
+    baseline: str,
+    selection: Selection | None = None,
 ) -> list[str]:
     """The answer to the sweep of this name in one reading, a few sentences; figures are of test.
 
     The first says which arm to take by the first objective, with its figures and its differences to the baseline. For
-    each other objective, the next ones name an arm and its price, or say that none is worth it.
+    each other objective, the next ones name an arm and its price, or say that none is worth it. What being selected
+    adds to the figures of the first arm is taken off by selection, which is None with one seed or fresh ones.
     """
     if validation is None or test is None or not choices.named:
         return ["No trial has finished yet, so there is no front to show."]
-    front, telling = choices.front, _Telling(reading, choices, test, baseline)
+    front, telling = choices.front, _Telling(reading, choices, test, baseline, selection)
     sentences = [telling.first()]
     sentences += [telling.other(objective, validation) for objective in list(front.objectives)[1:]]
     if not baseline:
@@ -32,6 +40,8 @@ def answer_of(
     count = len(front.points)
     plausible = np.count_nonzero(front.points["plausible"])
     sentences.append(f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal.")
+    if selection is not None:
+        sentences.append("What being chosen adds to figures, by lucky seeds, is taken off.")
     if max(test.num_seeds.values()) == 1 and count > 1:
         sentences.append("With one seed an arm, this speaks of these networks: another seed may turn it.")
     if reading == SCALED:
@@ -42,9 +52,11 @@ def answer_of(
 class _Telling:
     """Sentences on the arms that one reading names."""
 
-    def __init__(self, reading: str, choices: Choices, test: Evidence, baseline: str) -> None:
+    def __init__(
+        self, reading: str, choices: Choices, test: Evidence, baseline: str, selection: Selection | None
+    ) -> None:
         self.reading, self.choices, self.front = reading, choices, choices.front
-        self.test, self.baseline = test, baseline
+        self.test, self.baseline, self.selection = test, baseline, selection
 
     def first(self) -> str:
         """Which arm to take, its figures, and how much better than the baseline it is."""
@@ -107,10 +119,16 @@ class _Telling:
         return f"{' and '.join(texts)} than {other}"
 
     def _gain(self, objective: str, arm: str, other: str) -> Estimate:
+        figure, selected = figure_of(objective), self.selection
+        if selected is not None and (arm, other) == (selected.arm, selected.baseline) and figure in self.test.draws:
+            difference = selected.difference(self.test, figure)
+            return difference if self.front.objectives[objective] == "max" else difference.negative
         return gain(self.front, self.test, objective, arm, other)
 
     def _estimate(self, objective: str, arm: str) -> Estimate:
         figure = figure_of(objective)
+        if figure in self.test.draws and self.selection is not None and arm == self.selection.arm:
+            return self.selection.estimate(self.test, figure)
         if figure in self.test.draws:
             return self.test.estimate(figure, arm)
         return Estimate(value_of(self.front, objective, arm), np.nan, np.nan)

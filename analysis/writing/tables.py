@@ -56,6 +56,19 @@ def content_of(findings: Findings) -> dict[str, Any]:
     )
 
 
+def _without_luck(judgement: Judgement, test: Evidence | None) -> dict[str, list[float]]:
+    """Test figures of the recommended arm, and their differences to the baseline, less what being selected adds.
+
+    Each is [estimate, low, high]; none with one seed, or with fresh seeds, which had no part in the selection.
+    """
+    selection, made = judgement.selection, {}
+    if selection is not None and test is not None:
+        for name in INTERVALS:
+            made[name] = [*vars(selection.estimate(test, name)).values()]
+            made[f"{name}_difference"] = [*vars(selection.difference(test, name)).values()]
+    return made
+
+
 def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     """The front with its rows, how every arm is judged, and the answer, in one reading."""
     front = judgement.front
@@ -64,6 +77,7 @@ def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]
         "front": arm_rows(front.members, findings.test),
         "judged": front.points.filter(["arm", *JUDGED_COLUMNS]).to_dict("records"),
         "recommended": judgement.choices.recommended,
+        "without_luck": _without_luck(judgement, findings.test),
         "choices": judgement.choices.by_word,
         "answer": [*findings.sanity.sentences, *judgement.answer],
         "advice": judgement.advice,

@@ -35,7 +35,7 @@ def test_a_judgement_recommends_plausible_arms_of_its_own_front(runs, validation
     test = validation
     for reading in READINGS:
         judgement = judgement_of(
-            "demo", reading, front_in(reading, runs, OBJECTIVES, validation), validation, test, "classic"
+            "demo", reading, runs, front_in(reading, runs, OBJECTIVES, validation), validation, test, "classic"
         )
         plausible = judgement.front.points.loc[judgement.front.points["plausible"], "arm"]
         assert {*judgement.choices.named, *judgement.choices.by_word.values()} <= set(plausible)
@@ -46,6 +46,6 @@ def test_a_judgement_recommends_plausible_arms_of_its_own_front(runs, validation
 
 def test_a_hopeless_sweep_recommends_nothing_and_promote_may_still_be_told_to(runs, validation):
     front = front_in(SCALED, runs, OBJECTIVES, validation)
-    judgement = judgement_of("demo", SCALED, front, validation, validation, "classic", hopeless=True)
+    judgement = judgement_of("demo", SCALED, runs, front, validation, validation, "classic", hopeless=True)
     assert judgement.answer == ["Nothing is recommended."]
     assert judgement.choices.by_word["knee"] in front.points["arm"].tolist()
