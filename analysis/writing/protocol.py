@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.runs import configs_of, recycled_of
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
-from analysis.writing.names import share_text
+from analysis.writing.names import share_text, title_of
 from analysis.writing.provenance import provenance_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.spec.checkpoint import checkpoint_caveat
@@ -41,6 +41,7 @@ def protocol_of(
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
         "Temperature scaling": _scaling(verdicts),
         "Evidence": resampling,
+        "Unstable arms": _unstable(test),
         "Computation": _computation(verdicts),
         "Teacher passes": _teacher_passes(members.get("signals", []), configs),
         "Recycled epochs": ", ".join(str(each) for each in recycled_of(store, name)),
@@ -53,6 +54,23 @@ def _of_seeds(validation: Evidence) -> str:
     if any(number > 1 for number in validation.num_seeds.values()):
         return ", and of the seeds where an arm has several"
     return "; with one seed an arm, they do not tell how much another seed would change"
+
+
+def _unstable(test: Evidence | None) -> str:
+    """The arms whose seeds differ visibly more than those of the others, in accuracy or ECE."""
+    if test is None:
+        return ""
+    told = [
+        f"{arm} (seeds differ by {_amount(figure, test.deviation_of_seeds(figure, arm))} in {title_of(figure)}, "
+        f"those of other arms by {_amount(figure, test.seed_deviation[figure])}): its interval is from its own seeds"
+        for figure in ("accuracy", "ece")
+        for arm in test.unstable.get(figure, [])
+    ]
+    return "; ".join(told)
+
+
+def _amount(figure: str, deviation: float) -> str:
+    return f"{100 * deviation:.2f} points" if figure == "accuracy" else f"{deviation:.4f}"
 
 
 def _images(sizes: Mapping[str, int], validation: Evidence | None, test: Evidence | None) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from analysis.runs import runs_of
 from analysis.statistics.evidence import evidence_of
 from analysis.writing.protocol import protocol_of
@@ -14,6 +16,7 @@ def test_the_protocol_tells_sizes_seeds_resamples_time_and_teacher_passes(store)
     )
     assert protocol["Images"] == "200 validation, 200 test"
     assert protocol["Seeds"] == "0, 1"
+    assert "Unstable arms" not in protocol
     assert protocol["Evidence"].endswith(
         "from 50 paired resamples of the images, and of the seeds where an arm has several"
     )
@@ -28,6 +31,20 @@ def test_with_one_seed_the_protocol_says_what_intervals_leave_out(make_sweep):
         store, "demo", runs_of(store, "demo"), evidence(store, "validation"), evidence(store, "test")
     )
     assert "do not tell how much another seed would change" in protocol["Evidence"]
+
+
+def test_arms_whose_seeds_differ_much_more_are_told(store):
+    test = replace(
+        evidence(store, "test"),
+        seed_deviation={"accuracy": 0.01, "ece": 0.002},
+        own_deviation={"accuracy": {"mixup": 0.05}, "ece": {"mixup": 0.004}},
+        unstable={"accuracy": ["mixup"], "ece": []},
+    )
+    protocol = protocol_of(store, "demo", runs_of(store, "demo"), evidence(store, "validation"), test)
+    assert protocol["Unstable arms"] == (
+        "mixup (seeds differ by 5.00 points in accuracy, those of other arms by 1.00 points): "
+        "its interval is from its own seeds"
+    )
 
 
 def test_stored_signals_versions_and_sizes_are_told(make_sweep):
