@@ -89,6 +89,11 @@ class Sums:
     resampled: np.ndarray
     ready: Draws  # those that are no function of means
 
+    def of_first(self, count: int) -> "Sums":
+        """The same of the first resamples only."""
+        ready = {name: draws[:count] for name, draws in self.ready.items()}
+        return Sums(self.num_images, self.observed, self.resampled[:count], ready)
+
 
 def sums_of(models: Iterable[Outcomes], counts: np.ndarray, figures: Sequence[str] = DRAWN) -> Iterator[Sums]:
     """The sums of each model, many models by one product of matrices."""

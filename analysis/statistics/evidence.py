@@ -26,6 +26,7 @@ from kd_core.store.files import read_ahead
 
 _OWN = 0.1  # an arm of three seeds or more whose variance is larger at this level has its own, not the pooled one
 _UNSTABLE = 0.05  # and is called unstable at this level, divided by the number of arms; this suffices with two seeds
+_FEW = 300  # resamples that are enough for a variance
 _RANGES = {"gap": (-1, 1), "nll": (0, None), "brier": (0, 2)}  # what a figure can be; of the others, 0 to 1
 
 
@@ -107,7 +108,8 @@ def evidence_of(
     for each in trials:
         seeds = list(itertools.islice(sums, len(each)))
         by_arm.append(draws_of_mean(seeds, figures))
-        by_seed.append([draws_of_mean([seed], figures) for seed in seeds] if len(seeds) > 1 else [])
+        few = [seed.of_first(_FEW) for seed in seeds] if len(seeds) > 1 else []
+        by_seed.append([draws_of_mean([seed], figures) for seed in few])
     names = [name + SUFFIXES[reading] for reading in READINGS for name in figures]
     names = [name for name in names if name != "accuracy_scaled"]
     image_draws = {name: np.stack([each[name] for each in by_arm], axis=1) for name in names}
