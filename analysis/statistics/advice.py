@@ -13,6 +13,7 @@ from analysis.statistics.evidence import Evidence
 
 POWER = 0.8  # the share of repetitions in which what is advised shows a difference
 MOST_IMAGES, MOST_SEEDS = 10, 20  # times the present images, and seeds an arm, beyond which arms are practically level
+_QUANTILES = 16
 _UNDECIDED = (0.05, 0.95)  # front probabilities between which an arm may be on the front or not
 
 
@@ -62,21 +63,23 @@ def decisions(front: Front, validation: Evidence) -> list[Decision]:
 
 @dataclass(frozen=True)
 class _Difference:
-    """By how much an arm is better than its rival in one objective, and the variance of that by images and by seeds."""
+    """By how much an arm is better than its rival in one objective, and the variance of that by images and by seeds.
+
+    Few seeds leave their variance uncertain: of_seeds [Q] are equally likely values of it.
+    """
 
     value: float
     of_images: float
-    of_seeds: float
+    of_seeds: np.ndarray
     num_seeds: tuple[int, ...]  # of all arms, which the variance of seeds is estimated from
 
     def power(self, images: float, seeds: float) -> float:
         """How often the 95 % interval leaves out zero with so many times more images and seeds."""
-        variances = self.of_images / images, self.of_seeds / seeds
-        if sum(variances) == 0:
-            return 1.0
         wider = widening(sum(number * seeds - 1 for number in self.num_seeds))
-        end = float(stats.norm.ppf((1 + COVERAGE) / 2)) * np.sqrt(variances[0] + wider**2 * variances[1])
-        return float(stats.norm.cdf((abs(self.value) - end) / np.sqrt(sum(variances))))
+        variance = np.maximum(self.of_images / images + self.of_seeds / seeds, np.finfo(float).tiny)
+        shown = self.of_images / images + wider**2 * self.of_seeds / seeds
+        end = float(stats.norm.ppf((1 + COVERAGE) / 2)) * np.sqrt(shown)
+        return float(stats.norm.cdf((abs(self.value) - end) / np.sqrt(variance)).mean())
 
 
 def _decision(front: Front, validation: Evidence, arm: str, rival: str) -> Decision:
@@ -97,13 +100,23 @@ def _difference(front: Front, validation: Evidence, name: str, arm: str, rival: 
     figure, sign = figure_of(name), 1 if front.objectives[name] == "max" else -1
     if figure not in validation.draws:  # a size, which is known
         values = dict(front.points[["arm", name]].to_numpy())
-        return _Difference(sign * float(values[arm] - values[rival]), 0.0, 0.0, ())
+        return _Difference(sign * float(values[arm] - values[rival]), 0.0, np.zeros(1), ())
     first, second = (validation.draws[figure][:, validation.arms.index(each)] for each in (arm, rival))
-    of_seeds = seed_deviation(validation, figure) ** 2 * sum(1 / validation.num_seeds[each] for each in (arm, rival))
-    num_seeds = tuple(validation.num_seeds.values())
-    widened = widening(seed_freedom(validation)) ** 2 * of_seeds
+    per_seed = sum(1 / validation.num_seeds[each] for each in (arm, rival))
+    num_seeds, freedom = tuple(validation.num_seeds.values()), seed_freedom(validation)
+    variance = seed_deviation(validation, figure) ** 2
+    widened = widening(freedom) ** 2 * variance * per_seed
     of_images = max(0.0, float(np.var(first - second)) - widened)
+    of_seeds = _likely(variance, of_images / per_seed, freedom) * per_seed
     return _Difference(sign * validation.difference(figure, arm, rival).value, of_images, of_seeds, num_seeds)
+
+
+def _likely(variance: float, of_images: float, freedom: int) -> np.ndarray:
+    """Equally likely variances of seeds, [Q]; the estimate is what seeds vary less what images explain of it."""
+    if freedom == 0:
+        return np.zeros(1)
+    chances = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    return np.maximum((variance + of_images) * freedom / stats.chi2.ppf(chances, freedom) - of_images, 0.0)
 
 
 def _times(differences: Sequence[_Difference], most: float, images: bool, seeds: bool) -> float:

@@ -53,8 +53,8 @@ def test_the_widened_noise_of_seeds_is_no_noise_of_images():
     known = evidence(difference=0.02, deviation=0.01, seed_deviation=0.005, num_seeds=2)  # 2 degrees of freedom: × 2.2
     many = evidence(difference=0.02, deviation=0.01, seed_deviation=0.005, num_seeds=2, num_arms=40)
     (few_arms,), (many_arms,) = decisions(front(), known), decisions(front(), many)
-    variance = 0.01**2 / many_arms.more_images + 0.005**2
-    assert power(0.02, np.sqrt(variance), 1.97) == pytest.approx(0.8, abs=0.02)
+    least, most = (power(0.02, np.sqrt(0.01**2 / many_arms.more_images + each**2), 1.97) for each in (0.0062, 0.0045))
+    assert least < 0.8 < most  # between these, 40 degrees of freedom leave the deviation of seeds uncertain
     assert few_arms.more_images > many_arms.more_images  # the interval is as wide as it is
 
 
@@ -63,7 +63,7 @@ def test_seeds_where_seeds_make_the_difference_uncertain():
     (decision,) = decisions(front(), found)
     assert decision.more_images == np.inf
     variance = 0.001**2 + 0.006**2 / decision.more_seeds
-    assert power(0.01, np.sqrt(variance), 1.97) == pytest.approx(0.8, abs=0.02)
+    assert power(0.01, np.sqrt(variance), 1.97) == pytest.approx(0.8, abs=0.05)
     assert "about 7 seeds would show it in 80 % of repetitions" in decision.sentence(1000, 2)
 
 
@@ -71,7 +71,7 @@ def test_both_where_neither_alone_is_enough():
     found = evidence(difference=0.01, deviation=0.007, seed_deviation=0.007, num_seeds=2, num_arms=40)
     (decision,) = decisions(front(), found)
     assert decision.more_images == decision.more_seeds == np.inf
-    assert decision.more_of_both == pytest.approx(2 * 0.007**2 / (0.01 / 2.81) ** 2, rel=0.03)
+    assert decision.more_of_both == pytest.approx(2 * 0.007**2 / (0.01 / 2.81) ** 2, rel=0.06)
     assert "images and" in decision.sentence(1000, 2).split(";")[1]
 
 
