@@ -10,7 +10,7 @@ explains 17 % half of that, and take too long to be resampled (tests/benchmarks/
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ MATTERS, IDLE, OPEN = "matters", "does nothing visible", "open"
 FEWEST_ARMS, FEWEST_LEFT = 5, 2  # to say anything, and beside a sum of effects
 NEGLIGIBLE = 0.1  # a key that explains less than this share, with confidence, does nothing
 _KEYS = ("method", "teacher", "temperature", "alpha", "student")  # and those of the column settings
-_NUM_RESAMPLES, _MOST_VALUES = 300, 8  # values of a key that are compared one by one
+_MOST_VALUES = 8  # of a number that are compared one by one
+_MOST_RESAMPLES, _FEWEST_RESAMPLES, _MOST_DRAWS = 300, 100, 200_000
 
 
 @dataclass(frozen=True)
@@ -92,42 +93,41 @@ class _Factor:
 
 
 def _factors(points: pd.DataFrame) -> list[_Factor]:
-    """The keys in which arms differ, those left out that say nothing; keys that always change together are one."""
-    alike: dict[bytes, list[_Factor]] = {}
+    """The keys in which arms differ and have arms to compare; keys that always change together are one."""
+    made: dict[bytes, _Factor] = {}
     for key, values in keys_of(points).items():
-        factor = _factor(key, values)
-        if factor.num_values > 1 and factor.has.sum() > np.linalg.matrix_rank(factor.design) + 1:
-            projection = factor.design @ np.linalg.pinv(factor.design)
-            alike.setdefault(np.round(projection, 6).tobytes(), []).append(factor)
-    return [replace(same[0], key=", ".join(each.key for each in same)) for same in alike.values()]
-
-
-def _factor(key: str, values: Sequence[str | float | None]) -> _Factor:
-    codes = pd.factorize(pd.Series(values, dtype=object))[0]
-    has, num_values = codes >= 0, len(set(codes[codes >= 0].tolist()))
-    numbers = [value for value in values if isinstance(value, float)]
-    if num_values <= min(_MOST_VALUES, np.count_nonzero(has) / 2) or len(numbers) < np.count_nonzero(has):
-        columns = np.eye(max(1, num_values))[codes]
-    else:
-        ranks = np.zeros(len(codes))
-        ranks[has] = pd.Series(numbers).rank().to_numpy() / len(numbers) - 0.5
-        columns = np.stack([ranks, ranks**2], axis=1)
-    return _Factor(key, num_values, has, (columns - columns[has].mean(axis=0)) * has[:, None] if has.any() else columns)
+        codes = pd.factorize(pd.Series(values, dtype=object))[0]
+        has, num_values = codes >= 0, int(codes.max()) + 1
+        numbers = [value for value in values if isinstance(value, float)]
+        if num_values <= min(_MOST_VALUES, has.sum() / 2) or len(numbers) < has.sum():
+            likeness, columns = codes, [codes == code for code in range(num_values) if num_values < has.sum()]
+        else:
+            likeness = np.zeros(len(codes))
+            likeness[has] = (pd.Series(numbers).rank().to_numpy() - (len(numbers) + 1) / 2) / len(numbers)
+            likeness *= np.sign(likeness[np.flatnonzero(likeness)[:1]]).sum()  # a falling key is like a rising one
+            columns = [likeness, likeness**2]
+        if num_values > 1 and has.sum() > len(columns) > 0:
+            design = np.stack(columns, axis=1).astype(float)
+            design = (design - design[has].mean(axis=0)) * has[:, None]
+            same = made.get(likeness.tobytes())
+            made[likeness.tobytes()] = _Factor(f"{same.key}, {key}" if same else key, num_values, has, design)
+    return list(made.values())
 
 
 def _importance(objective: str, factor: _Factor, factors: Sequence[_Factor], values: np.ndarray) -> Importance:
     count = len(values)
+    num_resamples = max(_FEWEST_RESAMPLES, min(_MOST_RESAMPLES, _MOST_DRAWS // count))
     others = [np.ones((count, 1)), *(each.design for each in factors if each is not factor)]
     if count - np.linalg.matrix_rank(np.hstack([*others, factor.design])) < FEWEST_LEFT:
         others = others[:1]  # too few arms for a sum of effects: each key alone
     rest, once, designs = np.hstack(others), np.ones((1, count)), factor.design[None]
     observed = float(_shares(rest, designs, values, once)[0])
-    again = _shares(rest, designs, values, resample(count, _NUM_RESAMPLES))
+    again = _shares(rest, designs, values, resample(count, num_resamples))
     if np.isnan(observed) or np.isnan(again).all():
         return _said(objective, factor, float("nan"), float("nan"), float("nan"), OPEN)
     ends = np.nanquantile(again, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]) - (np.nanmean(again) - observed)
     low, high = np.clip(ends, 0, 1).tolist()
-    permuted = _shares(rest, _permuted(factor), values, once)
+    permuted = _shares(rest, _permuted(factor, num_resamples), values, once)
     by_chance = np.nanquantile(permuted, 1 - (1 - COVERAGE) / len(factors))
     verdict = MATTERS if low > 0 and observed > by_chance else IDLE if high < NEGLIGIBLE else OPEN
     return _said(objective, factor, max(0.0, observed), low, high, verdict)
@@ -161,12 +161,10 @@ def _left(designs: np.ndarray, values: np.ndarray, weights: np.ndarray) -> tuple
     return np.maximum(0.0, weights @ centred**2 - explained), rank
 
 
-def _permuted(factor: _Factor) -> np.ndarray:
+def _permuted(factor: _Factor, num_resamples: int) -> np.ndarray:
     """The regressors [R, A, C] of a key if the arms that have it had exchanged its values."""
     count = int(factor.has.sum())
-    order = (
-        np.random.Philox(key=count).random_raw(_NUM_RESAMPLES * count).reshape(_NUM_RESAMPLES, count).argsort(axis=1)
-    )
-    made = np.tile(factor.design, (_NUM_RESAMPLES, 1, 1))
+    order = np.random.Philox(key=count).random_raw(num_resamples * count).reshape(num_resamples, count).argsort(axis=1)
+    made = np.tile(factor.design, (num_resamples, 1, 1))
     made[:, factor.has] = factor.design[factor.has][order]
     return made

@@ -54,7 +54,7 @@ def test_an_optimum_within_the_range_of_a_search_is_seen():
 
 def test_labels_by_chance_hardly_ever_matter():
     generator, settings = np.random.default_rng(2), grid(first=[1, 2, 3], second=["a", "b"], third=[1, 2])
-    said = [importances_of(front(settings, generator.normal(size=len(settings)))) for _ in range(20)]
+    said = [importances_of(front(settings, generator.normal(size=len(settings)))) for _ in range(12)]
     assert sum(any(each.verdict == MATTERS for each in found) for found in said) <= 2
     assert np.mean([each.share for found in said for each in found]) < 0.1
 
@@ -73,6 +73,21 @@ def test_keys_that_always_change_together_are_one():
     ]
     found = importances_of(front(settings, [0.1, 0.1, 0.2, 0.21, 0.3, 0.31]))
     assert [each.key for each in found] == ["epochs, rate", "name"]
+
+
+def test_numbers_of_a_search_that_rise_and_fall_together_are_one():
+    rates = np.random.default_rng(5).permutation(np.linspace(1, 2, 12))
+    settings = [
+        {"rate": rate, "decay": 1 / rate, "other": other} for rate, other in zip(rates, rates[::-1], strict=True)
+    ]
+    assert {each.key for each in importances_of(front(settings, rates))} == {"decay, rate", "other"}
+
+
+def test_two_halves_are_told_apart_and_a_text_of_its_own_for_each_arm_is_left_out():
+    settings = [each | {"name": f"arm {number}"} for number, each in enumerate(grid(first=[1, 2], second=[1, 2, 3]))]
+    halves = [each | {"third": number % 2} for number, each in enumerate(settings)]
+    found = importances_of(front(halves, [0.1, 0.2, 0.3, 0.35, 0.5, 0.55]))
+    assert {each.key for each in found} == {"first", "second", "third"}
 
 
 def test_a_key_that_only_some_arms_have_is_judged_among_them():
