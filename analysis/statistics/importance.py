@@ -32,7 +32,8 @@ class Importance:
 
     key: its name, or those of all keys that always change together. num_arms: those that have the key; others differ
     from them by another one. verdict: it matters if the interval is above 0, and the share above what 95 % of permuted
-    labels give (for all keys of the objective together); it does nothing visible if the interval ends below NEGLIGIBLE.
+    labels give (for all keys of the objective together); it does nothing visible if the interval ends below NEGLIGIBLE,
+    and permuted labels stay below it, too.
     NaN, and open, where it only changes together with other keys.
     """
 
@@ -129,7 +130,7 @@ def _importance(objective: str, factor: _Factor, factors: Sequence[_Factor], val
     low, high = np.clip(ends, 0, 1).tolist()
     permuted = _shares(rest, _permuted(factor, num_resamples), values, once)
     by_chance = np.nanquantile(permuted, 1 - (1 - COVERAGE) / len(factors))
-    verdict = MATTERS if low > 0 and observed > by_chance else IDLE if high < NEGLIGIBLE else OPEN
+    verdict = MATTERS if low > 0 and observed > by_chance else IDLE if max(high, by_chance) < NEGLIGIBLE else OPEN
     return _said(objective, factor, max(0.0, observed), low, high, verdict)
 
 

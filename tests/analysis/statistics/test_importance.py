@@ -65,6 +65,9 @@ def test_few_arms_leave_it_open_what_does_nothing():
     found = by_key(importances_of(front(settings, accuracy + np.random.default_rng(3).normal(scale=0.1, size=6))))
     assert found["second"].verdict == OPEN
     assert importances_of(front(settings[:4], accuracy[:4])) == []
+    methods = ["classic", "mixup", "kd", "kd_mixup", "kd"]
+    (method,) = importances_of(front([{}] * 5, [0.7, 0.71, 0.75, 0.72, 0.6], method=methods))
+    assert method.verdict == OPEN
 
 
 def test_keys_that_always_change_together_are_one():
