@@ -37,9 +37,15 @@ def against_of(
     others = runs_of(store, other)
     prefixed = {arm: f"{other}: {arm}" for arm in others["arm"]}
     everything = pd.concat([runs, others.assign(arm=[prefixed[arm] for arm in others["arm"]])], ignore_index=True)
-    outcomes = {split: (lambda key, split=split: store.trial(key).outcomes(split)) for split in ("validation", "test")}
-    both = evidence_of(everything, "test", outcomes["test"], num_resamples)
-    validation = evidence_of(others, "validation", outcomes["validation"], num_resamples, figures)
+    whole = "classwise_ece" in figures
+    both = evidence_of(everything, "test", lambda key: store.trial(key).outcomes("test"), num_resamples)
+    validation = evidence_of(
+        others,
+        "validation",
+        lambda key: store.trial(key).outcomes("validation", with_logits=whole),
+        num_resamples,
+        figures,
+    )
     made = {}
     for reading in READINGS:
         front, rows = front_in(reading, others, objectives, validation), []

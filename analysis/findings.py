@@ -72,7 +72,8 @@ def findings_of(
     objectives_given = objectives is not None
     objectives = dict(objectives or members.get("objectives") or OBJECTIVES)
     size, figures = num_resamples(len(runs)), _figures(objectives)
-    outcomes = {split: functools.partial(_outcomes, store, split) for split in ("validation", "test")}
+    whole = "classwise_ece" in figures
+    outcomes = {split: functools.partial(_outcomes, store, split, whole) for split in ("validation", "test")}
     validation = evidence_of(runs, "validation", outcomes["validation"], size, figures)
     test = evidence_of(runs, "test", outcomes["test"], size, figures)
     fronts = {reading: front_in(reading, runs, objectives, validation) for reading in READINGS}
@@ -134,8 +135,8 @@ def _figures(objectives: Mapping[str, str]) -> tuple[str, ...]:
     return (*DRAWN, *(name for name in ON_DEMAND if name in named))
 
 
-def _outcomes(store: Store, split: str, key: str) -> Outcomes:
-    return store.trial(key).outcomes(split)
+def _outcomes(store: Store, split: str, with_logits: bool, key: str) -> Outcomes:
+    return store.trial(key).outcomes(split, with_logits=with_logits)
 
 
 def _evidence_of_teachers(store: Store, teachers: pd.DataFrame, size: int) -> Evidence | None:

@@ -11,7 +11,9 @@ import pandas as pd
 from analysis.runs import RECIPE, SETTINGS, TRIAL_COLUMNS
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
-SCALABLE = ("ece", "ece_debiased", "nll", "brier", "abs_gap", "aurc")  # figures that temperature scaling changes
+# Figures that temperature scaling changes
+SCALABLE = ("ece", "ece_debiased", "classwise_ece", "nll", "brier", "abs_gap", "aurc", "augrc", "set_size")
+LATE = ("classwise_ece", "set_size")  # figures that are not measured after every epoch
 SIZES = ("num_parameters", "latency_ms_1", "latency_ms_64")  # figures of a student, whatever its weights
 OBJECTIVE_FIGURES = (
     "validation/accuracy",
@@ -20,7 +22,8 @@ OBJECTIVE_FIGURES = (
 )
 FITTED = "validation/abs_gap_scaled"  # near 0 for every arm: its temperature was fitted on the same images
 MOST_OBJECTIVES = 3
-WORST = {"accuracy": 0.0, "brier": 2.0} | dict.fromkeys(("ece", "ece_debiased", "abs_gap", "aurc"), 1.0)
+WORST = {"accuracy": 0.0, "brier": 2.0, "augrc": 0.5}
+WORST |= dict.fromkeys(("ece", "ece_debiased", "classwise_ece", "abs_gap", "aurc"), 1.0)
 
 
 def dominates(first: np.ndarray, second: np.ndarray) -> bool:

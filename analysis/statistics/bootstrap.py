@@ -16,13 +16,14 @@ import numpy as np
 import scipy  # submodules are loaded on first use
 
 from analysis.statistics.absolute_gaps import absolute_gap_draws, ranks
+from analysis.statistics.classwise import classwise_gaps
 from kd_core.measure.calibration import NUM_BINS, bin_index, equal_mass_bin_index
-from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, Outcomes
+from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, Outcomes, Reading
 
 COVERAGE = 0.95  # of every interval
 MEANS = ("accuracy", "confidence", "gap", "nll", "brier")  # figures that are means over images
 DRAWN = (*MEANS, "abs_gap", "ece")  # figures of each reading that every model has draws of
-ON_DEMAND = ("ece_debiased", "aurc")  # figures that take longer
+ON_DEMAND = ("ece_debiased", "aurc", "augrc", "set_size", "classwise_ece")  # figures that take longer
 READINGS = (RAW, SCALED)
 _MOST_RESAMPLES, _FEWEST_RESAMPLES, _MOST_DRAWS = 1000, 400, 1_000_000
 _UNIT = 2.0**28  # values are rounded to multiples of 1/_UNIT, so that their sums are exact, in any order
@@ -125,12 +126,15 @@ def _columns(outcomes: Outcomes, figures: Sequence[str]) -> np.ndarray:
 
 
 def _ready(outcomes: Outcomes, figures: Sequence[str], counts: np.ndarray) -> Draws:
-    """Draws of AURC, if it is one of the figures."""
-    return {
-        "aurc" + SUFFIXES[name]: _aurc_draws(outcomes.readings[name].confidence, outcomes.correct, counts)
-        for name in READINGS
-        if "aurc" in figures
+    """Draws [R] of those of the figures that are no functions of means."""
+    makers: dict[str, Callable[[str, Reading], np.ndarray]] = {
+        "aurc": lambda name, reading: _aurc_draws(reading.confidence, outcomes.correct, counts),
+        "augrc": lambda name, reading: _augrc_draws(reading.confidence, outcomes.correct, counts),
+        "set_size": lambda name, reading: _mean_draws(reading.set_size, counts),
+        "classwise_ece": lambda name, reading: _classwise_draws(outcomes, name, counts),
     }
+    wanted = [(figure, name) for figure in makers if figure in figures for name in READINGS]
+    return {figure + SUFFIXES[name]: makers[figure](name, outcomes.readings[name]) for figure, name in wanted}
 
 
 def draws_of_mean(seeds: Sequence[Sums], figures: Sequence[str] = DRAWN) -> Draws:
@@ -226,3 +230,23 @@ def _aurc_draws(confidence: np.ndarray, correct: np.ndarray, counts: np.ndarray)
         rate = np.divide(wrong, tied, out=np.zeros_like(wrong), where=tied > 0)
         draws.append(np.sum(wrong_before * sums + rate * (tied - before * sums)) / tied.sum())
     return np.array(draws)
+
+
+def _augrc_draws(confidence: np.ndarray, correct: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The AUGRC [R] of each resample, by the formula of `area_under_generalized_risk_coverage`."""
+    _, tie = np.unique(-confidence, return_inverse=True)
+    parts = [(np.bincount(tie, row), np.bincount(tie, row * ~correct)) for row in counts]
+    return np.array([np.sum(tied * (np.cumsum(wrong) - wrong / 2)) / tied.sum() ** 2 for tied, wrong in parts])
+
+
+def _mean_draws(values: np.ndarray | None, counts: np.ndarray) -> np.ndarray:
+    """The mean [R] of values [N] in each resample; NaN if a record lacks them."""
+    return np.full(len(counts), np.nan) if values is None else counts @ values.astype(np.float64) / counts.shape[1]
+
+
+def _classwise_draws(outcomes: Outcomes, reading: str, counts: np.ndarray) -> np.ndarray:
+    """Draws [R] of the class-wise ECE, one sum of absolute gaps over the bins of all classes; NaN without logits."""
+    if outcomes.logits is None:
+        return np.full(len(counts), np.nan)
+    logits = outcomes.logits / np.float32(outcomes.temperature if reading == SCALED else 1)
+    return absolute_gap_draws(*classwise_gaps(logits, outcomes.label, counts))

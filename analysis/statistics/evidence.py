@@ -27,7 +27,8 @@ from kd_core.store.files import read_ahead
 _OWN = 0.1  # an arm of three seeds or more whose variance is larger at this level has its own, not the pooled one
 _UNSTABLE = 0.05  # and is called unstable at this level, divided by the number of arms; this suffices with two seeds
 _FEW = 300  # resamples that are enough for a variance
-_RANGES = {"gap": (-1, 1), "nll": (0, None), "brier": (0, 2)}  # what a figure can be; of the others, 0 to 1
+# What a figure can be; of the others, 0 to 1
+_RANGES = {"gap": (-1, 1), "nll": (0, None), "brier": (0, 2), "set_size": (0, None)}
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Evidence:
 
 
 def _estimate(figure: str, draws: np.ndarray, plain: float) -> Estimate:
-    is_mean = figure.removesuffix("_scaled") in MEANS  # then the sample's figure needs no correction
+    is_mean = figure.removesuffix("_scaled") in (*MEANS, "set_size")  # then the sample's figure needs no correction
     return Estimate.of(draws, float(plain) if is_mean else None)
 
 
@@ -161,8 +162,11 @@ class _SeedNoise:
 
     @classmethod
     def of(cls, draws: Sequence[Sequence[np.ndarray]]) -> "_SeedNoise":
-        """From draws [R] of each seed of each arm that has several; of other arms, there are none."""
-        arms = [index for index, seeds in enumerate(draws) if seeds]
+        """From draws [R] of each seed of each arm that has several; of other arms, there are none.
+
+        An arm counts for none if its records are of an older version that lacks the figure, whose draws are NaN.
+        """
+        arms = [index for index, seeds in enumerate(draws) if seeds and np.isfinite(seeds).all()]
         if not arms:
             return cls(np.zeros(0), np.zeros(len(draws)), float("nan"), {}, [])
         values = [np.stack(draws[index], axis=1) for index in arms]  # [R, S] for each arm

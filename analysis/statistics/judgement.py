@@ -27,7 +27,11 @@ def judged(front: Front, validation: Evidence | None) -> Front:
     plausible = np.zeros(count, dtype=bool)
     comparable = np.flatnonzero(np.isfinite(front.values).all(axis=1))
     if validation is not None and comparable.size:
-        draws = oriented_draws(front, validation)[:, comparable]
+        draws = oriented_draws(front, validation)
+        known = np.asarray(np.isfinite(draws).all(axis=(0, 2)))  # not if one of an arm's records is older than a figure
+        comparable = comparable[known[comparable]]
+    if validation is not None and comparable.size:
+        draws = draws[:, comparable]
         probability[comparable] = front_probability(draws)
         leads, noise = leads_of(draws)
         plausible[comparable] = p_values(leads.max(axis=1), noise) > 1 - PLAUSIBLE

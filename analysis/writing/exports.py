@@ -216,7 +216,7 @@ def _front(findings: Findings, judgement: Judgement) -> Sheet:
 
 def _column(figure: str, split: str = "", parts: tuple[str, ...] = WITH_ESTIMATE) -> Column:
     plain = figure.removesuffix("_scaled")
-    title = plain.upper() if plain in ("ece", "nll", "aurc") else plain.replace("_", " ")
+    title = plain.upper() if plain in ("ece", "nll", "aurc", "augrc") else plain.replace("_", " ")
     title = f"{split} {title}".strip() + " scaled" * figure.endswith("_scaled")
     title, name = title[0].upper() + title[1:], f"{split}_{figure}" if split else figure
     sign = "+" * (parts == WITH_INTERVAL)  # of differences

@@ -17,7 +17,7 @@ from kd_core.measure.outcomes import SCALED, STANDARDIZED, SUFFIXES
 
 TEST_FIGURES = [
     *("accuracy", "confidence", "confidence_scaled", "ece", "ece_scaled", "ece_debiased", "classwise_ece"),
-    *("nll", "nll_scaled", "brier", "aurc"),
+    *("nll", "nll_scaled", "brier", "aurc", "augrc", "set_size", "set_coverage"),
 ]
 STANDARDIZED_FIGURES = [name + SUFFIXES[STANDARDIZED] for name in ("confidence", "ece")]
 INTERVALS = ("accuracy", "ece", "ece_scaled", "nll_scaled")
@@ -207,6 +207,10 @@ TEST_COLUMNS: dict[str, Column] = {
     "ECE as shipped": ("test/ece_scaled", decimal),
     "NLL": ("test/nll", decimal),
     "Brier": ("test/brier", decimal),
+    "AUGRC": ("test/augrc", decimal),
+    "Class-wise ECE": ("test/classwise_ece", decimal),
+    "90 % set": ("test/set_size", rounded),
+    "covers %": ("test/set_coverage", percent),
 }
 VALIDATION_COLUMNS: dict[str, Column] = {
     "Val. acc. %": ("validation/accuracy", percent),

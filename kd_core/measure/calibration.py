@@ -37,7 +37,7 @@ def reliability_bins(
 
     correct [N] is boolean. Raises ValueError on a confidence outside [0, 1] or without samples.
     """
-    confidence, correct, weights = _counted(confidence, correct, weights)
+    confidence, correct, weights = counted(confidence, correct, weights)
     index = bin_index(confidence, num_bins)
     mass, mean_confidence, accuracy = _bin_means(index, num_bins, confidence, correct, weights)
     return ReliabilityBins(_edges(num_bins), mass / mass.sum(), mean_confidence, accuracy)
@@ -52,7 +52,7 @@ def _edges(num_bins: int) -> np.ndarray:
     return np.linspace(0.0, 1.0, num_bins + 1)
 
 
-def _counted(
+def counted(
     confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Confidence, correctness and weights, in float64, of the samples with positive weight."""
@@ -114,7 +114,7 @@ def equal_mass_calibration_error(
     resamples is close to the plug-in error of the samples, well above this estimate, since it is debiased only for the
     noise of resampling.
     """
-    confidence, correct, weights = _counted(confidence, correct, weights)
+    confidence, correct, weights = counted(confidence, correct, weights)
     index = equal_mass_bin_index(confidence, num_bins, weights)
     mass, mean_confidence, accuracy = _bin_means(index, num_bins, confidence, correct, weights)
     several = mass > 1
@@ -155,7 +155,7 @@ def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray, weight
 
     Ties have no order; the result is the expectation over all orders of them.
     """
-    confidence, correct, weights = _counted(confidence, correct, weights)
+    confidence, correct, weights = counted(confidence, correct, weights)
     _, tie = np.unique(-confidence, return_inverse=True)
     tied, wrong = np.bincount(tie, weights), np.bincount(tie, weights * (1 - correct))
     before, wrong_before = np.cumsum(tied) - tied, np.cumsum(wrong) - wrong

@@ -1,7 +1,7 @@
 """Per-image results of a model on a split, from which all figures are derived later, without a GPU."""
 
 import threading
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from io import BytesIO
 from typing import Any
 
@@ -18,25 +18,41 @@ from kd_core.measure.calibration import (
     mean,
     negative_log_likelihood,
 )
+from kd_core.measure.conformal import conformal_sets, cross_conformal_sets
 from kd_core.measure.scaling import fit_temperature
+from kd_core.measure.selective import area_under_generalized_risk_coverage
 
 RAW, SCALED, STANDARDIZED = "raw", "temperature_scaled", "standardized"
 SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the figure names of each reading
-FIGURES = ("accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier", "aurc")
-SUMMARY_FIGURES = (*FIGURES, "classwise_ece")  # the last needs every probability and is stored, not derived
+FIGURES = ("accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier", "aurc", "augrc")
+STORED_FIGURES = ("classwise_ece", "set_size", "set_coverage")  # need every probability and are stored, not derived
+SUMMARY_FIGURES = (*FIGURES, *STORED_FIGURES)
 _CHUNK = 4096  # samples whose float64 probabilities are held at once
 _PARSING = threading.Lock()  # numpy parses headers as Python, which two threads of Python 3.11 cannot do at once
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One conversion of logits to probabilities: values per image [N], and the class-wise ECE if requested."""
+    """One conversion of logits to probabilities: values per image [N], and the class-wise ECE if requested.
+
+    set_size and in_set: how many classes the image's conformal set holds (float32), and whether its label is one
+    (boolean); not in records of older versions.
+    """
 
     confidence: np.ndarray
     label_probability: np.ndarray
     nll: np.ndarray
     brier: np.ndarray
     classwise_ece: float | None = None
+    set_size: np.ndarray | None = None
+    in_set: np.ndarray | None = None
+
+    def stored_figures(self) -> dict[str, float]:
+        """Those of STORED_FIGURES that the reading has."""
+        figures = {} if self.classwise_ece is None else {"classwise_ece": self.classwise_ece}
+        for name, values in (("set_size", self.set_size), ("set_coverage", self.in_set)):
+            figures |= {} if values is None else {name: mean(values)}
+        return figures
 
 
 @dataclass(frozen=True)
@@ -96,8 +112,7 @@ def outcomes_of(
     standardized adds the standardized reading, classwise the class-wise ECE of each.
     """
     logits = np.asarray(logits, dtype=np.float32)
-    read = {RAW: logits, SCALED: logits / np.float32(temperature)}
-    read |= {STANDARDIZED: standardize(logits)} if standardized else {}
+    read = _read(logits, temperature, standardized)
     return Outcomes(
         label=np.asarray(labels, dtype=np.int64),
         prediction=logits.argmax(axis=1).astype(np.int64),
@@ -107,15 +122,39 @@ def outcomes_of(
     )
 
 
+def _read(logits: np.ndarray, temperature: float, standardized: bool) -> dict[str, np.ndarray]:
+    """The logits [N, K] of each reading."""
+    read = {RAW: logits, SCALED: logits / np.float32(temperature)}
+    return read | ({STANDARDIZED: standardize(logits)} if standardized else {})
+
+
 def validation_and_test_outcomes(
     validation: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], standardized: bool = False
 ) -> dict[str, Outcomes]:
-    """Outcomes of both splits, each given as (logits, labels), at the temperature fitted on validation."""
+    """Outcomes of both splits, each given as (logits, labels), at the temperature fitted on validation.
+
+    Conformal sets of test images are calibrated on validation, those of validation images on its other half.
+    """
     temperature = fit_temperature(*validation)
-    return {
+    given = {"validation": validation, "test": test}
+    splits = {
         name: outcomes_of(*split, temperature, standardized=standardized, classwise=True)
-        for name, split in (("validation", validation), ("test", test))
+        for name, split in given.items()
     }
+    read = {
+        name: _read(np.asarray(logits, dtype=np.float32), temperature, standardized)
+        for name, (logits, _) in given.items()
+    }
+    for reading in read["test"]:
+        probabilities = {name: scipy.special.softmax(logits[reading], axis=1) for name, logits in read.items()}
+        sets = {
+            "validation": cross_conformal_sets(probabilities["validation"], validation[1]),
+            "test": conformal_sets((probabilities["validation"], validation[1]), (probabilities["test"], test[1])),
+        }
+        for name, (set_size, in_set) in sets.items():
+            readings = splits[name].readings
+            readings[reading] = replace(readings[reading], set_size=set_size, in_set=in_set)
+    return splits
 
 
 def metrics_of(outcomes: Outcomes, reading: str = RAW, weights: np.ndarray | None = None) -> dict[str, float]:
@@ -135,6 +174,7 @@ def metrics_of(outcomes: Outcomes, reading: str = RAW, weights: np.ndarray | Non
         "nll": mean(values.nll, weights),
         "brier": mean(values.brier, weights),
         "aurc": area_under_risk_coverage(values.confidence, correct, weights),
+        "augrc": area_under_generalized_risk_coverage(values.confidence, correct, weights),
     }
 
 
@@ -153,13 +193,13 @@ def figure_names(split: str, standardized: bool = False) -> list[str]:
 
 
 def summary_of(splits: dict[str, Outcomes]) -> dict[str, float]:
-    """All figures of a finished model by the names of `figure_names`; classwise_ece only if it was stored."""
+    """All figures of a finished model by the names of `figure_names`; STORED_FIGURES only if they were stored."""
     summary: dict[str, float] = {}
     for split, outcomes in splits.items():
         values: dict[str, float] = {}
         for reading, stored in outcomes.readings.items():
             figures = metrics_of(outcomes, reading)
-            figures |= {} if stored.classwise_ece is None else {"classwise_ece": stored.classwise_ece}
+            figures |= stored.stored_figures()
             values |= {f"{split}/{name}{SUFFIXES[reading]}": value for name, value in figures.items()}
         names = figure_names(split, standardized=STANDARDIZED in outcomes.readings)
         summary |= {name: values[name] for name in names if name in values}

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from analysis.pareto import SIZES, check_objectives
+from analysis.pareto import LATE, SIZES, check_objectives, figure_of
 from kd_core.spec.checkpoint import checkpoint_problem
 from kd_core.spec.fields import shown
 from kd_core.store.records import SAFE_NAME
@@ -202,7 +202,7 @@ def _check_references(spec: SweepSpec, source: str) -> None:
             f"{source}: search: {slow[0]} is measured once all trials are finished; remove it from the objectives, or "
             "take num_parameters"
         )
-    late = [name for name in spec.objectives if name in SIZES or name.endswith("_scaled")]
+    late = [name for name in spec.objectives if name in SIZES or figure_of(name) in LATE or name.endswith("_scaled")]
     if late and spec.early_stopping is not None:
         raise SpecError(
             f"{source}: early_stopping: {late[0]} is not measured after every epoch; remove early_stopping, or take "

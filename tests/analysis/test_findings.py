@@ -1,7 +1,11 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from analysis.findings import findings_of
 from analysis.pareto import objectives_named
+from analysis.runs import runs_of
 from kd_core.measure.outcomes import RAW, SCALED
 
 
@@ -22,7 +26,10 @@ def test_findings_hold_both_readings_their_evidence_and_an_answer(store):
     assert findings.spec_yaml == "name: demo\n"
 
 
-@pytest.mark.parametrize("name", ["aurc", "ece_debiased_scaled", "brier", "abs_gap"])
+FIGURES = ("aurc", "augrc", "set_size", "classwise_ece_scaled", "ece_debiased_scaled", "brier", "abs_gap")
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_any_figure_that_selection_may_see_has_draws(store, name):
     findings = findings_of(store, "demo", objectives_named(["accuracy", name]))
     points = findings.readings[RAW].front.points
@@ -34,6 +41,22 @@ def test_any_figure_that_selection_may_see_has_draws(store, name):
 def test_curves_that_rise_are_doubted_and_nothing_else_of_a_sound_sweep(store):
     (rising,) = findings_of(store, "demo").sanity.sentences  # its journals end at 7/8 of what comes next
     assert rising.startswith("Validation accuracy still rises")
+
+
+def test_an_arm_of_an_older_version_lacks_a_figure_and_spoils_that_of_no_other(make_sweep):
+    store = make_sweep()
+    record = store.trial("trial-0-0")
+    verdict, outcomes = record.verdict(), {split: record.outcomes(split) for split in ("validation", "test")}
+    for split, each in outcomes.items():
+        without = {name: replace(reading, set_size=None, in_set=None) for name, reading in each.readings.items()}
+        outcomes[split] = replace(each, readings=without)
+    metrics = {name: value for name, value in verdict["metrics"].items() if "set_" not in name}
+    record.finish(outcomes, verdict | {"metrics": metrics})
+    arm = runs_of(store, "demo").loc[0, "arm"]
+    findings = findings_of(store, "demo", objectives_named(["accuracy", "set_size"]))
+    estimates = {name: findings.validation.estimate("set_size", name) for name in findings.validation.arms}
+    assert np.isnan(estimates.pop(arm).value)
+    assert all(each.low < each.value < each.high for each in estimates.values())
 
 
 def test_an_objective_that_nobody_measured_is_named(store):

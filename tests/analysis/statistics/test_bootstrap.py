@@ -43,11 +43,12 @@ def test_draws_of_means_are_the_figures_of_the_resamples(reading, suffix):
     assert draws["gap" + suffix] == pytest.approx(draws["confidence" + suffix] - draws["accuracy"])
 
 
-def test_aurc_draws_are_the_figure_of_the_resamples():
+@pytest.mark.parametrize("figure", ["aurc", "augrc"])
+def test_draws_of_selective_classification_are_the_figure_of_the_resamples(figure):
     outcomes, counts = model(), resample(300, 20)
     (draws,) = draws_of([outcomes], counts, (*DRAWN, *ON_DEMAND))
-    expected = [metrics_of(outcomes, SCALED, weights)["aurc"] for weights in counts]
-    assert draws["aurc_scaled"] == pytest.approx(expected)
+    expected = [metrics_of(outcomes, SCALED, weights)[figure] for weights in counts]
+    assert draws[f"{figure}_scaled"] == pytest.approx(expected)
 
 
 def test_debiased_draws_are_centred_on_the_figure_where_it_is_far_from_zero():

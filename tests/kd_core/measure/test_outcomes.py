@@ -17,6 +17,7 @@ from kd_core.measure.calibration import (
     expected_calibration_error,
     maximum_calibration_error,
 )
+from kd_core.measure.conformal import conformal_sets, cross_conformal_sets
 from kd_core.measure.outcomes import (
     FIGURES,
     RAW,
@@ -35,6 +36,7 @@ from kd_core.measure.outcomes import (
     validation_and_test_outcomes,
 )
 from kd_core.measure.scaling import fit_temperature
+from kd_core.measure.selective import area_under_generalized_risk_coverage
 
 
 def random_split(num: int = 200, scale: float = 4.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +73,7 @@ def test_stored_outcomes_give_the_figures_of_the_logits(reading, temperature):
         "nll": -log_softmax(scaled, axis=1)[np.arange(200), labels].mean(),
         "brier": ((probabilities - np.eye(5)[labels]) ** 2).sum(axis=1).mean(),
         "aurc": area_under_risk_coverage(confidence.astype(np.float32), correct),
+        "augrc": area_under_generalized_risk_coverage(confidence.astype(np.float32), correct),
     }
     assert tuple(expected) == FIGURES == tuple(metrics_of(outcomes, reading))
     assert metrics_of(outcomes, reading) == pytest.approx(expected, abs=1e-6)
@@ -131,9 +134,9 @@ def test_classwise_ece_is_stored_only_when_asked_for():
         assert outcomes.readings[reading].classwise_ece == pytest.approx(expected, abs=1e-6)
     without = {"test": outcomes_of(logits, labels, 2.0)}
     assert without["test"].readings[RAW].classwise_ece is None
+    stored = ("classwise_ece", "set_size", "set_coverage")
     assert [name for name in figure_names("test") if name not in summary_of(without)] == [
-        "test/classwise_ece",
-        "test/classwise_ece_scaled",
+        f"test/{name}{suffix}" for suffix in ("", "_scaled") for name in stored
     ]
 
 
@@ -159,15 +162,31 @@ def test_a_summary_has_the_figures_it_names():
     splits = validation_and_test_outcomes(random_split(seed=0), random_split(seed=1))
     summary = summary_of(splits)
     assert list(summary) == figure_names("validation") + figure_names("test")
-    assert len(set(summary)) == 2 * (10 + 9)
+    assert len(set(summary)) == 2 * (13 + 12)
     assert summary["test/ece"] == metrics_of(splits["test"], RAW)["ece"]
     assert summary["test/ece_scaled"] == metrics_of(splits["test"], SCALED)["ece"]
     splits = validation_and_test_outcomes(random_split(seed=0), random_split(seed=1), standardized=True)
     summary = summary_of(splits)
     assert list(summary) == [name for split in splits for name in figure_names(split, standardized=True)]
-    assert len(set(summary)) == 2 * (10 + 9 + 9)
+    assert len(set(summary)) == 2 * (13 + 12 + 12)
     assert summary["test/aurc_standardized"] == metrics_of(splits["test"], STANDARDIZED)["aurc"]
     assert summary["test/classwise_ece_standardized"] == splits["test"].readings[STANDARDIZED].classwise_ece
+
+
+def test_conformal_sets_are_calibrated_on_validation_in_every_reading():
+    validation, test = random_split(seed=0), random_split(seed=1)
+    splits = validation_and_test_outcomes(validation, test, standardized=True)
+    temperature = splits["test"].temperature
+    read = {RAW: lambda x: x, SCALED: lambda x: x / np.float32(temperature), STANDARDIZED: standardize}
+    for reading, converted in read.items():
+        first, second = ((softmax(converted(x.astype(np.float32)), axis=1), y) for x, y in (validation, test))
+        for name, expected in (("validation", cross_conformal_sets(*first)), ("test", conformal_sets(first, second))):
+            ours = splits[name].readings[reading]
+            np.testing.assert_array_equal(ours.set_size, expected[0])
+            np.testing.assert_array_equal(ours.in_set, expected[1])
+    summary = summary_of(splits)
+    assert summary["test/set_size_scaled"] == splits["test"].readings[SCALED].set_size.mean()
+    assert summary["test/set_coverage"] == splits["test"].readings[RAW].in_set.mean()
 
 
 @pytest.mark.parametrize("every", [True, False])

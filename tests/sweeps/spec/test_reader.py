@@ -175,7 +175,10 @@ def test_an_unknown_spec_lists_the_shipped_ones():
         read_spec("quikstart")
 
 
-@pytest.mark.parametrize("objective", ["num_parameters", "latency_ms_1", "validation/ece_scaled"])
+LATE = ["num_parameters", "latency_ms_1", "validation/ece_scaled", "validation/set_size"]
+
+
+@pytest.mark.parametrize("objective", LATE)
 def test_no_trial_is_stopped_by_what_no_epoch_measures(tiny, objective):
     overrides = [f"objectives={{validation/accuracy: max, {objective}: min}}"]
     assert objective in read_spec(str(tiny), overrides).objectives
