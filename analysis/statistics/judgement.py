@@ -28,8 +28,8 @@ def judged(front: Front, validation: Evidence | None) -> Front:
     comparable = np.flatnonzero(np.isfinite(front.values).all(axis=1))
     if validation is not None and comparable.size:
         draws = oriented_draws(front, validation)
-        known = np.asarray(np.isfinite(draws).all(axis=(0, 2)))  # not if one of an arm's records is older than a figure
-        comparable = comparable[known[comparable]]
+        known = np.all(np.isfinite(draws), axis=(0, 2))  # not if one of an arm's records is older than a figure
+        comparable = np.intersect1d(comparable, np.flatnonzero(known))
     if validation is not None and comparable.size:
         draws = draws[:, comparable]
         probability[comparable] = front_probability(draws)
