@@ -157,14 +157,15 @@ def sketches(monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    from analysis.drawing import page
+    from analysis.drawing import page, panels
 
     def sketch(figure: Figure, name: str, standalone: bool = False) -> str:
         """The words of a figure as the texts of an SVG."""
         words = "".join(f"<text>{escape(text.get_text(), quote=False)}</text>" for text in figure.findobj(Text))
         return f'<svg role="img" aria-label="{escape(name)}">{words}</svg>'
 
-    monkeypatch.setattr(page, "svg_of", sketch)
+    for module in (page, panels):
+        monkeypatch.setattr(module, "svg_of", sketch)
 
 
 @pytest.fixture(scope="session")

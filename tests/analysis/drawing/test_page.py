@@ -156,7 +156,8 @@ def test_a_student_without_a_logit_scale_has_three_reliability_diagrams(make_swe
 
 
 def test_a_name_is_shown_as_it_is_and_never_run(make_sweep):
-    store = make_sweep(unfinished=("classic seed 0",))
+    arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": 2}]
+    store = make_sweep(arms=arms, unfinished=("classic seed 0",))
     sweep = store.sweep("demo")
     members = sweep.members()
     for trial in members["trials"]:

@@ -1,0 +1,182 @@
+"""The figures of a report's page, as panels of SVG: comparisons, reliability, learning curves and latency."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from analysis.drawing.comparisons import (
+    draw_forest,
+    draw_latency,
+    draw_teachers_against_students,
+    draw_trade_off,
+    trade_off_series,
+)
+from analysis.drawing.curves import draw_curves
+from analysis.drawing.key_chart import draw_importances
+from analysis.drawing.reliability import ReliabilityCurve, draw_reliability, reliability_curve
+from analysis.drawing.style import Looks, svg_of
+from analysis.findings import Findings
+from analysis.pareto import figure_of
+from analysis.pooling import pooling_text
+from analysis.readings import Judgement
+from analysis.runs import LATENCIES
+from analysis.statistics.importance import Importance
+from analysis.statistics.judgement import likeliest
+from analysis.writing.key_sentences import key_sentences
+from analysis.writing.names import READING_TITLES, title_of, value_text
+from analysis.writing.page_tables import COMPARED_FIGURES
+from kd_core.measure.outcomes import RAW, SUFFIXES, Outcomes
+
+MOST_DIAGRAMS, MOST_TEACHERS, MOST_KEYS = 24, 8, 10
+MOST_IN_FOREST, MOST_LINES, MOST_COMPARED = 30, 12, 200  # arms of a panel
+OutcomesOf = Callable[[str], Outcomes]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure of a page with its caption, and the id that a link to it names, or ""."""
+
+    svg: Markup
+    caption: str = ""
+    anchor: str = ""
+
+
+def anchor_of(reading: str, index: int) -> str:
+    """The id of the reliability diagram of the arm at a place of the front's points."""
+    return f"reliability-{reading}-{index}"
+
+
+def forest_of(findings: Findings, judgement: Judgement, looks: Looks) -> dict[str, Any]:
+    """Differences of the likeliest arms to the baseline: in the objectives, accuracy, and ECE and NLL of a reading."""
+    points, test, baseline = judgement.front.points, findings.test, findings.baseline
+    assert test is not None
+    others = points.loc[points["arm"] != baseline]
+    shown, title = likeliest(others, MOST_IN_FOREST), READING_TITLES[judgement.reading]
+    ours = (name + SUFFIXES[judgement.reading] for name in ("ece", "nll"))
+    known = dict.fromkeys([*map(figure_of, judgement.front.objectives), "accuracy", *ours])
+    figures = [figure for figure in known if figure in test.draws] if baseline and len(shown) else []
+    return {
+        "panels": _panels(
+            figures,
+            lambda figure: draw_forest(shown, test, baseline, figure, looks),
+            f"{title}, differences to {baseline}",
+        ),
+        "num_left_out": len(others) - len(shown),
+        "pooling": pooling_text(test, shown["arm"].tolist(), baseline, figures) if figures else "",
+    }
+
+
+def trade_off_of(findings: Findings, looks: Looks) -> dict[str, Any]:
+    """Figures by the temperature of distillation, where there are two temperatures to compare."""
+    points, test, baseline = findings.points, findings.test, findings.baseline
+    assert test is not None
+    distilled = points.loc[(points["teacher"] != "") & (points["temperature"] != "")]
+    lines = trade_off_series(distilled, looks)
+    return {
+        "panels": _panels(
+            COMPARED_FIGURES if lines else (),
+            lambda figure: draw_trade_off(distilled, test, baseline, figure, looks),
+            "By temperature",
+        ),
+        "has_all": sum(map(len, lines.values())) == len(distilled),
+    }
+
+
+def keys_of(findings: Findings) -> dict[str, Any]:
+    """What is said of the keys in which arms differ, and a panel an objective."""
+    by_objective: dict[str, list[Importance]] = {}
+    for each in findings.importances:
+        by_objective.setdefault(each.objective, []).append(each)
+    panels = [
+        Panel(inline(draw_importances(each[:MOST_KEYS]), f"Which key matters: {title_of(figure_of(objective))}"))
+        for objective, each in by_objective.items()
+    ]
+    return {"sentences": key_sentences(findings.importances), "panels": panels}
+
+
+def taught_of(findings: Findings, looks: Looks) -> list[Panel]:
+    """Teachers against students, where there are two teachers or more to compare."""
+    points, test, teacher_test = findings.points, findings.test, findings.teacher_test
+    if test is None or teacher_test is None:
+        return []
+    taught = likeliest(points.loc[points["teacher"].isin(teacher_test.arms)], MOST_COMPARED)
+    return _panels(
+        COMPARED_FIGURES if len(set(taught["teacher"])) > 1 else (),
+        lambda figure: draw_teachers_against_students(taught, test, teacher_test, figure, looks),
+        "Teachers and students",
+    )
+
+
+def reliability_of(
+    findings: Findings, looks: Looks, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf
+) -> dict[str, list[Panel]]:
+    """Reliability diagrams by reading: of the finished teachers, and of the best replicate of each plausible arm."""
+    teachers = findings.teachers.loc[findings.teachers["status"] == "finished"].iloc[:MOST_TEACHERS]
+    panels: dict[str, list[Panel]] = {reading: [] for reading in READING_TITLES}
+    taught: dict[tuple[str, str], ReliabilityCurve] = {}
+    for teacher, key in teachers[["teacher", "key"]].to_numpy():
+        for reading, curve in _by_reading(teacher_outcomes(key)).items():
+            taught[teacher, reading] = curve
+            title = f"Reliability of teacher {teacher}, {reading}"
+            svg = inline(draw_reliability(curve, looks.colours[teacher]), title)
+            panels[reading].append(Panel(svg, f"{teacher}, a teacher"))
+    points = findings.points.reset_index(drop=True)
+    plausible = points["plausible"] | findings.readings[RAW].front.points["plausible"].to_numpy()
+    order = points.loc[plausible].sort_values("front_probability", ascending=False, kind="stable").iloc[:MOST_DIAGRAMS]
+    for index, row in zip(order.index, order.to_dict("records"), strict=True):
+        for reading, curve in _by_reading(outcomes(row["trial"])).items():
+            figure = draw_reliability(curve, looks.colours[row["teacher"]], taught.get((row["teacher"], reading)))
+            svg = inline(figure, f"Reliability of {row['arm']}, {reading}")
+            panels[reading].append(Panel(svg, row["arm"], anchor_of(reading, int(index))))
+    return {reading: made for reading, made in panels.items() if made}
+
+
+def _by_reading(outcomes: Outcomes) -> dict[str, ReliabilityCurve]:
+    return {reading: reliability_curve(outcomes, reading) for reading in outcomes.readings}
+
+
+def curves_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
+    """Learning curves of accuracy and ECE, by teacher; teachers without a finished student are left out."""
+    points, journals = findings.points, findings.journals
+    if len(set(journals["epoch"])) < 2:
+        return {}
+    teachers = list(looks.colours)[: MOST_TEACHERS + 1]
+    by_teacher = {each: likeliest(points.loc[points["teacher"] == each], MOST_LINES) for each in teachers}
+    return {
+        teacher or "No teacher": _panels(
+            ("accuracy", "ece"),
+            lambda figure, arms=arms: draw_curves(journals, arms, figure, looks),
+            f"Learning curves, {teacher or 'no teacher'}",
+        )
+        for teacher, arms in by_teacher.items()
+        if set(arms["arm"]) & set(journals["arm"])
+    }
+
+
+def latency_of(findings: Findings, looks: Looks) -> dict[str, Any]:
+    """Accuracy against each latency that tells students apart, the latencies that do not, and the device of both."""
+    points, test = findings.points, findings.test
+    assert test is not None
+    values = {name: sorted(set(points[name].dropna())) for name in LATENCIES}
+    return {
+        "panels": _panels(
+            [name for name in LATENCIES if len(values[name]) > 1],
+            lambda figure: draw_latency(points, test, figure, looks),
+            "Accuracy by latency",
+        ),
+        "same": [f"{title_of(name)}: {value_text(name, each[0])}" for name, each in values.items() if len(each) == 1],
+        "device": next((each for each in findings.runs["latency_device"] if each), ""),
+    }
+
+
+def _panels(figures: Iterable[str], draw: Callable[[str], Figure], title: str) -> list[Panel]:
+    """One panel for each of the figures of a model."""
+    return [Panel(inline(draw(figure), f"{title}: {title_of(figure)}")) for figure in figures]
+
+
+def inline(figure: Figure, name: str) -> Markup:
+    """A figure as a part of a page; name is its label for screen readers."""
+    return Markup(svg_of(figure, name))
