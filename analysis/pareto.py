@@ -146,7 +146,7 @@ def counted(runs: pd.DataFrame, split: str = "validation") -> pd.DataFrame:
     selecting, and on test they alone count. Arms are in the order of their first runs.
     """
     finished = runs.loc[runs["status"] == "finished"]
-    if "role" not in finished:
+    if "role" not in finished or not finished["role"].isin(["follower", "confirmation"]).to_numpy().any():
         return finished
     rank = finished["role"].map({"follower": 1, "confirmation": 2}).fillna(0)
     selecting = finished.loc[rank < 2]
