@@ -15,7 +15,7 @@ from kd_core.store.files import damage_in, json_text, read_ahead, read_json, wri
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 
-REPORT_VERSION = 5  # increment when equal records give another report
+REPORT_VERSION = 6  # increment when equal records give another report
 PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"
 Rows = list[dict[str, Any]]
 
