@@ -27,18 +27,10 @@ def pooling_text(evidence: Evidence, arms: Sequence[str], baseline: str, figures
 
 
 def seeds_decide(evidence: Evidence, figure: str, arm: str, other: str) -> bool:
-    """Whether a difference that may be none would be visible if all seeds gave the same.
-
-    The variance of its draws is that of images and that of seeds, which is wider by Student's t (`evidence_of`).
-    """
+    """Whether a difference that may be none would be visible if all seeds gave the same."""
     difference = evidence.difference(figure, arm, other)
     deviation = evidence.seed_deviation.get(figure, np.nan)
     if not np.isfinite(deviation) or not difference.low <= 0 <= difference.high:
         return False
-    one, two = (evidence.draws[figure][:, evidence.arms.index(each)] for each in (arm, other))
-    freedom = sum(number - 1 for number in evidence.num_seeds.values())
-    normal = stats.norm.ppf((1 + COVERAGE) / 2)
-    widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / normal
-    of_seeds = (widening * deviation) ** 2 * sum(1 / evidence.num_seeds[each] for each in (arm, other))
-    of_images = max(0.0, float(np.var(one - two)) - of_seeds)
-    return bool(abs(difference.value) > normal * np.sqrt(of_images))
+    of_images = evidence.image_variance(figure, {arm: 1.0, other: -1.0})
+    return bool(abs(difference.value) > stats.norm.ppf((1 + COVERAGE) / 2) * np.sqrt(of_images))

@@ -16,7 +16,7 @@ from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import judged, selected_on_test
 from analysis.statistics.selection import Selection, selection_of
 from analysis.writing.answer import NOTHING, answer_of
-from analysis.writing.provenance import fresh_arms
+from analysis.writing.provenance import fresh_arms, provenance_of
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES
 
 READINGS = (SCALED, RAW)  # what is shipped comes first
@@ -63,12 +63,13 @@ def judgement_of(
     """
     choices = choices_of(front, validation, baseline, SUFFIXES[reading])
     selection = _selection(runs, choices, validation, baseline)
+    answer = answer_of(name, reading, choices, validation, test, baseline, selection)
     return Judgement(
         reading=reading,
         front=front,
         choices=choices,
         selection=selection,
-        answer=[NOTHING] if hopeless else answer_of(name, reading, choices, validation, test, baseline, selection),
+        answer=[NOTHING] if hopeless else [*answer, *provenance_of(runs)],
         advice=_advice(front, validation),
         selected=selected_on_test(front),
     )

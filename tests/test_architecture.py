@@ -21,7 +21,7 @@ ROOMS = {  # each imports only from those before it; modules outside the rooms i
     "sweeps": ("spec", "plan", "search", "terminal", "tracking", "engine", "cluster", "promotion"),
 }
 FOLDERS = {**ROOMS, "analysis": ("statistics", "writing", "drawing")}
-MOST_FILES = 10  # in a room
+MOST_FILES = 12  # in a room
 KNOWN_ONLY_TO = {
     "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "tasks", "worker", "teacher_pass", "trials")}
     | {

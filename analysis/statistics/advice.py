@@ -7,9 +7,8 @@ import numpy as np
 from scipy import stats
 
 from analysis.pareto import Front, figure_of
-from analysis.statistics.arms import seed_deviation, seed_freedom, widening
 from analysis.statistics.bootstrap import COVERAGE
-from analysis.statistics.evidence import Evidence
+from analysis.statistics.evidence import Evidence, widening
 
 POWER = 0.8  # the share of repetitions in which what is advised shows a difference
 MOST_IMAGES, MOST_SEEDS = 10, 20  # times the present images, and seeds an arm, beyond which arms are practically level
@@ -101,13 +100,11 @@ def _difference(front: Front, validation: Evidence, name: str, arm: str, rival: 
     if figure not in validation.draws:  # a size, which is known
         values = dict(front.points[["arm", name]].to_numpy())
         return _Difference(sign * float(values[arm] - values[rival]), 0.0, np.zeros(1), ())
-    first, second = (validation.draws[figure][:, validation.arms.index(each)] for each in (arm, rival))
     per_seed = sum(1 / validation.num_seeds[each] for each in (arm, rival))
-    num_seeds, freedom = tuple(validation.num_seeds.values()), seed_freedom(validation)
-    variance = seed_deviation(validation, figure) ** 2
-    widened = widening(freedom) ** 2 * variance * per_seed
-    of_images = max(0.0, float(np.var(first - second)) - widened)
-    of_seeds = _likely(variance, of_images / per_seed, freedom) * per_seed
+    num_seeds = tuple(validation.num_seeds.values())
+    variance = sum(validation.seed_variance(figure, each) for each in (arm, rival)) / per_seed
+    of_images = validation.image_variance(figure, {arm: 1.0, rival: -1.0})
+    of_seeds = _likely(variance, of_images / per_seed, validation.freedom) * per_seed
     return _Difference(sign * validation.difference(figure, arm, rival).value, of_images, of_seeds, num_seeds)
 
 

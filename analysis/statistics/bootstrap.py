@@ -249,4 +249,5 @@ def _classwise_draws(outcomes: Outcomes, reading: str, counts: np.ndarray) -> np
     if outcomes.logits is None:
         return np.full(len(counts), np.nan)
     logits = outcomes.logits / np.float32(outcomes.temperature if reading == SCALED else 1)
-    return absolute_gap_draws(*classwise_gaps(logits, outcomes.label, counts))
+    observed, resampled = classwise_gaps(logits, outcomes.label, counts)
+    return absolute_gap_draws(observed[None], resampled[:, None])

@@ -56,8 +56,8 @@ class Claim:
 class Case:
     """Draws [R] of a claim's number for one teacher or pair of arms, and the trials that they come from.
 
-    num_seeds: the fewest of an arm. Draws contain seed_variance, widened by widening² for an interval of 95 %, since
-    that variance has only so many degrees of freedom.
+    num_seeds: the fewest of an arm. seed_variance: that of the number by the choice of seeds, with its degrees of
+    freedom. widened: what seeds add to the variance of the draws, which is more, as their variance is uncertain.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Case:
     trials: list[str]
     num_seeds: int = 2
     seed_variance: float = 0.0
-    widening: float = 1.0
+    widened: float = 0.0
     freedom: float = np.inf
 
     @cached_property
@@ -101,12 +101,12 @@ class Case:
 
         With t quantiles of this deviation and freedom, p-values may be smaller than what so many draws resolve.
         """
-        drawn, widened = float(np.var(self.draws)), self.widening**2 * self.seed_variance
-        noise = max(drawn - widened, 0.0) + self.seed_variance
+        drawn = float(np.var(self.draws))
+        noise = max(drawn - self.widened, 0.0) + self.seed_variance
         if noise == 0 or self.seed_variance == 0:
             return 1.0, np.inf
         freedom = self.freedom * (noise / self.seed_variance) ** 2
-        return float(np.sqrt(noise / max(drawn, widened))), freedom
+        return float(np.sqrt(noise / max(drawn, self.widened, noise))), freedom
 
 
 def judge(claim: str, sign: int, cases: Sequence[Case], needs: str, points: bool = False) -> Claim:

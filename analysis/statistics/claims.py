@@ -4,8 +4,8 @@ They are those of Medina 2026, Sections 6.1 (temperature and mixup), 6.2 and 6.3
 imitation). What is said of ECE is also asked after temperature scaling, which removes what one number could mend.
 
 Every claim gives a number the sign that the paper says it has (`analysis.statistics.cases` judges it), and compares
-only arms that are alike in every key but those that it is about (`analysis.statistics.arms`). All figures are of test
-images, from paired draws: fractions, also of accuracy.
+only arms that are alike in every key but those that it is about (`analysis.statistics.matching`). All figures are of
+test images, from paired draws: fractions, also of accuracy.
 """
 
 from dataclasses import replace
@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.arms import MIXUP, TEACHER, TEACHING, TEMPERATURE, Arms
 from analysis.statistics.cases import NOT_TESTABLE, Case, Claim, held, judge
 from analysis.statistics.evidence import Evidence
+from analysis.statistics.matching import MIXUP, TEACHER, TEACHING, TEMPERATURE, Arms
 
 ECES = {"ece": "", "ece_scaled": " after temperature scaling"}
 
@@ -105,9 +105,12 @@ def gap_is_the_reason(arms: Arms) -> Claim:
     """
     cases = []
     for gap, ece in zip(_slopes(arms, "abs_gap"), _slopes(arms, "ece"), strict=True):
-        most = (2 * np.sqrt(gap.seed_variance) + np.sqrt(ece.seed_variance)) ** 2  # however the two go together
+        seeds, widened = (  # at most, however the two go together
+            float((2 * np.sqrt(one) + np.sqrt(other)) ** 2)
+            for one, other in ((gap.seed_variance, ece.seed_variance), (gap.widened, ece.widened))
+        )
         draws = (2 * gap.draws - ece.draws) * np.sign(ece.value)
-        cases.append(replace(gap, draws=draws, seed_variance=float(most)))
+        cases.append(replace(gap, draws=draws, seed_variance=seeds, widened=widened))
     statement = "With mixup, most of the change of ECE with T is that of |confidence − accuracy|"
     measure = "the gap's part of the change of ECE with each doubling of T, minus the rest"
     return judge(f"{statement} ({measure})", +1, cases, _needs_temperatures(arms))

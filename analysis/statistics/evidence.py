@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,7 +58,22 @@ class Evidence:
 
     def deviation_of_seeds(self, figure: str, arm: str) -> float:
         """The standard deviation of a figure between seeds of an arm: its own, or that of all arms."""
-        return self.own_deviation.get(figure, {}).get(arm, self.seed_deviation[figure])
+        return self.own_deviation.get(figure, {}).get(arm, self.seed_deviation.get(figure, np.nan))
+
+    @property
+    def freedom(self) -> int:
+        """The degrees of freedom of the seeds' deviation that arms share; 0 if each has one seed."""
+        return sum(number - 1 for number in self.num_seeds.values())
+
+    def seed_variance(self, figure: str, arm: str) -> float:
+        """The variance that an arm's mean over seeds has by the choice of these; 0 where that is not known."""
+        return float(np.nan_to_num(self.deviation_of_seeds(figure, arm)) ** 2 / self.num_seeds[arm])
+
+    def image_variance(self, figure: str, weights: Mapping[str, float]) -> float:
+        """The variance by the choice of images of a weighted sum of a figure over arms."""
+        columns = [self.arms.index(arm) for arm in weights]
+        draws = self.image_draws.get(figure, self.draws[figure])
+        return float(np.var(draws[:, columns] @ np.array(list(weights.values()))))
 
     def estimate(self, figure: str, arm: str) -> Estimate:
         """A figure of an arm."""
@@ -197,7 +212,9 @@ class _SeedNoise:
     def drawn(self, chosen: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """What the choice of seeds adds to the draws of each arm's mean, [R, A], from residuals and signs to take."""
         columns = [
-            factor * (sign * self.residuals[index]).mean(axis=1) if factor > 0 else np.zeros(len(sign))
+            factor * (sign * self.residuals[index % len(self.residuals)]).mean(axis=1)
+            if factor > 0
+            else np.zeros(len(sign))
             for factor, (index, sign) in zip(self.factors, chosen, strict=True)
         ]
         return np.stack(columns, axis=1)
@@ -217,8 +234,13 @@ def _chance_of_more(variances: np.ndarray, explained: np.ndarray, freedom: np.nd
 
 def _factor(variance: np.ndarray | float, explained: np.ndarray | float, freedom: np.ndarray) -> np.ndarray:
     """The deviation that the draws, which vary as images explain, lack of an interval by Student's t."""
-    widening = stats.t.ppf((1 + COVERAGE) / 2, freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
-    return np.sqrt(np.maximum(0, widening**2 * variance - explained))
+    return np.sqrt(np.maximum(0, widening(freedom) ** 2 * variance - explained))
+
+
+def widening(freedom: np.ndarray | float) -> np.ndarray:
+    """How many times wider an interval by Student's t is than one by the normal distribution; 1 without freedom."""
+    tail, known = (1 - COVERAGE) / 2, np.maximum(freedom, 1)
+    return np.where(np.asarray(freedom) > 0, stats.t.isf(tail, known) / stats.norm.isf(tail), 1.0)
 
 
 def _ratio(values: np.ndarray, scale: float) -> np.ndarray:

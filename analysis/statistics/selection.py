@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.pareto import Front, figure_of
-from analysis.statistics.bootstrap import COVERAGE, Estimate
-from analysis.statistics.evidence import Evidence
+from analysis.statistics.bootstrap import Estimate
+from analysis.statistics.evidence import Evidence, widening
 
 _SIGNED = ("gap", "gap_scaled")  # figures that can be negative
 
@@ -145,6 +144,5 @@ class _Seeds:
         common, variance = self._common(*self._finished[names].to_numpy(float).T), noise.var(axis=0)
         if figure == self._figure:
             common = max(0.0, common)
-        widening = stats.t.ppf((1 + COVERAGE) / 2, self._freedom) / stats.norm.ppf((1 + COVERAGE) / 2)
-        of_seeds = widening * (1 - 1 / num_arms) * common / self._count
+        of_seeds = widening(self._freedom) * (1 - 1 / num_arms) * common / self._count
         return noise * np.divide(of_seeds, variance, out=np.zeros(num_arms), where=variance > 0)

@@ -12,10 +12,19 @@ def evidence(difference, images, seeds, num_seeds=2, num_arms=12):
     generator, arms = np.random.default_rng(0), [f"arm {number}" for number in range(num_arms)]
     plain = np.zeros(num_arms)
     plain[1] = difference
-    scale = np.hypot(images, seeds / np.sqrt(num_seeds))
-    draws = 0.5 + plain + generator.normal(scale=scale, size=(2000, num_arms))
-    counts = dict.fromkeys(arms, num_seeds)
-    return Evidence("test", 1000, 2000, arms, counts, {"accuracy": plain}, {"accuracy": draws}, {"accuracy": seeds})
+    of_images = 0.5 + plain + generator.normal(scale=images, size=(2000, num_arms))
+    draws = of_images + generator.normal(scale=seeds / np.sqrt(num_seeds), size=(2000, num_arms))
+    return Evidence(
+        split="test",
+        num_images=1000,
+        num_resamples=2000,
+        arms=arms,
+        num_seeds=dict.fromkeys(arms, num_seeds),
+        plain={"accuracy": plain},
+        draws={"accuracy": draws},
+        seed_deviation={"accuracy": seeds},
+        image_draws={"accuracy": of_images},
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ def evidence(difference, deviation, seed_deviation=np.nan, num_seeds=1, num_arms
     freedom = num_arms * (num_seeds - 1)
     widening = stats.t.isf(0.025, freedom) / 1.96 if freedom else 0.0
     of_seeds = (widening * np.nan_to_num(seed_deviation)) ** 2 * 2 / num_seeds
-    noise = stats.norm.ppf((np.arange(4000) + 0.5) / 4000) * np.sqrt(deviation**2 + of_seeds)
+    luck = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
+    noise = luck * np.sqrt(deviation**2 + of_seeds)
     names = ["a", "b", *map(str, range(num_arms - 2))]
     accuracy = np.full((4000, num_arms), 0.8)
     accuracy[:, 1] += difference + noise
@@ -25,7 +26,10 @@ def evidence(difference, deviation, seed_deviation=np.nan, num_seeds=1, num_arms
     plain = {"accuracy": np.array([0.8, 0.8 + difference, *accuracy[0, 2:]]), "ece": ece[0]}
     seeds = {"accuracy": seed_deviation, "ece": 0.0}
     draws = {"accuracy": accuracy, "ece": ece}
-    return Evidence("validation", 1000, 4000, names, dict.fromkeys(names, num_seeds), plain, draws, seeds)
+    of_images = {"accuracy": np.zeros((4000, num_arms)), "ece": ece}
+    of_images["accuracy"][:, 1] = luck * deviation
+    counts = dict.fromkeys(names, num_seeds)
+    return Evidence("validation", 1000, 4000, names, counts, plain, draws, seeds, image_draws=of_images)
 
 
 def front(probability=0.3):
@@ -79,7 +83,9 @@ def test_all_objectives_are_seen_together_where_the_rival_is_better_in_all():
     found = evidence(difference=0.012, deviation=0.01)
     (one,) = decisions(front(), found)
     noisy = found.plain["ece"] + [0.002, 0] + (found.draws["accuracy"] - found.plain["accuracy"]) * [0, 1]
-    both = replace(found, draws=found.draws | {"ece": noisy}, plain=found.plain | {"ece": np.array([0.022, 0.01])})
+    plain = found.plain | {"ece": np.array([0.022, 0.01])}
+    of_images = found.image_draws | {"ece": found.image_draws["accuracy"]}
+    both = replace(found, draws=found.draws | {"ece": noisy}, plain=plain, image_draws=of_images)
     (two,) = decisions(front(), both)
     assert power(0.012, 0.01 / np.sqrt(two.more_images), 1.96) ** 2 == pytest.approx(0.8, abs=0.01)
     assert two.more_images > one.more_images

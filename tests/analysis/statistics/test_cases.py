@@ -115,10 +115,10 @@ def test_p_values_of_normal_draws_are_those_of_the_normal_distribution_beyond_wh
 def test_noise_of_few_seeds_has_the_tails_of_student_s_t():
     draws = stats.norm.ppf((np.arange(NUM_RESAMPLES) + 0.5) / NUM_RESAMPLES)
     widening = float(stats.t.isf(0.025, 4) / stats.norm.isf(0.025))
-    case = Case("", 5.0 + widening * draws, [], seed_variance=1.0, widening=widening, freedom=4)
+    case = Case("", 5.0 + widening * draws, [], seed_variance=1.0, widened=widening**2, freedom=4)
     assert case.p_value(1) == pytest.approx(stats.t.sf(5.0, 4), rel=0.05)
     assert case.interval(0.025) == pytest.approx(tuple(np.quantile(case.draws, [0.025, 0.975])), abs=0.05)
-    mixed = Case("", 10.0 + np.sqrt(9 + widening**2) * draws, [], 2, 1.0, widening, 4)  # mostly of images
+    mixed = Case("", 10.0 + np.sqrt(9 + widening**2) * draws, [], 2, 1.0, widening**2, 4)  # mostly of images
     assert mixed.p_value(1) == pytest.approx(stats.t.sf(10 / np.sqrt(10), 400), abs=2e-4)
 
 

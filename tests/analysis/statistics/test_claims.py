@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.statistics.arms import Arms
 from analysis.statistics.cases import CONTRADICTED, NOT_TESTABLE, SUPPORTED, UNDECIDED
 from analysis.statistics.claims import (
     accuracy_falls_with_temperature,
@@ -21,6 +20,7 @@ from analysis.statistics.claims import (
     two_is_the_best_temperature,
 )
 from analysis.statistics.evidence import Evidence
+from analysis.statistics.matching import Arms
 
 NUM_RESAMPLES = 1000
 FIGURES = ("accuracy", "ece", "ece_scaled", "abs_gap")

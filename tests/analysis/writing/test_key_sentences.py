@@ -19,6 +19,6 @@ def test_a_sentence_an_objective_tells_what_matters_and_what_does_nothing():
     assert [each.replace("\N{NO-BREAK SPACE}", " ") for each in said] == [
         "For accuracy, what matters is train.learning_rate (50 % of the variance over arms, 30 to 70); "
         "student.dropout, temperature do nothing visible.",
-        "For ECE after temperature scaling, no key visibly matters; alpha does nothing visible.",
+        "For ECE as shipped, no key visibly matters; alpha does nothing visible.",
     ]
     assert key_sentences([]) == []

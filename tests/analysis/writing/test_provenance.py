@@ -23,7 +23,7 @@ def test_figures_are_of_the_followers_and_the_report_says_so_and_of_whom_there_a
         "Early stopping decided on seed 0 of each arm alone; figures are of seed 1, on which nothing was decided.",
         "The figures of classic are of seed 0, on which early stopping has selected: another seed may show less.",
     ]
-    assert findings.answer[-2:] == told
+    assert findings.shipped.answer[-2:] == told
     assert findings.protocol["Selection"] == " ".join(told)
     assert findings.test.num_seeds == dict.fromkeys(findings.test.arms, 1)
     runs = findings.runs.set_index("label")
@@ -54,7 +54,7 @@ def test_confirmed_arms_are_told_from_fresh_seeds_and_nothing_else_changes(make_
     sweep.write("name: demo\n", sweep.members() | {"trials": trials})
     findings = findings_of(store, "demo")
     told = "Confirmed: the figures on test of mixup are of seeds 1, 2 alone, trained after the selection"
-    assert findings.answer[-1].startswith(told)
+    assert findings.shipped.answer[-1].startswith(told)
     assert findings.protocol["Selection"].startswith(told)
     assert findings.test.arms == before.test.arms
     assert findings.test.num_seeds == {arm: 2 if arm == "mixup" else 3 for arm in before.test.arms}

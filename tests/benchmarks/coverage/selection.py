@@ -9,12 +9,12 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import norm
 
+from analysis.choices import worth_naming
 from analysis.pareto import Front, front_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.judgement import judged
 from analysis.statistics.selection import selection_of
-from analysis.writing.answer import recommended_of
 from kd_core.measure.outcomes import Outcomes, summary_of
 from tests.benchmarks.coverage.population import QUANTILES, model, true_ece
 
@@ -72,7 +72,7 @@ def of_recommended(
     """
     rows = []
     for sweep in simulated_sweeps(truths, num_arms, num_seeds, num_images, num_sweeps, num_resamples):
-        arm, classic = recommended_of(sweep.front), sweep.test.arms[0]
+        arm, classic = worth_naming(sweep.front, sweep.validation, sweep.test.arms[0])[0], sweep.test.arms[0]
         if arm == classic:
             continue
         selection = selection_of(sweep.runs, sweep.front, sweep.validation, "validation/accuracy", arm, classic)

@@ -9,10 +9,10 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import norm
 
+from analysis.choices import worth_naming
 from analysis.pareto import front_of
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.judgement import judged
-from analysis.writing.answer import recommended_of
 from kd_core.measure.outcomes import Outcomes
 from tests.benchmarks.coverage.population import QUANTILES, model
 from tests.benchmarks.early_stopping import ACCURACY, run, rungs_of
@@ -119,7 +119,8 @@ def reported(networks: list[Network], roles: dict[str, str]) -> tuple[str, Evide
         for split in ("validation", "test")
     }
     assert found["test"] is not None
-    return recommended_of(judged(front_of(runs, ACCURACY), found["validation"])), found["test"]
+    (best,) = worth_naming(judged(front_of(runs, ACCURACY), found["validation"]), found["validation"], baseline="")
+    return best, found["test"]
 
 
 def error_of(test: Evidence, arm: str) -> tuple[float, bool]:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.statistics.arms import MIXUP, TEACHING, TEMPERATURE, Arms
 from analysis.statistics.evidence import Evidence
+from analysis.statistics.matching import MIXUP, TEACHING, TEMPERATURE, Arms
 
 COLUMNS = ["arm", "method", "teacher", "temperature", "alpha", "settings"]
 
@@ -83,13 +83,13 @@ def test_a_case_is_a_weighted_sum_with_the_trials_and_the_seed_noise_of_its_arms
     assert (case.name, case.num_seeds, case.freedom) == ("name", 2, 7)
     assert list(dict.fromkeys(case.trials)) == ["both at 4 0", "both at 4 1", "kd 0", "kd 1"]
     assert case.seed_variance == pytest.approx(0.1**2 * (1 + 0.5**2) / 2)
-    assert case.widening == pytest.approx(2.365 / 1.96, abs=1e-3)  # Student's t with 7 degrees of freedom
+    assert (case.widened, case.freedom) == (0, 7)  # these draws are of images alone
 
 
 def test_without_replicates_nothing_is_known_of_seeds():
     one = replace(SWEEP.test, num_seeds=dict.fromkeys(SWEEP.test.arms, 1), seed_deviation={"accuracy": np.nan})
     case = Arms(SWEEP.points, one).case("name", np.zeros(5), pd.Series([1.0], [0]), "accuracy")
-    assert (case.num_seeds, case.seed_variance, case.widening) == (1, 0, 1)
+    assert (case.num_seeds, case.seed_variance, case.widened) == (1, 0, 0)
 
 
 def test_without_settings_arms_are_alike_by_their_columns():

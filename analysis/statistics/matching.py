@@ -6,9 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import Case
 from analysis.statistics.evidence import Evidence
 
@@ -100,11 +98,9 @@ class Arms:
             draws=draws,
             trials=[key for keys in rows["trials"] for key in keys],
             num_seeds=min(num_seeds[arm] for arm in by_arm),
-            seed_variance=sum(
-                w**2 * seed_deviation(self.test, figure) ** 2 / num_seeds[arm] for arm, w in by_arm.items()
-            ),
-            widening=widening(seed_freedom(self.test)),
-            freedom=seed_freedom(self.test),
+            seed_variance=sum(w**2 * self.test.seed_variance(figure, arm) for arm, w in by_arm.items()),
+            widened=max(0.0, float(np.var(self.draws(figure, weights))) - self.test.image_variance(figure, by_arm)),
+            freedom=self.test.freedom,
         )
 
     def needs(self, what: str, first: pd.DataFrame, second: pd.DataFrame, about: frozenset[str]) -> str:
@@ -117,23 +113,6 @@ class Arms:
 
     def _but(self, about: frozenset[str], row: int) -> tuple[str, ...]:
         return tuple(self.keys[row][key] for key in self._beside(about))
-
-
-def seed_deviation(evidence: Evidence, figure: str) -> float:
-    """By how much seeds of one arm differ in a figure, a standard deviation; 0 where that is not known."""
-    deviation = evidence.seed_deviation.get(figure, np.nan)
-    return 0.0 if np.isnan(deviation) else float(deviation)
-
-
-def seed_freedom(evidence: Evidence) -> int:
-    """The degrees of freedom of the seeds' deviation, which all arms share; 0 if each has one seed."""
-    return sum(number - 1 for number in evidence.num_seeds.values())
-
-
-def widening(freedom: float) -> float:
-    """By how much draws are wider than the noise of seeds, which so few degrees of freedom leave uncertain."""
-    tail = (1 - COVERAGE) / 2
-    return float(stats.t.isf(tail, freedom) / stats.norm.isf(tail)) if freedom > 0 else 1.0
 
 
 def _text(value: object) -> str:
