@@ -27,7 +27,7 @@ class Defaults(NamedTuple):
 # Where authors published settings for CIFAR-100, an arm that names only the method has them:
 # zscore: Sun 2024, repository logit-standardization-KD (--base-temp 2 --kd-weight 9, CE_WEIGHT 0.1)
 # dkd: Zhao 2022, supplement; repository mdistiller, engine/cfg.py (CE_WEIGHT 1, T 4), without its warm-up of 20 epochs
-# dist: Huang 2022, section 4 (weights 1, 2 and 2, τ = 4): beta is the weight of both relations
+# dist: Huang 2022 (weights 1, 2 and 2, τ = 4, as others report them): beta is the weight of both relations
 # wttm: Zheng 2024, repository TTM, README (exponent 0.2, weights 1 and 4, of WTTM beside CRD); it varies with the pair
 DEFAULTS = {
     "zscore": Defaults(2.0, 0.1, 9.0),
