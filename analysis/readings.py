@@ -69,7 +69,7 @@ def judgement_of(
         front=front,
         choices=choices,
         selection=selection,
-        answer=[NOTHING] if hopeless else [*answer, *provenance_of(runs)],
+        answer=[*([NOTHING] if hopeless else answer), *provenance_of(runs)],
         advice=_advice(front, validation),
         selected=selected_on_test(front),
     )

@@ -233,4 +233,5 @@ def _table(rows: list[dict[str, Any]], identity: list[str]) -> pd.DataFrame:
     numbers = ["alpha", *columns[len(identity) :]] if "alpha" in identity else columns[len(identity) :]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
     gaps = [f"{split}/{{}}gap{SUFFIXES[reading]}" for split in ("validation", "test") for reading in (RAW, SCALED)]
-    return table.assign(**{gap.format("abs_"): table[gap.format("")].abs() for gap in gaps})
+    table = table.assign(**{gap.format("abs_"): table[gap.format("")].abs() for gap in gaps})
+    return table.copy()  # its columns side by side in memory, where others are added fast

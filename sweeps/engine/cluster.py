@@ -52,7 +52,7 @@ def cluster(address: str | None, resources: ResourcesConfig) -> Iterator[None]:
         if address == "local":
             options |= {"include_dashboard": False, "_temp_dir": str(scratch)}
         with keeping_handlers():
-            ray.init(address, **options)
+            _start(address, options)
         ending = threading.Event()
         _watch(ending)
         try:
@@ -61,6 +61,19 @@ def cluster(address: str | None, resources: ResourcesConfig) -> Iterator[None]:
         finally:
             ending.set()
             _shut_down()
+
+
+def _start(address: str, options: dict[str, Any]) -> None:
+    """Connect to Ray; one of our own, which has 30 s to start, gets a second chance on a busy machine."""
+    if address == "local":
+        try:
+            ray.init(address, **options)
+            return
+        except Exception as error:  # Ray raises nothing more special
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+    ray.init(address, **options)
 
 
 def _shut_down() -> None:

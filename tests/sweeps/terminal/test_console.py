@@ -130,10 +130,10 @@ def test_an_outcome_tells_the_front_the_answer_the_first_advice_the_counts_and_t
 
 def test_of_a_search_the_keys_that_matter_are_told_in_a_line(printed, tmp_path):
     said = ["For accuracy, what matters is alpha.", "For ECE, no key visibly matters."]
-    report = Report(Store.at(tmp_path).root / "report.html", {"arms": ARMS, "advice": [], "keys": said})
+    report = Report(Store.at(tmp_path).root / "report.html", {"arms": ARMS, "answer": [], "advice": [], "keys": said})
     assert " ".join(said) in printed(print_outcome, report, {"finished": 3}, None, True)
     assert " ".join(said) not in printed(print_outcome, report, {"finished": 3}, None)
-    older = Report(report.path, {"arms": ARMS, "advice": []})
+    older = Report(report.path, {"arms": ARMS, "answer": [], "advice": []})
     assert printed(print_outcome, older, {"finished": 3}, None, True)[-2] == "3 finished"
 
 

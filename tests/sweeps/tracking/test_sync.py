@@ -129,6 +129,7 @@ def test_syncs_of_an_object_store_create_each_run_once(trained, server, s3):
     assert not (there.sweep("tiny").path / "mlflow-lease.json").exists()
 
 
+@pytest.mark.system
 def test_a_silent_server_costs_a_command_line_5_s_and_one_sentence(kdsweep, tiny, store):
     proxy = Proxy("http://127.0.0.1:9")
     proxy.silent = True
