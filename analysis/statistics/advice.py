@@ -89,6 +89,7 @@ def _decision(front: Front, validation: Evidence, arm: str, rival: str) -> Decis
     most_seeds = MOST_SEEDS / num_seeds if num_seeds > 1 else 0.0
 
     def needed(most: float, images: bool, seeds: bool) -> float:
+        """How many times more it takes to show one of the ways in which it can be decided."""
         return min(_times(shown, most, images, seeds) for shown in better or [differences])
 
     both = needed(min(MOST_IMAGES, most_seeds), images=True, seeds=True)
@@ -120,6 +121,7 @@ def _times(differences: Sequence[_Difference], most: float, images: bool, seeds:
     """How many times more images, seeds or both it takes to see all differences with POWER; infinite beyond most."""
 
     def power(times: float) -> float:
+        """How often all differences are seen with so many times more."""
         return float(np.prod([each.power(times if images else 1, times if seeds else 1) for each in differences]))
 
     if most < 1 or power(most) < POWER:
