@@ -11,6 +11,7 @@ import numpy as np
 _ASSUMED = 32  # sums that are tested
 _FAR = 4.0  # standard deviations, beyond which no sum is tested
 _BEYOND = 1.5  # how far draws go from one shape to the other, which the truth may lie beyond; 1 is all of the way
+_MOST_AT_LEAST = 0.95  # of draws, at the least sum
 _STEPS = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 80)])  # of the path from one shape to another
 
 
@@ -22,7 +23,8 @@ def absolute_gap_draws(observed: np.ndarray, resampled: np.ndarray) -> np.ndarra
     seeds share. How often that exceeds what this sample shows rises with the sum of γ, from the probability at 0 to 1.
     This is the confidence distribution of the sum: its 2.5 and 97.5 % quantiles are the interval that inverts the test
     of each sum, its median is the median-unbiased estimate. The draws are its quantiles at the ranks of the resamples,
-    which keeps them paired between models. They are 0 where a calibrated model would often show as much.
+    which keeps them paired between models. They are 0 where a calibrated model would often show as much, but no more
+    than 95 % of them: a sample with less noise than nearly any does not show that there is no gap at all.
 
     How γ is distributed over the bins matters, too, since noise adds most to bins without a gap. A bootstrap that
     inverts a test takes a likely γ of each sum (Carpenter 1999). Here are two, the most uneven that the sample makes
@@ -43,9 +45,20 @@ def absolute_gap_draws(observed: np.ndarray, resampled: np.ndarray) -> np.ndarra
         for gaps in shapes.of_sums(shape(_STEPS), sums):
             np.abs(np.add(by_bin, gaps.reshape(-1, 1), out=place), out=place)
             exceeded.append(np.count_nonzero(place.sum(axis=0) > num_seeds * shown) / len(noise))
-        ends.append(np.interp(rank, np.maximum.accumulate(exceeded), sums))
+        ends.append(np.interp(rank, _open_above(np.maximum.accumulate(exceeded)), sums))
     part = 0.5 + _BEYOND * (rank - 0.5)
     return np.maximum(0, (1 - part) * np.min(ends, axis=0) + part * np.max(ends, axis=0))
+
+
+def _open_above(exceeded: np.ndarray) -> np.ndarray:
+    """A confidence distribution [L] with at most _MOST_AT_LEAST at its least sum; the rest keeps its proportions.
+
+    So an upper end is the sum that shows so little rarely, as compared with how rarely the least sum does (Read 2002).
+    """
+    least = exceeded[0]
+    if least <= _MOST_AT_LEAST:
+        return exceeded
+    return _MOST_AT_LEAST + (1 - _MOST_AT_LEAST) * (exceeded - least) / max(1 - least, np.finfo(float).tiny)
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,14 @@ from tests.benchmarks.coverage.shapes import coverage
 mathematics = settings(deadline=None, derandomize=True, max_examples=40)
 
 
+def test_a_sample_with_hardly_a_gap_does_not_show_that_there_is_none():
+    noise = 0.01 * np.random.default_rng(0).standard_normal((1000, 1, 15))
+    observed = np.full((1, 15), 1e-4)  # a calibrated model would show a hundred times as much
+    draws = absolute_gap_draws(observed, observed + noise)
+    assert np.median(draws) == 0
+    assert 0.01 < np.quantile(draws, 0.975) < 0.3
+
+
 @mathematics
 @given(st.integers(0, 10**6), st.floats(0, 0.1), st.integers(1, 4))
 def test_draws_are_nonnegative_and_keep_the_order_of_the_resamples(seed, size, num_seeds):

@@ -14,7 +14,7 @@ from tests.benchmarks.coverage.population import QUANTILES, SHAPES, miscalibrate
 TRUE_ECES = (0.0, 0.005, 0.02, 0.05)
 
 
-def measure(num_simulations: int = 1000) -> dict[str, Any]:
+def measure(num_simulations: int = 200) -> dict[str, Any]:
     """How often 95 % intervals contain the true ECE, by true ECE, number of images and shape of miscalibration: ours,
     and for comparison percentiles of resampled ECEs and the basic interval around 2·ECE − mean."""
     figures: dict[str, Any] = {}
