@@ -26,14 +26,16 @@ READINGS = (SCALED, RAW)  # what is shipped comes first
 class Judgement:
     """What one reading says of a sweep's arms, which are judged on validation.
 
-    selection: how the recommended arm was selected, where several seeds tell. answer: what to take, and how sure that
-    is. advice: what would decide what is open. selected: the plausible arms on test (`selected_on_test`).
+    test: the evidence of test images, for the recommended arm without what being selected adds, where several seeds
+    tell that (without_luck). answer: what to take, and how sure that is. advice: what would decide what is open.
+    selected: the plausible arms on test (`selected_on_test`).
     """
 
     reading: str
     front: Front
     choices: Choices
-    selection: Selection | None
+    test: Evidence | None
+    without_luck: bool
     answer: list[str]
     advice: list[str]
     selected: pd.DataFrame
@@ -63,12 +65,15 @@ def judgement_of(
     """
     choices = choices_of(front, validation, baseline, SUFFIXES[reading])
     selection = _selection(runs, choices, validation, baseline)
-    answer = answer_of(name, reading, choices, validation, test, baseline, selection)
+    if test is not None and selection is not None:
+        test = selection.corrected(test)
+    answer = answer_of(name, reading, choices, validation, test, baseline, without_luck=selection is not None)
     return Judgement(
         reading=reading,
         front=front,
         choices=choices,
-        selection=selection,
+        test=test,
+        without_luck=selection is not None,
         answer=[*([NOTHING] if hopeless else answer), *provenance_of(runs)],
         advice=_advice(front, validation),
         selected=selected_on_test(front),

@@ -81,7 +81,7 @@ def write_report(
     files = {
         **tables_of(findings),
         "front.csv": front_csv(content[SCALED]["front"]),
-        "front.svg": front_svg(findings.shipped.front, findings.test),
+        "front.svg": front_svg(findings.shipped.front, findings.shipped.test),
         CONTENT: json_text(content),
         PAGE: page_of(
             findings,

@@ -117,7 +117,7 @@ def _reading(
     made: dict[str, Any] = {
         "title": READING_TITLES[reading],
         "about": ABOUT[reading],
-        "answer": judgement.answer,
+        "answer": [_with_command(sentence) for sentence in judgement.answer],
         "words": judgement.choices.by_word,
         "advice": judgement.advice,
         "counts": _counts(findings, judgement),
@@ -134,6 +134,13 @@ def _reading(
         "diagrams": diagrams[reading],
         "standardized": diagrams.get(STANDARDIZED, []) if reading == RAW else [],
     }
+
+
+def _with_command(sentence: str) -> Markup:
+    """A sentence whose command, which ends it, is set as code, so that it is not broken within a word."""
+    text, command, arguments = sentence.partition("kdsweep ")
+    code = Markup('<code class="command">{}</code>').format(command + arguments) if command else ""
+    return Markup.escape(text) + code
 
 
 def _trials_table(runs: pd.DataFrame) -> dict[str, Column]:
@@ -168,7 +175,7 @@ def _front(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     against = findings.against[reading].members if reading in findings.against else None
     title, figures = (
         READING_TITLES[reading],
-        [draw_front(front, findings.test, against, each) for each in (False, True)],
+        [draw_front(front, judgement.test, against, each) for each in (False, True)],
     )
     return {
         "reading": reading,
@@ -182,21 +189,29 @@ def _front(findings: Findings, judgement: Judgement) -> dict[str, Any]:
         "wide": inline(figures[0], f"{title}: the front"),
         "narrow": inline(figures[1], f"{title}: the front, narrow"),
         "num_plausible": np.count_nonzero(front.points["plausible"]),
-        "table": front_table(judgement, findings.test, fresh_arms(findings.runs)),
+        "table": front_table(judgement, fresh_arms(findings.runs)),
     }
 
 
 def _chart(findings: Findings, diagrams: dict[str, list[Panel]]) -> dict[str, Any]:
-    """What the script shows of the points of the front charts, by the place of their arm: name, figures, diagram."""
+    """What the script shows of the points of each front chart, by the place of their arm: name, figures, diagram."""
     points, figures = findings.points, shown_figures(findings.shipped.front)
     fronts = {reading: judgement.front for reading, judgement in findings.readings.items()}
     marked = {index for front in fronts.values() for index in likeliest(front.points, MOST_MARKED).index}
     shown = points.loc[sorted(marked)]
-    rows = zip(shown["arm"], *(cells_of(shown, findings.test, figure) for figure in figures), strict=True)
     anchors = {panel.anchor for panels in diagrams.values() for panel in panels}
     return {
         "titles": [header_of(figure) for figure in figures],
-        "rows": dict(zip(shown.index.tolist(), rows, strict=True)),
+        "rows": {
+            reading: dict(
+                zip(
+                    shown.index.tolist(),
+                    zip(shown["arm"], *(cells_of(shown, judgement.test, figure) for figure in figures), strict=True),
+                    strict=True,
+                )
+            )
+            for reading, judgement in findings.readings.items()
+        },
         "probability": {
             reading: front.points.loc[shown.index, "front_probability"].round(3).to_dict()
             for reading, front in fronts.items()

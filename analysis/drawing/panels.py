@@ -51,7 +51,7 @@ def anchor_of(reading: str, index: int) -> str:
 
 def forest_of(findings: Findings, judgement: Judgement, looks: Looks) -> dict[str, Any]:
     """Differences of the likeliest arms to the baseline: in the objectives, accuracy, and ECE and NLL of a reading."""
-    points, test, baseline = judgement.front.points, findings.test, findings.baseline
+    points, test, baseline = judgement.front.points, judgement.test, findings.baseline
     assert test is not None
     others = points.loc[points["arm"] != baseline]
     shown, title = likeliest(others, MOST_IN_FOREST), READING_TITLES[judgement.reading]

@@ -17,7 +17,7 @@ from analysis.statistics.cases import NOT_TESTABLE, Case, Claim, held, judge
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.matching import MIXUP, TEACHER, TEACHING, TEMPERATURE, Arms
 
-ECES = {"ece": "", "ece_scaled": " after temperature scaling"}
+ECES = {"ece": "", "ece_scaled": ", as shipped"}
 
 
 def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | None) -> list[Claim]:

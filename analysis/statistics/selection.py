@@ -32,10 +32,13 @@ class Luck:
     apart: float
 
     def removed(self, estimate: Estimate, lowest: float = -np.inf) -> Estimate:
-        """The estimate without luck; its interval holds from level arms to arms that are as far apart as they look."""
+        """The estimate without luck; its interval holds from level arms to arms that are as far apart as they look.
+
+        An interval that begins at the lowest value there is still does: luck cannot have lowered that.
+        """
         most, least = max(vars(self).values()), min(vars(self).values())
-        ends = (estimate.value - self.likely, estimate.low - most, estimate.high - least)
-        return Estimate(*(max(lowest, end) for end in ends))
+        low = estimate.low if estimate.low <= lowest else max(lowest, estimate.low - most)
+        return Estimate(*(max(low, end) for end in (estimate.value - self.likely, low, estimate.high - least)))
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,33 @@ class Selection:
     levels: dict[str, Luck]
     differences: dict[str, Luck]
 
-    def estimate(self, test: Evidence, figure: str) -> Estimate:
-        """A test figure of the arm, as other seeds would show it."""
-        lowest = -np.inf if figure in _SIGNED else 0.0
-        return self.levels[figure].removed(test.estimate(figure, self.arm), lowest)
+    def corrected(self, test: Evidence) -> Evidence:
+        """The evidence of test, in which estimates of the arm are what other seeds would show."""
+        return _Corrected(**vars(test), selection=self)
 
-    def difference(self, test: Evidence, figure: str) -> Estimate:
-        """A test figure of the arm minus that of the baseline, as other seeds would show it."""
-        difference = test.difference(figure, self.arm, self.baseline)
-        return difference if self.arm == self.baseline else self.differences[figure].removed(difference)
+
+@dataclass(frozen=True)
+class _Corrected(Evidence):
+    """Evidence whose estimates and differences of the selected arm are without luck; draws are as they were."""
+
+    selection: Selection | None = None
+
+    def estimate(self, figure: str, arm: str) -> Estimate:
+        """A figure of an arm."""
+        found, selection = super().estimate(figure, arm), self.selection
+        if selection is None or arm != selection.arm:
+            return found
+        return selection.levels[figure].removed(found, lowest=-np.inf if figure in _SIGNED else 0.0)
+
+    def difference(self, figure: str, first: str, second: str) -> Estimate:
+        """The figure of the first arm minus that of the second."""
+        found, selection = super().difference(figure, first, second), self.selection
+        if selection is None or first == second or selection.arm not in (first, second):
+            return found
+        lucks = selection.differences if {first, second} == {selection.arm, selection.baseline} else selection.levels
+        if first == selection.arm:
+            return lucks[figure].removed(found)
+        return lucks[figure].removed(found.negative).negative
 
 
 def selection_of(

@@ -35,7 +35,7 @@ function enliven(svg, figure, chart) {
     const [x, y] = ["x", "y"].map(name => Number(node.querySelector("use").getAttribute(name)));
     return { node, x, y, arm: Number(node.dataset.arm) };
   }).sort((a, b) => a.x - b.x);
-  const linked = new Set(chart.linked);
+  const rows = chart.rows[figure.dataset.reading], linked = new Set(chart.linked);
   let shown = null;
   const hide = () => {
     shown?.node.classList.remove("shown");
@@ -43,7 +43,7 @@ function enliven(svg, figure, chart) {
     tip.hidden = true;
     shown = null;
   };
-  const figures = arm => [...chart.titles.map((title, column) => [title, chart.rows[arm][column + 1]]),
+  const figures = arm => [...chart.titles.map((title, column) => [title, rows[arm][column + 1]]),
     ["Front probability", chart.probability[figure.dataset.reading][arm].toFixed(2)]];
   const show = point => {
     if (point === shown) return;
@@ -52,7 +52,7 @@ function enliven(svg, figure, chart) {
     point.node.classList.add("shown");
     svg.classList.toggle("linked", linked.has(point.arm));
     const name = document.createElement("strong"), list = document.createElement("dl");
-    name.textContent = chart.rows[point.arm][0];
+    name.textContent = rows[point.arm][0];
     for (const pair of figures(point.arm)) {
       ["dt", "dd"].forEach((tag, index) => { list.appendChild(document.createElement(tag)).textContent = pair[index]; });
     }
@@ -90,7 +90,7 @@ function enliven(svg, figure, chart) {
   points.forEach((point, index) => {
     point.node.setAttribute("role", "link");
     point.node.setAttribute("tabindex", index ? "-1" : "0");
-    point.node.setAttribute("aria-label", [chart.rows[point.arm][0], ...figures(point.arm).map(pair => pair.join(" "))].join(", "));
+    point.node.setAttribute("aria-label", [rows[point.arm][0], ...figures(point.arm).map(pair => pair.join(" "))].join(", "));
     point.node.addEventListener("focus", () => show(point));
     point.node.addEventListener("blur", hide);
     point.node.addEventListener("keydown", event => {

@@ -8,7 +8,6 @@ from analysis.choices import KNEE, Choices, best_of, better_than, gain, is_too_d
 from analysis.pareto import figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
-from analysis.statistics.selection import Selection
 from analysis.writing.names import READING_TITLES, share_text, title_of, value_text
 from kd_core.measure.outcomes import SCALED
 
@@ -22,17 +21,17 @@ def answer_of(
     validation: Evidence | None,
     test: Evidence | None,
     baseline: str,
-    selection: Selection | None = None,
+    without_luck: bool = False,
 ) -> list[str]:
     """The answer to the sweep of this name in one reading, a few sentences; figures are of test.
 
     The first says which arm to take by the first objective, with its figures and its differences to the baseline. For
-    each other objective, the next ones name an arm and its price, or say that none is worth it. What being selected
-    adds to the figures of the first arm is taken off by selection, which is None with one seed or fresh ones.
+    each other objective, the next ones name an arm and its price, or say that none is worth it. without_luck: whether
+    what being selected adds to the figures of the first arm is taken off in test.
     """
     if validation is None or test is None or not choices.named:
         return ["No trial has finished yet, so there is no front to show."]
-    front, telling = choices.front, _Telling(reading, choices, test, baseline, selection)
+    front, telling = choices.front, _Telling(reading, choices, test, baseline)
     sentences = [telling.first()]
     sentences += [telling.other(objective, validation) for objective in list(front.objectives)[1:]]
     if not baseline:
@@ -40,7 +39,7 @@ def answer_of(
     count = len(front.points)
     plausible = np.count_nonzero(front.points["plausible"])
     sentences.append(f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal.")
-    if selection is not None:
+    if without_luck:
         sentences.append("What being chosen adds to figures, by lucky seeds, is taken off.")
     if max(test.num_seeds.values()) == 1 and count > 1:
         sentences.append("With one seed an arm, this speaks of these networks: another seed may turn it.")
@@ -52,11 +51,9 @@ def answer_of(
 class _Telling:
     """Sentences on the arms that one reading names."""
 
-    def __init__(
-        self, reading: str, choices: Choices, test: Evidence, baseline: str, selection: Selection | None
-    ) -> None:
+    def __init__(self, reading: str, choices: Choices, test: Evidence, baseline: str) -> None:
         self.reading, self.choices, self.front = reading, choices, choices.front
-        self.test, self.baseline, self.selection = test, baseline, selection
+        self.test, self.baseline = test, baseline
 
     def first(self) -> str:
         """Which arm to take, its figures, and how much better than the baseline it is."""
@@ -114,21 +111,12 @@ class _Telling:
         """The differences of an arm to another one, by objective."""
         texts = []
         for name, direction in self.front.objectives.items():
-            better = self._gain(name, arm, other)
+            better = gain(self.front, self.test, name, arm, other)
             texts.append(_change(figure_of(name), self._title(name), better, rising=direction == "max"))
         return f"{' and '.join(texts)} than {other}"
 
-    def _gain(self, objective: str, arm: str, other: str) -> Estimate:
-        figure, selected = figure_of(objective), self.selection
-        if selected is not None and (arm, other) == (selected.arm, selected.baseline) and figure in self.test.draws:
-            difference = selected.difference(self.test, figure)
-            return difference if self.front.objectives[objective] == "max" else difference.negative
-        return gain(self.front, self.test, objective, arm, other)
-
     def _estimate(self, objective: str, arm: str) -> Estimate:
         figure = figure_of(objective)
-        if figure in self.test.draws and self.selection is not None and arm == self.selection.arm:
-            return self.selection.estimate(self.test, figure)
         if figure in self.test.draws:
             return self.test.estimate(figure, arm)
         return Estimate(value_of(self.front, objective, arm), np.nan, np.nan)

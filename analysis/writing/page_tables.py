@@ -28,7 +28,7 @@ def shown_figures(front: Front) -> list[str]:
     return list(dict.fromkeys([*(figure_of(name) for name in front.objectives), *COMPARED_FIGURES]))
 
 
-def front_table(judgement: Judgement, test: Evidence | None, fresh: Collection[str] = ()) -> Table:
+def front_table(judgement: Judgement, fresh: Collection[str] = ()) -> Table:
     """The plausible arms, the likeliest first: test estimates with their intervals, then what validation says.
 
     The figures of fresh arms are of seeds that had no part in selecting them.
@@ -37,7 +37,7 @@ def front_table(judgement: Judgement, test: Evidence | None, fresh: Collection[s
     plausible = likeliest(front.points.loc[front.points["plausible"]], MOST_PLAUSIBLE)
     points, figures = plausible.sort_values("front_probability", ascending=False, kind="stable"), shown_figures(front)
     columns: dict[str, list[str]] = {"Arm": points["arm"].tolist()}
-    columns |= {header_of(figure): cells_of(points, test, figure) for figure in figures}
+    columns |= {header_of(figure): cells_of(points, judgement.test, figure) for figure in figures}
     standardized = points["test/ece_standardized"]
     if judgement.reading == RAW and bool(standardized.notna().any()):
         columns["ECE z/σ"] = [decimal(value) for value in standardized]

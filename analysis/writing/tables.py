@@ -56,16 +56,16 @@ def content_of(findings: Findings) -> dict[str, Any]:
     )
 
 
-def _without_luck(judgement: Judgement, test: Evidence | None) -> dict[str, list[float]]:
+def _without_luck(judgement: Judgement, baseline: str) -> dict[str, list[float]]:
     """Test figures of the recommended arm, and their differences to the baseline, less what being selected adds.
 
     Each is [estimate, low, high]; none with one seed, or with fresh seeds, which had no part in the selection.
     """
-    selection, made = judgement.selection, {}
-    if selection is not None and test is not None:
+    test, arm, made = judgement.test, judgement.choices.recommended, {}
+    if judgement.without_luck and test is not None:
         for name in INTERVALS:
-            made[name] = [*vars(selection.estimate(test, name)).values()]
-            made[f"{name}_difference"] = [*vars(selection.difference(test, name)).values()]
+            made[name] = [*vars(test.estimate(name, arm)).values()]
+            made[f"{name}_difference"] = [*vars(test.difference(name, arm, baseline or arm)).values()]
     return made
 
 
@@ -77,7 +77,7 @@ def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]
         "front": arm_rows(front.members, findings.test),
         "judged": front.points.filter(["arm", *JUDGED_COLUMNS]).to_dict("records"),
         "recommended": judgement.choices.recommended,
-        "without_luck": _without_luck(judgement, findings.test),
+        "without_luck": _without_luck(judgement, findings.baseline),
         "choices": judgement.choices.by_word,
         "answer": [*findings.sanity.sentences, *judgement.answer],
         "advice": judgement.advice,

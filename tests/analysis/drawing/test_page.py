@@ -91,7 +91,7 @@ def test_the_page_begins_with_the_answer_and_ends_with_the_protocol(text, findin
     assert page.sections == SECTIONS
     answers = [judgement.answer[0] for judgement in findings.readings.values()]
     for judgement in findings.readings.values():
-        assert " ".join(judgement.answer[1:]) in page.words
+        assert " ".join(judgement.answer[1:]) in page.prose
         for word, arm in judgement.choices.by_word.items():
             assert f"the {word} arm is {arm}" in page.prose
     assert page.words.index(findings.sanity.sentences[0]) < page.words.index(answers[0])
@@ -102,7 +102,7 @@ def test_the_page_begins_with_the_answer_and_ends_with_the_protocol(text, findin
 
 def test_the_page_shows_plausible_arms_with_intervals_claims_and_failures(text, findings):
     page = Page(text)
-    points, test = findings.points, findings.test
+    points, test = findings.points, findings.shipped.test
     for arm in points.loc[points["plausible"], "arm"]:
         estimate = test.estimate("accuracy", arm)
         assert f"{100 * estimate.value:.2f}" in page.words
@@ -133,8 +133,8 @@ def test_both_front_charts_come_in_two_widths_with_every_arm(text, findings):
 def test_the_script_knows_every_arm_and_links_the_plausible_ones_to_their_diagrams(text, findings):
     chart = json.loads(next(script for script in Page(text).scripts if script.startswith("{")))
     points = findings.points
-    assert [row[0] for row in chart["rows"].values()] == points["arm"].tolist()
-    assert all(len(row) == 1 + len(chart["titles"]) for row in chart["rows"].values())
+    assert [row[0] for row in chart["rows"][SCALED].values()] == points["arm"].tolist()
+    assert all(len(row) == 1 + len(chart["titles"]) for row in chart["rows"][SCALED].values())
     assert set(np.flatnonzero(points["plausible"])) <= set(chart["linked"])
     for index in chart["linked"]:
         for reading, probability in chart["probability"].items():
@@ -171,7 +171,7 @@ def test_a_name_is_shown_as_it_is_and_never_run(make_sweep):
     assert text.count("<script") == text.count("</script>") == len(page.scripts) == 2
     assert not any("alert(1)" in script and not script.startswith("{") for script in page.scripts)
     assert HOSTILE in page.words
-    assert any(HOSTILE in row[0] for row in json.loads(page.scripts[0])["rows"].values())
+    assert any(HOSTILE in row[0] for row in json.loads(page.scripts[0])["rows"][RAW].values())
     assert f"../{HOSTILE}, a teacher" in page.words
     assert f"name: demo # {HOSTILE}" in page.words
 
@@ -289,8 +289,8 @@ def test_in_a_real_browser_a_point_tells_its_figures_and_opens_its_diagram(chrom
     dom, log = shown_by(chromium, text, tmp_path, script)
     assert "CONSOLE" not in log
     title = re.search("<title>(.*?)</title>", dom)[1]
-    points = findings.points
-    accuracies = [findings.test.estimate("accuracy", arm).value for arm in points["arm"]]
+    points, told = findings.points, findings.readings[RAW].test
+    accuracies = [told.estimate("accuracy", arm).value for arm in points["arm"]]
     rightmost = int(np.argmax(accuracies))
     assert title.startswith(points["arm"][rightmost])
     assert f"{100 * accuracies[rightmost]:.2f}" in title

@@ -44,7 +44,7 @@ def test_of_level_arms_the_best_one_is_no_longer_too_good():
     for _ in range(40):
         made = sweep(generator)
         selection = chosen(*made)
-        estimate = selection.estimate(made[3], "accuracy")
+        estimate = selection.corrected(made[3]).estimate("accuracy", selection.arm)
         measured.append(made[3].estimate("accuracy", selection.arm).value - 0.8)
         corrected.append(estimate.value - 0.8)
         held.append(estimate.low <= 0.8 <= estimate.high)
@@ -69,7 +69,9 @@ def test_an_arm_that_is_far_better_owes_nothing_to_luck_and_level_ones_stay_poss
     assert luck.likely == pytest.approx(0, abs=0.002)
     assert luck.apart == pytest.approx(0, abs=0.002)
     assert luck.level > 0.005
-    plain, estimate = made[3].difference("accuracy", ARMS[3], ARMS[0]), selection.difference(made[3], "accuracy")
+    plain, estimate = (
+        each.difference("accuracy", ARMS[3], ARMS[0]) for each in (made[3], selection.corrected(made[3]))
+    )
     assert estimate.low == pytest.approx(plain.low - luck.level)
     assert estimate.high == pytest.approx(plain.high, abs=0.002)
 
@@ -99,8 +101,23 @@ def test_the_baseline_does_not_differ_from_itself():
     made = sweep(np.random.default_rng(5))
     best = chosen(*made).arm
     selection = chosen(*made, baseline=best)
-    assert selection.difference(made[3], "accuracy") == Estimate(0, 0, 0)
-    assert selection.estimate(made[3], "accuracy").value < made[3].estimate("accuracy", best).value
+    corrected = selection.corrected(made[3])
+    assert corrected.difference("accuracy", best, best) == Estimate(0, 0, 0)
+    assert corrected.estimate("accuracy", best).value < made[3].estimate("accuracy", best).value
+
+
+def test_luck_is_taken_off_the_chosen_arm_in_every_comparison_and_off_no_other_arm():
+    made = sweep(np.random.default_rng(5))
+    selection, plain = chosen(*made), made[3]
+    corrected, others = selection.corrected(plain), [arm for arm in ARMS[1:] if arm != selection.arm]
+    assert corrected.estimate("accuracy", others[0]) == plain.estimate("accuracy", others[0])
+    assert corrected.difference("accuracy", *others[:2]) == plain.difference("accuracy", *others[:2])
+    for other, luck in ((ARMS[0], selection.differences), (others[0], selection.levels)):
+        pair = (selection.arm, other)
+        there, back = corrected.difference("accuracy", *pair), corrected.difference("accuracy", *pair[::-1]).negative
+        assert vars(there) == pytest.approx(vars(back))
+        measured = plain.difference("accuracy", *pair).value
+        assert there.value == pytest.approx(measured - luck["accuracy"].likely)
 
 
 def test_a_size_is_no_luck():
@@ -114,15 +131,27 @@ def test_an_arm_without_the_objective_is_not_chosen_again():
     validation.draws["accuracy"][:, 3] = np.nan
     runs.loc[runs["arm"] == ARMS[3], ["validation/accuracy", "test/accuracy"]] = np.nan
     selection = selection_of(runs, front, validation, "validation/accuracy", ARMS[5], ARMS[0])
-    assert np.isfinite(selection.estimate(test, "accuracy").value)
+    assert np.isfinite(selection.corrected(test).estimate("accuracy", ARMS[5]).value)
     assert selection.levels["accuracy"].level > 0.0015
 
 
+def ece_and_gap(center):
+    """Evidence of one arm that has these draws of both figures, and its selection, with luck that is the same."""
+    draws = {"ece": np.maximum(0, center), "gap": center}
+    plain = {"ece": np.zeros(1), "gap": np.median(center, axis=0)}
+    test = Evidence("test", 100, len(center), ["arm"], {"arm": 2}, plain, draws, {})
+    return test, lambda luck: Selection("arm", "arm", {"ece": luck, "gap": luck}, {}).corrected(test)
+
+
 def test_no_figure_but_a_signed_one_becomes_negative():
-    luck = Luck(likely=0.02, level=0.03, apart=0.01)
-    noise = np.random.default_rng(0).normal(scale=0.001, size=(50, 1))
-    draws = {"ece": 0.01 + noise, "gap": 0.01 + noise}
-    test = Evidence("test", 100, 50, ["arm"], {"arm": 2}, {"ece": np.zeros(1), "gap": np.array([0.01])}, draws, {})
-    selection = Selection("arm", "arm", {"ece": luck, "gap": luck}, {})
-    assert selection.estimate(test, "ece").value == 0
-    assert selection.estimate(test, "gap").value == pytest.approx(-0.01)
+    _, corrected_by = ece_and_gap(0.01 + np.random.default_rng(0).normal(scale=0.001, size=(50, 1)))
+    corrected = corrected_by(Luck(likely=0.02, level=0.03, apart=0.01))
+    assert corrected.estimate("ece", "arm").value == 0
+    assert corrected.estimate("gap", "arm").value == pytest.approx(-0.01, abs=1e-3)
+
+
+def test_an_interval_that_begins_at_zero_still_does():
+    test, corrected_by = ece_and_gap(np.random.default_rng(0).normal(scale=0.01, size=(50, 1)))
+    luck = Luck(likely=-0.002, level=-0.003, apart=-0.001)
+    assert test.estimate("ece", "arm").low == corrected_by(luck).estimate("ece", "arm").low == 0
+    assert corrected_by(luck).estimate("ece", "arm").high > test.estimate("ece", "arm").high

@@ -50,12 +50,12 @@ def test_luck_is_taken_off_the_chosen_arm_and_off_nothing_else():
     found, luck = front(), {"accuracy": Luck(0.02, 0.02, 0.02), "ece": Luck(-0.01, -0.01, -0.01)}
     selection = Selection("kd arm", "classic arm", luck, luck)
     choices = choices_of(found, evidence(found), "classic arm", "")
-    test = evidence(found, shift=0.01)
-    first, second, *others = answer_of("demo", SCALED, choices, evidence(found), test, "classic arm", selection)
+    test = selection.corrected(evidence(found, shift=0.01))
+    first, second, *others = answer_of("demo", SCALED, choices, evidence(found), test, "classic arm", without_luck=True)
     first = first.replace("\N{NO-BREAK SPACE}", " ")
     assert "accuracy 79.0 % (79.0 to 79.0) and ECE 0.070 (0.070 to 0.070)" in first
     assert "8.0 points (8.0 to 8.0) more accurate and ECE 0.020 (0.020 to 0.020) higher than classic arm" in first
-    assert "5.0 points (5.0 to 5.0) less accurate" in second
+    assert "3.0 points (3.0 to 3.0) less accurate" in second
     assert "What being chosen adds to figures, by lucky seeds, is taken off." in others
 
 

@@ -13,7 +13,7 @@ def findings(store):
 
 
 def test_plausible_arms_come_with_intervals_the_likeliest_first(findings):
-    table = front_table(findings.shipped, findings.test)
+    table = front_table(findings.shipped)
     assert len(table.rows) == np.count_nonzero(findings.points["plausible"])
     place = table.headers.index("Front probability")
     probabilities = [float(row[place]) for row in table.rows]
@@ -24,18 +24,18 @@ def test_plausible_arms_come_with_intervals_the_likeliest_first(findings):
 def test_the_third_reading_is_a_column_where_a_plausible_arm_has_it(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
     sigma = findings_of(make_sweep(arms=arms), "demo", {"num_parameters": "min"})  # all are alike, so all plausible
-    table = front_table(sigma.readings[RAW], sigma.test)
-    assert "ECE z/σ" not in front_table(sigma.readings[SCALED], sigma.test).headers
+    table = front_table(sigma.readings[RAW])
+    assert "ECE z/σ" not in front_table(sigma.readings[SCALED]).headers
     values = {row[0]: row[table.headers.index("ECE z/σ")] for row in table.rows}
     assert values["classic"] == ""
     assert float(values["kd resnet T=sigma"]) > 0
     plain = findings_of(make_sweep(arms=arms[:1]), "demo")
-    assert "ECE z/σ" not in front_table(plain.readings[RAW], plain.test).headers
+    assert "ECE z/σ" not in front_table(plain.readings[RAW]).headers
 
 
 def test_each_reading_has_the_validation_figures_that_it_is_judged_by(findings):
     for reading, figure in ((SCALED, "ece_scaled"), (RAW, "ece")):
-        table = front_table(findings.readings[reading], findings.test)
+        table = front_table(findings.readings[reading])
         ece = findings.points.set_index("arm")[f"validation/{figure}"]
         place = table.headers.index("Val. ECE")
         assert {row[0]: row[place] for row in table.rows} == {row[0]: f"{ece[row[0]]:.4f}" for row in table.rows}

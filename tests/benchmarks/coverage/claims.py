@@ -22,7 +22,7 @@ FIGURES = ("accuracy", "ece", "abs_gap")
 _SLOPE = 0.14  # of accuracy, in logits of the population
 
 
-def measure(num_pages: int = 60) -> dict[str, float]:
+def measure(num_pages: int = 200) -> dict[str, float]:
     """The share of pages with a false verdict, by number and deviation of seeds; and the power for two points."""
     made = {}
     for seeds in (2, 3, 5):

@@ -14,7 +14,7 @@ NOISE = 0.3  # of seeds and images
 OBJECTIVE = "validation/accuracy"
 
 
-def measure(num_sweeps: int = 100) -> dict[str, Any]:
+def measure(num_sweeps: int = 400) -> dict[str, Any]:
     """By design and key: the true share, the mean of what is said, its coverage, and how often it is said to matter."""
     figures: dict[str, Any] = {}
     for design in (*GRIDS, *SEARCHES):

@@ -17,7 +17,7 @@ TRUE_ECES = (0.0, 0.005, 0.02, 0.05)
 NUM_SEEDS = (1, 2, 3, 5, 10)
 
 
-def measure(num_simulations: int = 100) -> dict[str, Any]:
+def measure(num_simulations: int = 400) -> dict[str, Any]:
     """The coverage of the mean ECE over seeds, by true ECE, number of seeds and number of images; and of accuracy, with
     ten arms of which the seeds of one differ five times as much."""
     figures: dict[str, Any] = {}

@@ -52,7 +52,7 @@ class Sweep:
     networks: dict[str, np.ndarray]
 
 
-def measure(num_sweeps: int = 100) -> dict[str, Any]:
+def measure(num_sweeps: int = 400) -> dict[str, Any]:
     """The bias of what is said of recommended arms, how often intervals contain the truth, and how often an arm is
     said to be more accurate than classic training though it is not: as measured, and without the luck of selection."""
     figures: dict[str, Any] = {}
@@ -77,11 +77,11 @@ def of_recommended(
             continue
         selection = selection_of(sweep.runs, sweep.front, sweep.validation, "validation/accuracy", arm, classic)
         assert selection is not None
-        place = sweep.test.arms.index(arm)
+        place, corrected = sweep.test.arms.index(arm), selection.corrected(sweep.test)
         for figure in FIGURES:
             said = {
-                "measured": (sweep.test.estimate(figure, arm), sweep.test.difference(figure, arm, classic)),
-                "corrected": (selection.estimate(sweep.test, figure), selection.difference(sweep.test, figure)),
+                name: (evidence.estimate(figure, arm), evidence.difference(figure, arm, classic))
+                for name, evidence in (("measured", sweep.test), ("corrected", corrected))
             }
             by_images = (sweep.test.plain[figure] - sweep.networks[figure]) * (figure == "accuracy")
             for name, (level, difference) in said.items():

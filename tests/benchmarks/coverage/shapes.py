@@ -30,7 +30,7 @@ NUM_IMAGES = (200, 2000, 10_000, 50_000)
 TRUE_ECES = (0.005, 0.02, 0.05)
 
 
-def measure(num_simulations: int = 100) -> dict[str, Any]:
+def measure(num_simulations: int = 400) -> dict[str, Any]:
     """The coverage by shape, true ECE and number of images; of differences, between arms of equal ECE."""
     figures: dict[str, Any] = {}
     for num_images in NUM_IMAGES:

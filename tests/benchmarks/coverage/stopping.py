@@ -9,11 +9,9 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import norm
 
-from analysis.choices import worth_naming
-from analysis.pareto import front_of
+from analysis.readings import front_in, judgement_of
 from analysis.statistics.evidence import Evidence, evidence_of
-from analysis.statistics.judgement import judged
-from kd_core.measure.outcomes import Outcomes
+from kd_core.measure.outcomes import RAW, Outcomes
 from tests.benchmarks.coverage.population import QUANTILES, model
 from tests.benchmarks.early_stopping import ACCURACY, run, rungs_of
 
@@ -25,10 +23,11 @@ EPOCH_NOISE = 0.003  # of an epoch's accuracy, beside the noise of seed and imag
 
 @dataclass(frozen=True)
 class Network:
-    """One simulated trial: its arm, its seed, and its outcomes on both splits."""
+    """One simulated trial: its arm, its seed, its true accuracy, and its outcomes on both splits."""
 
     arm: str
     seed: int
+    truth: float
     outcomes: dict[str, Outcomes]
 
     @property
@@ -41,12 +40,12 @@ class Network:
         return float(self.outcomes[split].correct.mean())
 
 
-def measure(num_sweeps: int = 300) -> dict[str, Any]:
+def measure(num_sweeps: int = 400) -> dict[str, Any]:
     """Bias in points, and coverage of 95 %, of the accuracy of arms of equal truth after early stopping.
 
     `alone`: every seed is judged by itself, and the survivors are averaged. `scouts`: the first seed of an arm is
-    judged, and the others are averaged. Each for all arms that are left, and for the recommended one; `confirmed` is
-    the recommended one on fresh seeds.
+    judged, and the others are averaged. Each for all arms that are left, and for the recommended one, `measured` and as
+    the report tells it; `confirmed` is the recommended one on fresh seeds.
     """
     found: dict[str, list[tuple[float, bool]]] = {}
     for number in range(num_sweeps):
@@ -71,12 +70,14 @@ def sweep(random: np.random.Generator) -> dict[str, list[tuple[float, bool]]]:
     left = [network for seeds, finished in zip(networks, scouted, strict=True) if finished for network in seeds]
     found = {}
     for name, finished, of in (("alone", alone, {}), ("scouts", left, roles)):
-        recommended, test = reported(finished, of)
-        found[name] = [error_of(test, arm) for arm in test.arms]
-        found[f"{name}_recommended"] = [error_of(test, recommended)]
+        recommended, measured, corrected = reported(finished, of)
+        counted = [network for network in finished if of.get(network.key) != "scout"]
+        found[name] = [error_of(measured, arm, counted) for arm in measured.arms]
+        found[f"{name}_measured"] = [error_of(measured, recommended, counted)]
+        found[f"{name}_recommended"] = [error_of(corrected, recommended, counted)]
     fresh = [make(recommended, NUM_SEEDS + number) for number in range(NUM_FRESH)]
-    _, test = reported(left + fresh, roles | {network.key: "confirmation" for network in fresh})
-    return found | {"confirmed": [error_of(test, recommended)]}
+    _, _, test = reported(left + fresh, roles | {network.key: "confirmation" for network in fresh})
+    return found | {"confirmed": [error_of(test, recommended, fresh)]}
 
 
 def maker(random: np.random.Generator) -> Callable[[str, int], Network]:
@@ -89,7 +90,7 @@ def maker(random: np.random.Generator) -> Callable[[str, int], Network]:
         for split, hard in hardness.items():
             confidence = expit(1.5 + 1.6 * hard)
             outcomes[split] = model(confidence, random.random(NUM_IMAGES) < confidence + shift)
-        return Network(arm, seed, outcomes)
+        return Network(arm, seed, TRUTH + shift, outcomes)
 
     return make
 
@@ -102,28 +103,33 @@ def survivors(networks: list[Network], random: np.random.Generator) -> np.ndarra
     return run(np.stack([accuracy, np.zeros_like(accuracy)], axis=-1), rungs_of(0.0, ACCURACY), random)[0]
 
 
-def reported(networks: list[Network], roles: dict[str, str]) -> tuple[str, Evidence]:
-    """The arm that a report recommends, and what it says of the arms on test."""
+def reported(networks: list[Network], roles: dict[str, str]) -> tuple[str, Evidence, Evidence]:
+    """The arm that a report recommends, and the evidence of test images: as measured, and without the arm's luck."""
     outcomes = {network.key: network.outcomes for network in networks}
     blank = dict.fromkeys(("method", "teacher", "temperature", "student"), "") | {"alpha": np.nan}
     rows = [
         {"trial": network.key, "label": network.key, "arm": network.arm, "seed": network.seed, "status": "finished"}
         | {"role": roles.get(network.key, "")}
         | blank
-        | {f"{split}/accuracy": network.accuracy(split) for split in network.outcomes}
+        | {f"{split}/{figure}": network.accuracy(split) for split in network.outcomes for figure in ("accuracy", "ece")}
         for network in networks
     ]
     runs = pd.DataFrame(rows)
-    found = {
-        split: evidence_of(runs, split, lambda key, split=split: outcomes[key][split], NUM_RESAMPLES, ("accuracy",))
+    validation, test = (
+        evidence_of(runs, split, lambda key, split=split: outcomes[key][split], NUM_RESAMPLES, ("accuracy",))
         for split in ("validation", "test")
-    }
-    assert found["test"] is not None
-    (best,) = worth_naming(judged(front_of(runs, ACCURACY), found["validation"]), found["validation"], baseline="")
-    return best, found["test"]
+    )
+    assert test is not None
+    said = judgement_of("", RAW, runs, front_in(RAW, runs, ACCURACY, validation), validation, test, baseline="")
+    assert said.test is not None
+    return said.choices.recommended, test, said.test
 
 
-def error_of(test: Evidence, arm: str) -> tuple[float, bool]:
-    """How much too good an arm's accuracy is estimated, and whether its interval holds the truth."""
-    estimate = test.estimate("accuracy", arm)
-    return estimate.value - TRUTH, estimate.low <= TRUTH <= estimate.high
+def error_of(test: Evidence, arm: str, networks: list[Network]) -> tuple[float, bool]:
+    """How much too good an arm's accuracy is estimated, and whether its interval holds the truth.
+
+    The error that test images make is known of its networks, and left out: it is zero on average.
+    """
+    estimate, own = test.estimate("accuracy", arm), [network for network in networks if network.arm == arm]
+    by_images = np.mean([network.accuracy("test") - network.truth for network in own])
+    return estimate.value - by_images - TRUTH, estimate.low <= TRUTH <= estimate.high
