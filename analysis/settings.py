@@ -5,7 +5,7 @@ from typing import Any
 
 from kd_core.spec.keys import canonical_json
 
-_LEFT_OUT = {"method", "teacher", "temperature", "alpha", "student.model", "seed", "threads"}
+_LEFT_OUT = {"method", "teacher", "temperature", "alpha", "student.model", "seed"}
 
 
 def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -37,12 +37,12 @@ class LiveSignal:
 class StoredSignal:
     """A teacher's stored logits on the stream (`kd_core.labelling`); the images are ignored.
 
-    Raises SignalError if the record is of another teacher or stream than identity
-    (`kd_core.spec.keys.signal_identity`), or if an epoch is missing or damaged.
+    Raises SignalError if the record is of another teacher or stream than its manifest is to be, or if an epoch is
+    missing or damaged.
     """
 
-    def __init__(self, record: SignalRecord, identity: dict[str, Any]) -> None:
-        record.check(identity)
+    def __init__(self, record: SignalRecord, manifest: dict[str, Any]) -> None:
+        record.check(manifest)
         self.record = record
         self._epoch, self._logits = 0, np.empty((0, 0), np.float16)
 

@@ -4,7 +4,7 @@ import io
 import platform
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from kd_core.networks.models import Network, load_weights, num_parameters, weigh
 from kd_core.signal import TeacherSignal
 from kd_core.spec.config import TrialConfig
 from kd_core.store.files import DamagedError, read_sealed
-from kd_core.store.record import Record
+from kd_core.store.record import MadeFrom, Record
 from kd_core.training import EpochResult, initial_student, train
 from kd_core.versions import versions
 
@@ -36,6 +36,8 @@ def run_trial(
     device: torch.device | str = "cpu",
     num_workers: int = 0,
     num_threads: int | None = None,
+    identity: Mapping[str, Any] | None = None,
+    made_from: MadeFrom | None = None,
 ) -> Iterator[EpochResult]:
     """Train a trial until its record is finished and yield every epoch; a finished record yields nothing.
 
@@ -43,16 +45,20 @@ def run_trial(
     After a kill, the next run resumes from the last whole checkpoint, or evaluates the weights if they are there, and
     ends with the same result; so does one after the generator was closed, which writes a checkpoint. An error is
     written to the record before it is raised. The number of threads, by default torch's, can change the last bits, so a
-    record that was begun goes on with the number that it began with.
+    record that was begun goes on with the number that it began with. A record that was made from other weights of the
+    teacher than made_from ({"teacher": their sha256}) says, if it is given, is made again. The verdict keeps made_from
+    and the identity (`kd_core.spec.keys.trial_identity`), which the record's key digests.
     """
-    while record.verdict() is None and not record.lease.take():
+    if made_from is None:
+        made_from = dict(record.begun().get("made_from", {}))
+    while not record.is_finished(made_from) and not record.lease.take():
         time.sleep(WAIT_S)
-    if record.verdict() is not None:
+    if record.is_finished(made_from):
         if not record.lease.in_other_hands:
             record.lease.path.unlink(missing_ok=True)  # taken just after another process had finished
         return
-    torch.set_num_threads((record.config() or {}).get("threads") or num_threads or torch.get_num_threads())
-    record.begin(config.model_dump(mode="json") | {"threads": torch.get_num_threads()})
+    torch.set_num_threads(record.begun().get("threads") or num_threads or torch.get_num_threads())
+    record.begin(config.model_dump(mode="json"), torch.get_num_threads(), made_from)
     try:
         with record.lease.held():
             trained = _trained(config, dataset, record, device)
@@ -72,13 +78,16 @@ def run_trial(
                         _save_checkpoint(record, result)
                         raise
                 trained = trained or network or _restored(config, dataset, checkpoint, device)
-            _finish(trained, config, dataset, record, num_workers)
+            origin = {"identity": dict(identity or {}), "made_from": made_from}
+            _finish(trained, config, dataset, record, num_workers, origin)
     except Exception as error:
         record.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         raise
 
 
-def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Record, num_workers: int) -> None:
+def _finish(
+    network: Network, config: TrialConfig, dataset: Dataset, record: Record, num_workers: int, origin: dict[str, Any]
+) -> None:
     """Evaluate, reading the test split once, and write weights, outcomes and verdict in that order."""
     started = time.perf_counter()
     splits = evaluate(network, dataset, not config.has_logit_scale, num_workers)
@@ -98,7 +107,7 @@ def _finish(network: Network, config: TrialConfig, dataset: Dataset, record: Rec
         "versions": versions(),
         "machine": {"node": platform.node(), "device": _device_name(network)},
     }
-    record.finish(splits, verdict)
+    record.finish(splits, origin | verdict)
 
 
 def _has_optimum(validation: Outcomes) -> bool:

@@ -119,7 +119,7 @@ def _verified_signals(store: Store, record: SweepRecord, samples: int) -> Iterat
     spec = parse_spec(record.spec_yaml(), path)
     with found_in(path):
         planned = plan_sweep(spec, store, summarize(spec.data))
-        if any(each.record is not None and each.record.epochs() for each in planned.signals):
+        if any(each.record.epochs() for each in planned.signals):
             yield from verify_signals(planned, load(spec.data), samples)
 
 

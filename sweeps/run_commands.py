@@ -76,6 +76,7 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     """Show what is up to date, what would run, and what it would cost, without running anything."""
     from kd_core.data.splits import summarize
     from sweeps.plan.cost import bfloat16_gains, cost_of
+    from sweeps.plan.novelty import novelties
     from sweeps.plan.pace import time_of
     from sweeps.plan.plan import plan_sweep
     from sweeps.spec.reader import read_spec
@@ -89,11 +90,12 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
 
             check_networks(sweep, planned.data.num_classes)
     cost, time, gains = cost_of(planned), time_of(planned, store), bfloat16_gains(planned)
+    new = novelties(planned, store)
     if as_json:
         found = {"cost": vars(cost), "time": time.as_json(), "bfloat16_gains": gains}
-        click.echo(json.dumps(planned.as_json() | found))
+        click.echo(json.dumps(planned.as_json() | found | {"new": [each.as_json() for each in new]}))
     else:
-        print_plan(planned, cost, gains, time)
+        print_plan(planned, cost, gains, time, [each.sentence for each in new])
 
 
 @click.command()

@@ -64,19 +64,21 @@ def decisions(front: Front, validation: Evidence) -> list[Decision]:
 class _Difference:
     """By how much an arm is better than its rival in one objective, and the variance of that by images and by seeds.
 
-    Few seeds leave their variance uncertain: of_seeds [Q] are equally likely values of it.
+    of_images is the variance that more seeds leave as it is, of_both what more of either makes less. Few seeds leave
+    their variance uncertain: of_seeds [Q] are equally likely values of it.
     """
 
     value: float
     of_images: float
+    of_both: float
     of_seeds: np.ndarray
     num_seeds: tuple[int, ...]  # of all arms, which the variance of seeds is estimated from
 
     def power(self, images: float, seeds: float) -> float:
         """How often the 95 % interval leaves out zero with so many times more images and seeds."""
         wider = widening(sum(number * seeds - 1 for number in self.num_seeds))
-        variance = np.maximum(self.of_images / images + self.of_seeds / seeds, np.finfo(float).tiny)
-        shown = self.of_images / images + wider**2 * self.of_seeds / seeds
+        of_images, of_seeds = self.of_images / images, (self.of_seeds + self.of_both / images) / seeds
+        variance, shown = np.maximum(of_images + of_seeds, np.finfo(float).tiny), of_images + wider**2 * of_seeds
         end = float(stats.norm.ppf((1 + COVERAGE) / 2)) * np.sqrt(shown)
         return float(stats.norm.cdf((abs(self.value) - end) / np.sqrt(variance)).mean())
 
@@ -100,17 +102,19 @@ def _difference(front: Front, validation: Evidence, name: str, arm: str, rival: 
     figure, sign = figure_of(name), 1 if front.objectives[name] == "max" else -1
     if figure not in validation.draws:  # a size, which is known
         values = dict(front.points[["arm", name]].to_numpy())
-        return _Difference(sign * float(values[arm] - values[rival]), 0.0, np.zeros(1), ())
+        return _Difference(sign * float(values[arm] - values[rival]), 0.0, 0.0, np.zeros(1), ())
     per_seed = sum(1 / validation.num_seeds[each] for each in (arm, rival))
     num_seeds = tuple(validation.num_seeds.values())
     variance = sum(validation.seed_variance(figure, each) for each in (arm, rival)) / per_seed
     of_images = validation.image_variance(figure, {arm: 1.0, rival: -1.0})
-    of_seeds = _likely(variance, of_images / per_seed, validation.freedom) * per_seed
-    return _Difference(sign * validation.difference(figure, arm, rival).value, of_images, of_seeds, num_seeds)
+    of_both = min(of_images, validation.one_seed_variance.get(figure, 0.0) * per_seed)
+    of_seeds = _likely(variance, of_both / per_seed, validation.freedom) * per_seed
+    value = sign * validation.difference(figure, arm, rival).value
+    return _Difference(value, of_images - of_both, of_both, of_seeds, num_seeds)
 
 
 def _likely(variance: float, of_images: float, freedom: int) -> np.ndarray:
-    """Equally likely variances of seeds, [Q]; the estimate is what seeds vary less what images explain of it."""
+    """Equally likely variances of seeds, [Q]; the estimate is what seeds vary less what images explain of that."""
     if freedom == 0:
         return np.zeros(1)
     chances = (np.arange(_QUANTILES) + 0.5) / _QUANTILES

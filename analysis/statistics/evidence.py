@@ -42,6 +42,7 @@ class Evidence:
     seed_deviation is the standard deviation between seeds of one arm, without what the images explain, pooled over
     arms and not widened by the uncertainty of the estimate; NaN without two seeds of an arm. Arms whose seeds differ
     by visibly more have their own_deviation, by figure. Of them, those are unstable that stand out of all arms.
+    one_seed_variance is the variance by images of one seed, less what the seeds of an arm have in common.
     """
 
     split: str
@@ -55,6 +56,7 @@ class Evidence:
     own_deviation: dict[str, dict[str, float]] = field(default_factory=dict)
     unstable: dict[str, list[str]] = field(default_factory=dict)
     image_draws: Draws = field(default_factory=dict)
+    one_seed_variance: dict[str, float] = field(default_factory=dict)
 
     def deviation_of_seeds(self, figure: str, arm: str) -> float:
         """The standard deviation of a figure between seeds of an arm: its own, or that of all arms."""
@@ -144,6 +146,7 @@ def evidence_of(
         own_deviation={name: {arms[index]: own for index, own in each.own.items()} for name, each in seeds.items()},
         unstable={name: [arms[index] for index in each.unstable] for name, each in seeds.items()},
         image_draws=image_draws,
+        one_seed_variance={name: each.by_images for name, each in seeds.items()},
     )
 
 
@@ -166,7 +169,8 @@ class _SeedNoise:
 
     residuals are those of all seeds of all arms with several, in standard deviations; factors [A] what the draws of a
     seed of each arm lack, by Student's t, since few seeds leave their variance uncertain. deviation is that of seeds,
-    pooled over arms, own that of arms (by their index) whose seeds differ by more; neither is widened.
+    pooled over arms, own that of arms (by their index) whose seeds differ by more; neither is widened. by_images is the
+    variance by which seeds differ because of the images alone.
     """
 
     residuals: np.ndarray
@@ -174,6 +178,7 @@ class _SeedNoise:
     deviation: float
     own: dict[int, float]
     unstable: list[int]
+    by_images: float = 0.0
 
     @classmethod
     def of(cls, draws: Sequence[Sequence[np.ndarray]]) -> "_SeedNoise":
@@ -207,6 +212,7 @@ class _SeedNoise:
             deviation=float(np.sqrt(max(0, shared - noise))),
             own={arms[index]: float(deviations[index]) for index in np.flatnonzero(own)},
             unstable=[arms[index] for index in np.flatnonzero(unstable)],
+            by_images=noise,
         )
 
     def drawn(self, chosen: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

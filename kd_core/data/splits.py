@@ -7,7 +7,7 @@ import numpy as np
 from kd_core.data.images import Part
 from kd_core.data.sources import Source, read_source, source_identity
 from kd_core.spec.data_config import DataConfig, DataError
-from kd_core.spec.keys import digest
+from kd_core.spec.keys import digest, identity_of
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def fingerprint_of(config: DataConfig, source: Source | None = None) -> str:
     They do not depend on streaming. Of large sources, only a part is read (`kd_core.data.images.identity_of`). A source
     that has just been read spares another look at its folder.
     """
-    options = config.model_dump(mode="json", exclude={"path", "streaming"})
-    return digest(options | source_identity(config, source))
+    return digest(identity_of(config, path=source_identity(config, source)))
 
 
 def stratified_sample(labels: np.ndarray, count: int) -> np.ndarray:

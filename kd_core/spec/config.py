@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kd_core.spec.data_config import NO_MIXUP, DataConfig, MixupConfig, ViewConfig
-from kd_core.spec.fields import AbsolutePath, Config, Fraction, Pixels, PositiveInt, Seed, number_of
+from kd_core.spec.fields import AbsolutePath, Config, Fraction, Mark, Neutral, Pixels, PositiveInt, Seed, number_of
 from kd_core.spec.recipe import FinetuneConfig, Precision, TrainConfig
 
 Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
@@ -71,13 +71,21 @@ class NetworkConfig(Config):
     """pixels a side of this network's input; by default the size of the data"""
     pretrained: bool = False
     """whether to start from timm's weights for this model"""
-    checkpoint: AbsolutePath | None = None
+    checkpoint: Annotated[AbsolutePath | None, Mark.PLACE] = None
     """a .safetensors file (or a .pth of tensors only) to start from, by its path or an fsspec URL"""
 
     @field_validator("model")
     @classmethod
     def _by_its_timm_name(cls, value: str) -> str:
         return MODEL_ALIASES.get(value, value)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The settings by which a network computes, without where its weights come from."""
+        return {name: getattr(self, name) for name in ARCHITECTURE}
+
+
+ARCHITECTURE = tuple(name for name in NetworkConfig.model_fields if name not in ("pretrained", "checkpoint"))
 
 
 class StudentConfig(NetworkConfig):
@@ -138,11 +146,11 @@ class TrialConfig(Config):
     temperature: Temperature | None = None
     """T of the distillation loss: a number above 0, or sigma (kd, kd_mixup: each side divided by its own deviation);
     by default 2, and that of the authors for dkd (4), dist (4) and wttm (5)"""
-    dkd: DkdConfig | None = None
+    dkd: Annotated[DkdConfig | None, Neutral(None)] = None
     """the weights of method: dkd"""
-    dist: DistConfig | None = None
+    dist: Annotated[DistConfig | None, Neutral(None)] = None
     """the weights of method: dist"""
-    cud: CudConfig | None = None
+    cud: Annotated[CudConfig | None, Neutral(None)] = None
     """how far method: cud corrects the teacher"""
     alpha: Fraction
     """weight of the hard-label cross-entropy, from 0 to 1; by default 0, and that of the authors for zscore (0.1, Sun
@@ -156,7 +164,7 @@ class TrialConfig(Config):
     """the optimisation recipe"""
     stream_seed: Seed = 0
     """seed of the vicinal stream, the same for all replicates, so that they share one teacher pass"""
-    recycle: PositiveInt | None = None
+    recycle: Annotated[PositiveInt | None, Neutral(None)] = None
     """number of epochs of the vicinal stream, which are then repeated; by default every epoch is new"""
     seed: Seed = 0
     """seed of the student's initial weights and dropout"""
@@ -212,6 +220,11 @@ class TrialConfig(Config):
         return self.recycle is not None and self.recycle < self.train.epochs
 
     @property
+    def crops_the_original(self) -> bool:
+        """Whether a random crop is taken from an image as it was decoded, before it is resized for the data."""
+        return self.view.crop == "resized" and self.data.streaming and self.data.image_size is not None
+
+    @property
     def num_stream_epochs(self) -> int:
         """The number of different epochs of the vicinal stream that the trial uses."""
         return self.recycle if self.recycles and self.recycle else self.train.epochs
@@ -235,7 +248,7 @@ def finetuning_trial(teacher: TeacherConfig, data: DataConfig, view: ViewConfig)
             "view": view,
             "method": "mixup" if mixed else "classic",
             "mixup": recipe.mixup if mixed else NO_MIXUP,
-            "student": StudentConfig(**teacher.model_dump(exclude={"finetune", "seed", "precision"})),
+            "student": StudentConfig(**teacher.model_dump(include=set(NetworkConfig.model_fields))),
             "train": TrainConfig(**recipe.model_dump(exclude={"mixup"})),
             "seed": teacher.seed,
         }

@@ -9,6 +9,7 @@ from kd_core.spec.fields import (
     AbsolutePath,
     Config,
     Fraction,
+    Mark,
     OpenFraction,
     Pixels,
     PositiveFraction,
@@ -27,9 +28,9 @@ class DataConfig(Config):
     source: Literal["digits", "cifar10", "cifar100", "folder", "parquet"]
     """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images per class) or
     parquet (the Hugging Face layout)"""
-    path: AbsolutePath | None = None
+    path: Annotated[AbsolutePath | None, Mark.PLACE] = None
     """the folder of a folder or parquet source, or its URL; or the folder of a download, by default the user's cache"""
-    streaming: bool = False
+    streaming: Annotated[bool, Mark.APART] = False
     """whether images of a folder or parquet source are decoded on demand instead of kept in memory"""
     label_column: str | None = None
     """the parquet column with integer labels; by default the first integer column"""

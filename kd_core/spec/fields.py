@@ -1,6 +1,8 @@
 """The base class and field types of all configurations: frozen, strict, and with numbers as YAML writes them."""
 
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,23 @@ class Config(BaseModel):
     """A frozen configuration; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Marks a field that is left out of the identity where it has this value, so that introducing it changes no key.
+
+    The value is frozen: it stays what it was when the field came, whatever becomes of its default.
+    """
+
+    value: Any
+
+
+class Mark(Enum):
+    """Marks of fields that are no part of the identity as they are (`kd_core.spec.keys.identity_of`)."""
+
+    PLACE = "a path, for which the hash of its content stands"
+    APART = "changes no number"
 
 
 def even(value: int) -> int:

@@ -38,7 +38,8 @@ from kd_core.store.lease import Lease
 if TYPE_CHECKING:
     from kd_core.measure.outcomes import Outcomes
 
-Status = Literal["finished", "stopped", "failed", "running", "damaged", "pending"]
+Status = Literal["finished", "stopped", "failed", "running", "stale", "damaged", "pending"]
+MadeFrom = dict[str, str]  # the hashes of the products that a product is made from: {"teacher": of its weights}, or {}
 DONE = ("finished", "stopped")
 SPLITS = ("validation", "test")
 
@@ -156,12 +157,17 @@ class Record:
         """Write why the trial is stopped; running it again goes on from its last checkpoint."""
         write_json(self.path / "stopped.json", stop)
 
+    def begun(self) -> dict[str, Any]:
+        """What the product was begun with: {"recipe", "threads", "made_from"}; empty if it was not begun.
+
+        It is in a file, or, if that is damaged, in the verdict.
+        """
+        begun = read_json(self.path / "config.json") or self._written_verdict() or {}
+        return {name: begun[name] for name in ("recipe", "threads", "made_from") if name in begun}
+
     def config(self) -> dict[str, Any] | None:
-        """The trial's configuration as JSON, from its file or, if that is damaged, its verdict, or None."""
-        config = read_json(self.path / "config.json")
-        if config is None and (verdict := self._written_verdict()) is not None and "recipe" in verdict:
-            config = verdict["recipe"] | {"threads": verdict.get("threads")}
-        return config
+        """The trial's configuration as JSON, or None."""
+        return self.begun().get("recipe")
 
     def journal(self) -> list[dict[str, Any]]:
         """The rows of the journal, one per epoch, in order; those before the first damaged one."""
@@ -187,14 +193,30 @@ class Record:
                 return lines[: len(rows)], rows, f"{path}: line {len(rows) + 1} is damaged: {error}"
         return lines, rows, ""
 
-    def begin(self, config: dict[str, Any]) -> None:
-        """Write the config; remove an earlier failure or stop, damaged rows, and temporary files of killed workers."""
+    def is_finished(self, made_from: MadeFrom) -> bool:
+        """Whether the product is complete, and made from these."""
+        verdict = self.verdict()
+        return verdict is not None and verdict.get("made_from", {}) == made_from
+
+    def begin(self, config: dict[str, Any], threads: int | None = None, made_from: MadeFrom | None = None) -> None:
+        """Write the config; remove an earlier failure or stop, damaged rows, and temporary files of killed workers.
+
+        What was made from other products is removed as well.
+        """
         clear_orphans(self.path)
-        write_json(self.path / "config.json", config)
+        made_from = made_from or {}
+        if self.begun().get("made_from", made_from) != made_from:
+            self._clear()
+        write_json(self.path / "config.json", {"recipe": config, "threads": threads, "made_from": made_from})
         lines, _, problem = self._journal()
         if problem:
             self._write_lines(lines)
         for name in ("failure.json", "stopped.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        """Remove all but the lease, the verdict first."""
+        for name in sorted(sizes_in(self.path).keys() - {"heartbeat.json"}, key=self.verdict_name.__ne__):
             (self.path / name).unlink(missing_ok=True)
 
     def append(self, row: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from upath import UPath
 
-from kd_core.spec.keys import digest
+from kd_core.spec.keys import digest, flat
 from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, write_json, writing
 from kd_core.store.lease import Lease
 
@@ -36,7 +36,11 @@ class SignalError(ValueError):
 
 @dataclass(frozen=True)
 class SignalRecord:
-    """The stored logits of one teacher on one vicinal stream; its key is the digest of its manifest."""
+    """The stored logits of one teacher on one vicinal stream; its key is the digest of its identity.
+
+    A manifest is the identity (`kd_core.spec.keys.signal_identity`) and, as made_from, the hash of the weights of the
+    teacher that was used.
+    """
 
     path: UPath
 
@@ -50,14 +54,14 @@ class SignalRecord:
         """Whether anything is stored under this key."""
         return self.path.exists()
 
-    def begin(self, identity: dict[str, Any]) -> None:
-        """Write the manifest (`kd_core.spec.keys.signal_identity`); a signal with any other one is removed."""
+    def begin(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest; a signal with any other one is removed."""
         with suppress(SignalError):
-            self.check(identity)
+            self.check(manifest)
             self.tidy()
             return
         self.clear()
-        write_json(self.path / "manifest.json", identity)
+        write_json(self.path / "manifest.json", manifest)
 
     def tidy(self) -> None:
         """Remove the temporary files and leases of killed processes."""
@@ -66,13 +70,13 @@ class SignalRecord:
             if not lease.taken:
                 lease.path.unlink(missing_ok=True)
 
-    def check(self, identity: dict[str, Any]) -> None:
-        """Raise SignalError, naming the difference, unless the manifest equals identity."""
+    def check(self, manifest: dict[str, Any]) -> None:
+        """Raise SignalError, naming the difference, unless the stored manifest is this one."""
         path = self.path / "manifest.json"
         found = read_json(path)
         if found is None:
             raise SignalError(f"{damage_in(path) or f'{self.path}: holds no teacher signal'}; {REMEDY}")
-        there, expected = _flat(found), _flat(identity)
+        there, expected = flat(found), flat(manifest)
         for name in sorted(expected.keys() | there.keys()):
             if expected.get(name) != there.get(name):
                 raise SignalError(f"{path}: {name} is {there.get(name)} where {expected.get(name)} is needed; {REMEDY}")
@@ -136,7 +140,7 @@ class SignalRecord:
         path = self.path / "manifest.json"
         found = read_json(path)
         problem = damage_in(path) or f"{path}: is missing" if found is None else ""
-        if found is not None and digest(found) != self.key:
+        if found is not None and digest({name: found[name] for name in found if name != "made_from"}) != self.key:
             problem = f"{path}: is that of another signal"
         return [*([f"{problem}; {REMEDY}"] if problem else []), *self.damaged(epochs).values()]
 
@@ -199,10 +203,3 @@ def _checksums(path: Path) -> tuple[str, str]:
             sha256.update(block)
             remaining -= len(block)
         return file.read().hex(), sha256.hexdigest()
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Flatten nested keys to dotted ones."""
-    if not isinstance(value, dict):
-        return {name: value}
-    return {inner: leaf for key in value for inner, leaf in _flat(value[key], f"{name}.{key}".strip(".")).items()}

@@ -13,7 +13,6 @@ from sweeps.spec.sweep_config import ResourcesConfig
 MARGIN = 1.25  # a trial gets this many times the memory of its first steps
 MOST_A_GPU = 100  # Ray counts ten-thousandths of a GPU; up to this number, rounding adds no trial
 _UNITS = 10_000
-_NETWORK_FORM = {"model", "bottleneck", "stem_stride", "image_size"}
 _RECIPE_FORM = {"batch_size", "optimizer", "precision", "compile", "deterministic"}
 
 
@@ -34,8 +33,8 @@ def form_of(config: TrialConfig, stored: bool) -> str:
     student, teacher = config.student, None if stored else config.teacher
     return canonical_json(
         {
-            "student": student.model_dump(mode="json", include=_NETWORK_FORM),
-            "teacher": teacher and teacher.model_dump(mode="json", include=_NETWORK_FORM),
+            "student": student.architecture,
+            "teacher": teacher and teacher.architecture,
             "train": config.train.model_dump(mode="json", include=_RECIPE_FORM),
             "view": config.view.model_dump(mode="json"),
             "stored": stored,

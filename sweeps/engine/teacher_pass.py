@@ -9,8 +9,8 @@ import ray
 
 from kd_core.data.dataset import Dataset
 from kd_core.spec.fields import size_text
-from kd_core.store.record import Record
-from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
+from kd_core.store.record import MadeFrom, Record
+from kd_core.store.signal_record import REMEDY, SignalError
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import label_signal, task_of
 from sweeps.plan.plan import Plan
@@ -28,8 +28,9 @@ def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, prog
     If a teacher's pass fails, this logs the error, and its trials run the teacher themselves.
     """
     teachers = {teacher.name: teacher.record for teacher in plan.teachers}
-    wanted = [signal for signal in plan.signals if signal.stored and signal.pending_epochs and signal.record]
-    passes = [_Pass(signal, plan.data.num_train, progress) for signal in wanted]
+    finished = {teacher.name: {"teacher": teacher.weights} for teacher in plan.teachers if teacher.weights}
+    wanted = [each for each in plan.signals if each.stored and each.pending_epochs and each.teacher in finished]
+    passes = [_Pass(each, finished[each.teacher], plan.data.num_train, progress) for each in wanted]
     passes = [each for each in passes if each.prepare()]
     if not passes:
         return
@@ -59,9 +60,8 @@ def tasks_for(num_epochs: int, num_samples: int, room: int) -> int:
 class _Pass:
     """The labelling of one signal."""
 
-    def __init__(self, signal: SignalPlan, num_samples: int, progress: SweepProgress) -> None:
-        assert signal.record is not None
-        self.signal, self.progress, self.record = signal, progress, signal.record
+    def __init__(self, signal: SignalPlan, made_from: MadeFrom, num_samples: int, progress: SweepProgress) -> None:
+        self.signal, self.made_from, self.progress, self.record = signal, made_from, progress, signal.record
         self.label, self.num_samples = f"signal {signal.label}", num_samples
         self.missing: list[int] = []
         self.error, self.started = "", time.monotonic()
@@ -69,7 +69,7 @@ class _Pass:
     def prepare(self) -> bool:
         """Remove damaged epochs and find missing ones; False if none is missing or the store cannot be written."""
         try:
-            _mend(self.signal, self.record, self.progress)
+            _mend(self.signal, self.made_from, self.progress)
         except OSError as error:
             self.progress.done(self.label, "failed", f"{error}; {_LIVE}")
             return False
@@ -117,8 +117,9 @@ class _Pass:
         return f"{self.signal.num_epochs} epochs, {size_text(self.record.size_of(self.signal.epochs))}"
 
 
-def _mend(signal: SignalPlan, record: SignalRecord, progress: SweepProgress) -> None:
+def _mend(signal: SignalPlan, made_from: MadeFrom, progress: SweepProgress) -> None:
     """Remove and log everything that does not match the manifest or its checksum."""
+    record, manifest = signal.record, signal.identity | {"made_from": made_from}
 
     def anew(problem: str) -> None:
         """Say that labels are made again, and why."""
@@ -126,10 +127,10 @@ def _mend(signal: SignalPlan, record: SignalRecord, progress: SweepProgress) -> 
 
     if record.exists:
         try:
-            record.check(signal.identity)
+            record.check(manifest)
         except SignalError as error:
             anew(str(error))
-    record.begin(signal.identity)
+    record.begin(manifest)
     damaged = record.damaged(record.epochs().intersection(signal.epochs))
     for problem in damaged.values():
         anew(problem)

@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 
 from kd_core.data.dataset import Dataset
 from kd_core.footprint import Footprint
+from kd_core.spec.keys import trial_identity
 from kd_core.store.record import Record
 from kd_core.store.records import LEFT_OUT, Store
 from sweeps.engine.cluster import nodes_of_cluster, whole_resources
@@ -36,9 +37,7 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
     If memory cannot be measured, this logs the error and returns the resources of a teacher.
     """
     nodes, resources = nodes_of_cluster(), whole_resources(plan.spec.resources)
-    pending = plan.pending + [
-        each for each in plan.unproposed if each.signal is None or each.signal.record
-    ]  # its teacher is finished
+    pending = plan.pending + [each for each in plan.unproposed if each.can_run]
     if not plan.spec.resources.auto or not pending:
         return resources
     forms: dict[str, dict[str, Any]] = {}
@@ -138,7 +137,7 @@ def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: 
     """Run every trial that is not done as a Tune trial; if a worker dies, its trial is retried."""
     progress.foresee(plan, store)
     for each in plan.trials:
-        if each.record is None:
+        if not each.can_run:
             _show_without_teacher(each, progress)
     pending = plan.pending
     if not pending and not plan.num_unproposed:
@@ -186,12 +185,18 @@ def _show_without_teacher(planned: TrialPlan, progress: SweepProgress) -> None:
 
 
 def _trial_config(planned: TrialPlan, plan: Plan) -> dict[str, Any]:
-    """What a worker needs to know of a trial; the key is "" if it only stands for others."""
+    """What a worker needs to know of a trial (`sweeps.engine.worker.TrialTrainable`)."""
     teacher_key = next((each.record.key for each in plan.teachers if each.name == planned.trial.teacher), None)
     signal = planned.signal.identity if planned.signal is not None and planned.signal.ready else None
-    config = planned.trial.config.model_dump(mode="json")
-    key = planned.record.key if planned.record is not None else ""
-    return {"key": key, "config": config, "teacher_key": teacher_key, "signal": signal}
+    config = planned.trial.config
+    return {
+        "key": planned.record.key,
+        "identity": trial_identity(config, plan.data.fingerprint, teacher_key),
+        "config": config.model_dump(mode="json"),
+        "teacher_key": teacher_key,
+        "signal": signal,
+        "made_from": planned.made_from,
+    }
 
 
 class _Watch(tune.Callback):
@@ -204,7 +209,6 @@ class _Watch(tune.Callback):
 
     def expect(self, planned: TrialPlan) -> dict[str, Any]:
         """Learn of a trial before Tune starts it; returns its config."""
-        assert planned.record is not None
         self.expected[planned.record.key] = planned
         self.before[planned.record.key] = planned.record.failure()
         return _trial_config(planned, self.plan)
@@ -212,7 +216,7 @@ class _Watch(tune.Callback):
     def propose(self, planned: TrialPlan) -> None:
         """Learn of a trial of a point that a search has just proposed, and show its end if it is not to run."""
         self.progress.proposes(planned, self.plan)
-        if planned.record is None:
+        if not planned.can_run:
             _show_without_teacher(planned, self.progress)
         elif planned.role == "follower" and planned.status == "stopped":
             self.progress.done(planned.trial.label, "stopped", LEFT_OUT)
@@ -221,7 +225,7 @@ class _Watch(tune.Callback):
 
     def give_up(self, planned: TrialPlan, scout: TrialPlan) -> None:
         """Show that a follower is not to run, since its scout has not finished."""
-        if status_in(self.plan.spec, "scout", scout.record) == "stopped":
+        if status_in(self.plan.spec, "scout", scout.record, scout.made_from) == "stopped":
             self.progress.done(planned.trial.label, "stopped", LEFT_OUT)
         else:
             self.progress.done(planned.trial.label, "failed", "its scout failed")
@@ -256,13 +260,11 @@ class _Watch(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Show the end of a trial, finished or failed."""
         planned = self._planned(trial)
-        assert planned.record is not None
         _show_end(planned.trial.label, planned.record, self.progress, trial.last_result.get("error", ""))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record and show the failure of a trial whose worker died once too often."""
         planned = self._planned(trial)
-        assert planned.record is not None
         reason = reason_of(_error_of(trial))
         _fail(planned.record, self.before[planned.record.key], reason, _error_of(trial))
         _show_end(planned.trial.label, planned.record, self.progress, reason)

@@ -26,7 +26,7 @@ from kd_core.networks.models import Network
 from kd_core.networks.teacher import load_teacher
 from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
 from kd_core.spec.config import TeacherConfig, TrialConfig
-from kd_core.spec.keys import digest
+from kd_core.spec.keys import digest, trial_identity
 from kd_core.store.lease import Holder
 from kd_core.store.record import Record
 from kd_core.store.records import Store
@@ -40,8 +40,9 @@ class TrialTrainable(tune.Trainable):
     """Runs one trial after another in one actor, which gets the dataset once, through the object store.
 
     The config is {"trial": {"key", "config": TrialConfig as JSON, "teacher_key": key or None, "signal": the identity of
-    a stored signal, or None for a live one}}. A trial with an error is tried again `retries` times; then the error is
-    reported as an outcome, so that the actor and the sweep continue.
+    a stored signal, or None for a live one, "identity", "made_from": `kd_core.store.record.MadeFrom`}}. A trial with an
+    error is tried again `retries` times; then the error is reported as an outcome, so that the actor and the sweep
+    continue.
     """
 
     def setup(
@@ -90,6 +91,8 @@ class TrialTrainable(tune.Trainable):
             device=self.device,
             num_workers=self.num_workers,
             num_threads=self.num_threads,
+            identity=trial["identity"],
+            made_from=trial["made_from"],
         )
 
     def _teacher(self, config: TeacherConfig, key: str) -> Network:
@@ -152,7 +155,9 @@ def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, record: Record, 
         return
     try:
         workers = int(resources["workers"])
-        for _ in run_trial(finetuning, dataset, record, device=device_of(resources), num_workers=workers):
+        identity = trial_identity(finetuning, dataset.fingerprint)
+        device = device_of(resources)
+        for _ in run_trial(finetuning, dataset, record, device=device, num_workers=workers, identity=identity):
             pass
     finally:
         record.lease.release()
@@ -198,7 +203,7 @@ def _signal(
 ) -> TeacherSignal | None:
     """The teacher signal of a trial, or None; `load` loads a live teacher by its config and key."""
     if trial["signal"] is not None:
-        return StoredSignal(store.signal(digest(trial["signal"])), trial["signal"])
+        return StoredSignal(store.signal(digest(trial["signal"])), trial["signal"] | {"made_from": trial["made_from"]})
     if config.teacher is not None and trial["teacher_key"] is not None:
         return LiveSignal(load(config.teacher, trial["teacher_key"]), config.teacher.precision)
     return None

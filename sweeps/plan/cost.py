@@ -1,8 +1,8 @@
 """The remaining computation of a plan, in floating-point operations and teacher passes."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from kd_core.spec.config import NetworkConfig
 from kd_core.spec.keys import canonical_json
 from sweeps.plan.plan import Plan
 
@@ -39,7 +39,8 @@ def cost_of(plan: Plan) -> Cost:
         if not each.done
     )
     tuned = [each.finetuning for each in plan.missing_teachers]
-    teachers = [(forward.of(each.trial.teacher), each) for each in plan.signals if each.live_passes]
+    live = [each for each in plan.signals if each.live_passes]
+    teachers = [(forward.of(each.trial.teacher), each) for each in live if each.trial.teacher is not None]
     return Cost(
         student_flops=student * num_train,
         teacher_flops=sum(flops * signal.passes for flops, signal in teachers) * num_train,
@@ -72,12 +73,11 @@ class _ForwardFlops:
         self.num_classes, self.image_size = num_classes, image_size
         self.known: dict[str, int] = {}
 
-    def of(self, network: Any) -> int:
+    def of(self, network: NetworkConfig) -> int:
         """The operations of a network, given by its config."""
         from kd_core.networks.models import forward_flops  # imports torch, which a finished plan does not need
 
-        form = network.model_dump(mode="json", exclude={"finetune", "seed", "checkpoint", "pretrained"})
-        key = canonical_json(form)
+        key = canonical_json(network.architecture)
         if key not in self.known:
             self.known[key] = forward_flops(network, self.num_classes, self.image_size)
         return self.known[key]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from kd_core.spec.config import ARCHITECTURE
 from kd_core.spec.keys import canonical_json
 from kd_core.store.files import read_ahead
 from kd_core.store.record import Record
@@ -16,7 +17,6 @@ from kd_core.store.records import Store, SweepRecord
 if TYPE_CHECKING:
     from sweeps.plan.plan import Plan, TrialPlan
 
-_NETWORK = ("model", "bottleneck", "stem_stride", "image_size")
 _RECIPE = ("batch_size", "optimizer", "precision", "compile", "deterministic")
 _DATA = ("num_train", "num_validation", "num_classes", "image_size")
 _ENOUGH = 20  # trials of a form; more tell nothing new
@@ -104,10 +104,10 @@ class Paces:
 def form_of_trial(config: Mapping[str, Any], data: Mapping[str, Any], stored: bool, threads: int | None) -> str:
     """What the time of an epoch depends on, as JSON; config is the JSON of a TrialConfig, data of a DataSummary."""
     teacher = config["teacher"]
-    live = {name: teacher[name] for name in (*_NETWORK, "precision")} if teacher and not stored else None
+    live = {name: teacher[name] for name in (*ARCHITECTURE, "precision")} if teacher and not stored else None
     return canonical_json(
         {
-            "student": {name: config["student"][name] for name in _NETWORK},
+            "student": {name: config["student"][name] for name in ARCHITECTURE},
             "teacher": "stored" if teacher and stored else live,
             "train": {name: config["train"][name] for name in _RECIPE},
             "data": {name: data[name] for name in _DATA},
@@ -174,14 +174,7 @@ def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Record, s
 
 def form_of_member(member: dict[str, Any], config: dict[str, Any], members: dict[str, Any], threads: int | None) -> str:
     """The form of a trial or teacher that a sweep lists; raises KeyError or TypeError if an older version wrote it."""
-    stored = f"{member.get('teacher')} {_mixup_text(config['mixup'])}" in {each["label"] for each in members["signals"]}
-    return form_of_trial(config, members["data"], stored, threads)
-
-
-def _mixup_text(mixup: dict[str, Any]) -> str:
-    """The mixup of a signal as its label has it (`sweeps.plan.sharing`)."""
-    concentration = f"({mixup['concentration']:g})" if mixup["concentration"] is not None else ""
-    return f"{'unmixed' if mixup['distribution'] == 'off' else mixup['distribution']}{concentration}"
+    return form_of_trial(config, members["data"], bool(member.get("signal")), threads)
 
 
 def duration_text(seconds: float) -> str:

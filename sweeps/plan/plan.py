@@ -1,6 +1,6 @@
 """Compares a spec with the store: teachers, their signals and trials, and which are up to date."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from kd_core.latency import form_of
 from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.spec.keys import digest, signal_identity, trial_key
 from kd_core.store.files import read_ahead
-from kd_core.store.record import DONE, Record, Status
+from kd_core.store.record import DONE, MadeFrom, Record, Status
 from kd_core.store.records import LEFT_OUT, Role, Store, left_out
 from sweeps.plan.scouts import role_of, status_in
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
@@ -22,11 +22,15 @@ from sweeps.spec.sweep_config import SweepSpec, Threads
 
 @dataclass(frozen=True)
 class TeacherPlan:
-    """One teacher that the sweep's trials need: its fine-tuning as a trial, and its record."""
+    """One teacher that the sweep's trials need: its fine-tuning as a trial, its record, and the hash of its weights.
+
+    The hash is None until it is finished.
+    """
 
     name: str
     finetuning: TrialConfig
     record: Record
+    weights: str | None
     num_trials: int
 
 
@@ -34,15 +38,21 @@ class TeacherPlan:
 class TrialPlan:
     """One trial, its record, its status at the time of the plan, its role (`sweeps.plan.scouts`), its teacher's signal.
 
-    The record is None until the teacher is finished, since its weights are part of the key. A follower is only
-    `stopped` if it is left out.
+    made_from are the hashes of the products that it is made from; None until its teacher is finished. A follower is
+    only `stopped` if it is left out.
     """
 
     trial: PlannedTrial
-    record: Record | None
+    record: Record
     status: Status
+    made_from: MadeFrom | None
     role: Role = ""
     signal: SignalPlan | None = None
+
+    @property
+    def can_run(self) -> bool:
+        """Whether it can be trained now: its teacher, if it has one, is finished."""
+        return self.made_from is not None
 
     @property
     def done(self) -> bool:
@@ -57,7 +67,7 @@ class TrialPlan:
     @property
     def num_trained(self) -> int:
         """The epochs that the trial has trained so far."""
-        return self.record.num_epochs if self.record is not None else 0
+        return self.record.num_epochs if self.status != "stale" else 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class Plan:
     @property
     def pending(self) -> list[TrialPlan]:
         """The trials that can be trained now: those that are not done and whose teacher is finished."""
-        return [each for each in self.trials if each.record is not None and not each.done]
+        return [each for each in self.trials if each.can_run and not each.done]
 
     @property
     def signals(self) -> list[SignalPlan]:
@@ -95,7 +105,7 @@ class Plan:
     @property
     def missing_teachers(self) -> list[TeacherPlan]:
         """The teachers that are not finished."""
-        return [teacher for teacher in self.teachers if teacher.record.verdict() is None]
+        return [teacher for teacher in self.teachers if teacher.weights is None]
 
     @property
     def given_teachers(self) -> list[str]:
@@ -142,7 +152,7 @@ class Plan:
         }
 
     def members(self) -> dict[str, Any]:
-        """The content of the sweep's trials.json: all products with a key, and trials that wait for their teacher."""
+        """The content of the sweep's trials.json: all its products."""
         return {
             "sweep": self.spec.name,
             "objectives": dict(self.spec.objectives),
@@ -152,19 +162,17 @@ class Plan:
             "signals": [
                 {"key": each.record.key, "label": each.label, "teacher": each.teacher, "epochs": each.num_epochs}
                 for each in self.signals
-                if each.record is not None and each.stored
+                if each.stored
             ],
-            "trials": [
-                {"key": each.record.key, **self._member(each)} for each in self.trials if each.record is not None
-            ],
-            "waiting": [self._member(each) for each in self.trials if each.record is None],
+            "trials": [self._member(each) for each in self.trials],
         }
 
     def _member(self, planned: TrialPlan) -> dict[str, Any]:
         """What trials.json says of a trial; the settings of a search's trial are the point that it proposed."""
-        trial = planned.trial
-        member = {"label": trial.label, "arm": trial.arm, "teacher": trial.teacher, "seed": trial.config.seed}
-        member |= {"role": planned.role} if planned.role else {}
+        trial, signal = planned.trial, planned.signal
+        member = {"key": planned.record.key, "label": trial.label, "arm": trial.arm, "teacher": trial.teacher}
+        member |= {"seed": trial.config.seed} | ({"role": planned.role} if planned.role else {})
+        member |= {"signal": signal.record.key} if signal is not None and signal.stored else {}
         return member if self.spec.search.is_grid else member | {"settings": trial.settings}
 
     def write(self, store: Store) -> None:
@@ -173,13 +181,14 @@ class Plan:
 
     def with_trials(self, trials: Sequence[PlannedTrial], store: Store) -> "Plan":
         """The plan with the trials of one more point of a search; each uses a foreseen signal, or its teacher live."""
-        weights = _weights_of(self.teachers)
-        signals = {each.record.key: each for each in self.signals if each.record is not None}
-        added = []
+        teachers = {each.name: each for each in self.teachers}
+        signals, added = {each.record.key: each for each in self.signals}, []
         for trial in trials:
-            sha256 = weights.get(trial.teacher or "")
-            planned = _planned(self.spec, (trial, _record(trial, store, self.data, weights)))
-            signal = signals.get(digest(signal_identity(trial.config, self.data.fingerprint, sha256)) if sha256 else "")
+            planned = _planned(self.spec, store, self.data, teachers, trial)
+            signal = None
+            if trial.teacher is not None:
+                key = teachers[trial.teacher].record.key
+                signal = signals.get(digest(signal_identity(trial.config, self.data.fingerprint, key)))
             covered = signal is not None and signal.num_epochs >= trial.config.num_stream_epochs
             added.append(replace(planned, signal=signal if covered else None))
         num_unproposed = max(0, self.num_unproposed - 1)
@@ -189,34 +198,43 @@ class Plan:
 def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     """Compare a spec with a store; raises SpecError if signals that must be stored exceed signal.max_gib."""
     wanted = trials_wanted(spec, store)
-    trials = wanted.trials + wanted.unproposed
-    teachers = []
+    num_known, teachers = len(wanted.trials), dict[str, TeacherPlan]()
     for name, config in spec.teachers.items():
-        num_trials = sum(trial.teacher == name for trial in trials)
+        num_trials = sum(trial.teacher == name for trial in wanted.trials + wanted.unproposed)
         if num_trials:
             finetuning = finetuning_trial(config, spec.data, spec.view)
             record = store.teacher(trial_key(finetuning, data.fingerprint))
-            teachers.append(TeacherPlan(name, finetuning, record, num_trials))
-    weights = _weights_of(teachers)
-    num_known = len(wanted.trials)
-    records: list[Record | None] = [_record(trial, store, data, weights) for trial in wanted.trials]
-    planned = list(read_ahead(partial(_planned, spec), list(zip(wanted.trials, records, strict=True))))
-    planned = _without_left_out(planned)
-    planned += [TrialPlan(trial, None, "pending") for trial in wanted.unproposed]
+            weights = (record.verdict() or {}).get("weights_sha256")
+            teachers[name] = TeacherPlan(name, finetuning, record, weights, num_trials)
+    plan_trial = partial(_planned, spec, store, data, teachers)
+    planned = _without_left_out(list(read_ahead(plan_trial, wanted.trials)))
+    planned += [_stand_in(store, data, teachers, trial) for trial in wanted.unproposed]
     needs = [
-        _need(each, weights, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
+        _need(each, teachers, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
         for index, each in enumerate(planned)
     ]
     signals = share_signals(needs, store, data, spec.signal)
     shared = tuple(replace(each, signal=signal) for each, signal in zip(planned, signals, strict=True))
     threads = _threads(spec, store)
-    return Plan(spec, data, tuple(teachers), shared[:num_known], threads, wanted.num_unproposed, shared[num_known:])
+    return Plan(
+        spec, data, tuple(teachers.values()), shared[:num_known], threads, wanted.num_unproposed, shared[num_known:]
+    )
 
 
-def _planned(spec: SweepSpec, trial: tuple[PlannedTrial, Record | None]) -> TrialPlan:
-    planned, record = trial
-    role = role_of(spec, planned.config.seed)
-    return TrialPlan(planned, record, status_in(spec, role, record), role)
+def _planned(
+    spec: SweepSpec, store: Store, data: DataSummary, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial
+) -> TrialPlan:
+    stand_in, role = _stand_in(store, data, teachers, trial), role_of(spec, trial.config.seed)
+    return replace(stand_in, status=status_in(spec, role, stand_in.record, stand_in.made_from), role=role)
+
+
+def _stand_in(store: Store, data: DataSummary, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial) -> TrialPlan:
+    """A trial as it is before its record is looked at."""
+    if trial.teacher is None:
+        return TrialPlan(trial, store.trial(trial_key(trial.config, data.fingerprint)), "pending", {})
+    teacher = teachers[trial.teacher]
+    record = store.trial(trial_key(trial.config, data.fingerprint, teacher.record.key))
+    return TrialPlan(trial, record, "pending", {"teacher": teacher.weights} if teacher.weights else None)
 
 
 def _without_left_out(trials: Sequence[TrialPlan]) -> list[TrialPlan]:
@@ -234,22 +252,11 @@ def _threads(spec: SweepSpec, store: Store) -> Threads:
     return begun.get("threads") or spec.resources.threads
 
 
-def _weights_of(teachers: Iterable[TeacherPlan]) -> dict[str, str | None]:
-    """The hash of each teacher's weights by its name, None until it is finished."""
-    return {teacher.name: (teacher.record.verdict() or {}).get("weights_sha256") for teacher in teachers}
-
-
-def _record(trial: PlannedTrial, store: Store, data: DataSummary, weights: dict[str, str | None]) -> Record | None:
-    if trial.teacher is None:
-        return store.trial(trial_key(trial.config, data.fingerprint))
-    sha256 = weights[trial.teacher]
-    return store.trial(trial_key(trial.config, data.fingerprint, sha256)) if sha256 is not None else None
-
-
 def _need(
-    planned: TrialPlan, weights: dict[str, str | None], *, stands_for_others: bool, foreseen: bool
+    planned: TrialPlan, teachers: Mapping[str, TeacherPlan], *, stands_for_others: bool, foreseen: bool
 ) -> Need | None:
     trial = planned.trial
     if trial.teacher is None:
         return None
-    return Need(trial.teacher, trial.config, weights[trial.teacher], not planned.done, stands_for_others, foreseen)
+    key = teachers[trial.teacher].record.key
+    return Need(trial.teacher, trial.config, key, not planned.done, stands_for_others, foreseen)

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kd_core.store.record import Record, Status
+from kd_core.store.files import sizes_in
+from kd_core.store.record import MadeFrom, Record, Status
 from kd_core.store.records import Role
 from sweeps.spec.sweep_config import SweepSpec
 
@@ -32,13 +33,17 @@ def stopping_of(spec: SweepSpec) -> dict[str, Any]:
     return {"sweep": spec.name, "early_stopping": rule, "objectives": dict(spec.objectives)}
 
 
-def status_in(spec: SweepSpec, role: Role, record: Record | None) -> Status:
-    """The present status of a trial in a sweep: that of its record, or pending where there is none yet.
+def status_in(spec: SweepSpec, role: Role, record: Record, made_from: MadeFrom | None) -> Status:
+    """The present status of a trial in a sweep: that of its record, but pending or stale if it is to go on.
 
-    Pending is also what was stopped by another sweep or rule, or is no scout, since it is to go on then.
+    Pending is what was stopped by another sweep or rule, or is no scout; stale what was made from other weights of its
+    teacher than made_from has, which is None while the teacher is not finished.
     """
-    status = record.status if record is not None else "pending"
-    if record is not None and status == "stopped":
+    verdict = record.verdict()
+    if verdict is not None:
+        return "finished" if made_from is None or verdict.get("made_from", {}) == made_from else "stale"
+    status = record.unfinished_status(sizes_in(record.path))
+    if status == "stopped":
         stop = record.stop() or {}
         return "stopped" if role == "scout" and stop | stopping_of(spec) == stop else "pending"
     return status
@@ -54,7 +59,7 @@ class Line:
 
     def join(self, trials: Iterable["TrialPlan"]) -> None:
         """Take those of some trials, all of whole arms, that can be trained and are not done."""
-        left = [each for each in trials if each.record is not None and not each.done]
+        left = [each for each in trials if each.can_run and not each.done]
         self._held |= {each.trial.arm: [] for each in left if each.role == "scout"}
         for each in left:
             held = self._held.get(each.trial.arm) if each.role == "follower" else None
@@ -72,7 +77,7 @@ class Line:
     def ended(self, trial: "TrialPlan") -> list["TrialPlan"]:
         """Learn from its record how a trial has ended; returns the followers that are not to run after that."""
         held = self._held.pop(trial.trial.arm, []) if trial.role == "scout" else []
-        if status_in(self._spec, trial.role, trial.record) == "finished":
+        if status_in(self._spec, trial.role, trial.record, trial.made_from) == "finished":
             self._ready.extend(held)
             return []
         return held

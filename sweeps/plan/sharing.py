@@ -17,7 +17,7 @@ _FLOAT16_BYTES = 2
 
 @dataclass(frozen=True)
 class Need:
-    """A trial's need of teacher logits; weights_sha256 is None until the teacher is finished.
+    """A trial's need of the logits of the teacher of a key.
 
     stands_for_others says that a search may propose trials that need the same; foreseen is false if a range of the
     search changes the teacher's input, so that almost no two trials need the same.
@@ -25,7 +25,7 @@ class Need:
 
     teacher: str
     trial: TrialConfig
-    weights_sha256: str | None
+    teacher_key: str
     pending: bool
     stands_for_others: bool = False
     foreseen: bool = True
@@ -33,7 +33,7 @@ class Need:
 
 @dataclass(frozen=True)
 class SignalPlan:
-    """The logits of one teacher on one vicinal stream; the record is None until the teacher is finished.
+    """The logits of one teacher on one vicinal stream.
 
     trial is any trial that shares it, pending_epochs holds the number of epochs of each pending trial, and shared says
     whether two or more pending trials are to be expected.
@@ -42,7 +42,7 @@ class SignalPlan:
     teacher: str
     trial: TrialConfig
     identity: dict[str, Any]
-    record: SignalRecord | None
+    record: SignalRecord
     num_trials: int
     pending_epochs: tuple[int, ...]
     num_epochs: int
@@ -57,12 +57,14 @@ class SignalPlan:
         """The teacher's name, and the mixup of its input images."""
         mixup = self.trial.mixup
         concentration = f"({mixup.concentration:g})" if mixup.concentration is not None else ""
-        return f"{self.teacher} {'unmixed' if mixup.distribution == 'off' else mixup.distribution}{concentration}"
+        part = f" of {100 * mixup.fraction:g} %" if mixup.fraction < 1 and mixup.distribution != "off" else ""
+        name = "unmixed" if mixup.distribution == "off" else mixup.distribution
+        return f"{self.teacher} {name}{concentration}{part}"
 
     @property
     def ready(self) -> bool:
         """Whether the trials use stored logits, and all of them are stored."""
-        return self.stored and self.record is not None and self.record.epochs().issuperset(self.epochs)
+        return self.stored and self.record.epochs().issuperset(self.epochs)
 
     @property
     def epochs(self) -> range:
@@ -92,7 +94,7 @@ def share_signals(
 
     Raises SpecError if signals that must be stored exceed config.max_gib.
     """
-    identities = [signal_identity(n.trial, data.fingerprint, n.weights_sha256 or "") if n else {} for n in needs]
+    identities = [signal_identity(n.trial, data.fingerprint, n.teacher_key) if n else {} for n in needs]
     keys = [digest(identity) for identity in identities]
     groups: dict[str, list[Need]] = {}
     for key, need in zip(keys, needs, strict=True):
@@ -105,10 +107,9 @@ def share_signals(
 
 
 def _signal(group: list[Need], identity: dict[str, Any], store: Store, data: DataSummary) -> SignalPlan:
-    record = store.signal(digest(identity)) if group[0].weights_sha256 is not None else None
+    record = store.signal(digest(identity))
     pending = [need.trial for need in group if need.pending]
     num_epochs = max(trial.num_stream_epochs for trial in pending or [need.trial for need in group])
-    there = record.epochs() if record is not None else frozenset()
     return SignalPlan(
         teacher=group[0].teacher,
         trial=group[0].trial,
@@ -117,7 +118,7 @@ def _signal(group: list[Need], identity: dict[str, Any], store: Store, data: Dat
         num_trials=len(group),
         pending_epochs=tuple(trial.train.epochs for trial in pending),
         num_epochs=num_epochs,
-        missing=tuple(sorted(set(range(1, num_epochs + 1)) - there)),
+        missing=tuple(sorted(set(range(1, num_epochs + 1)) - record.epochs())),
         epoch_bytes=data.num_train * data.num_classes * _FLOAT16_BYTES,
         stored=False,
         shared=len(pending) > 1 or any(need.stands_for_others for need in group),

@@ -15,7 +15,7 @@ from kd_core.store.files import damage_in, read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
-from sweeps.plan.plan import Plan
+from sweeps.plan.plan import Plan, TeacherPlan
 from sweeps.plan.sharing import SignalPlan
 
 FLIPS = 0.01  # with a larger share of arg-max flips, a stored signal does not match its teacher
@@ -33,7 +33,13 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
     trials = [store.trial(each["key"]) for each in members["trials"]]
     for record in [*(store.teacher(each["key"]) for each in members["teachers"]), *trials]:
         yield from record.problems()
-    finished = all(verdict is not None for verdict in read_ahead(Record.verdict, trials))
+    verdicts = list(read_ahead(Record.verdict, trials))
+    teachers = {each["name"]: store.teacher(each["key"]).verdict() for each in members["teachers"]}
+    for member, record, verdict in zip(members["trials"], trials, verdicts, strict=True):
+        teacher = teachers.get(member["teacher"])
+        if verdict and teacher and verdict.get("made_from", {}) != {"teacher": teacher["weights_sha256"]}:
+            yield f"{stale_text(record, member['teacher'])}; run its spec again"
+    finished = None not in verdicts
     for member in members.get("signals", ()):
         signal = store.signal(member["key"])
         stored = signal.epochs()
@@ -44,10 +50,16 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
     yield from report_problems(store, name)
 
 
+def stale_text(record: Record, teacher: str | None) -> str:
+    """That a trial is stale."""
+    return f"{record.path}: its teacher, {teacher}, has other weights now than it was trained with"
+
+
 def to_make_again(plan: Plan) -> Iterator[str]:
     """What is damaged of the products that a run will make, or need, one line each."""
     yield from (problem for each in plan.missing_teachers for problem in each.record.problems())
-    records = [each.record for each in plan.pending if each.record is not None]
+    yield from (stale_text(each.record, each.trial.teacher) for each in plan.pending if each.status == "stale")
+    records = [each.record for each in plan.pending]
     yield from (problem for problems in read_ahead(Record.problems, records) for problem in problems)
     needed = {each.trial.teacher for each in [*plan.pending, *plan.unproposed]}
     for teacher in plan.teachers:
@@ -76,20 +88,19 @@ class Verification:
 
 def verify_signals(plan: Plan, dataset: Dataset, num_slots: int) -> Iterator[Verification]:
     """Run the teachers of a sweep's stored signals again on a sample, where signal and teacher are whole."""
-    teachers = {teacher.name: teacher.record for teacher in plan.teachers}
+    teachers = {teacher.name: teacher for teacher in plan.teachers}
     for signal in plan.signals:
-        if signal.record is not None and signal.record.epochs():
-            yield _verified(signal, signal.record, teachers[signal.teacher], dataset, num_slots)
+        if signal.record.epochs():
+            yield _verified(signal, teachers[signal.teacher], dataset, num_slots)
 
 
-def _verified(
-    signal: SignalPlan, record: SignalRecord, teacher: Record, dataset: Dataset, num_slots: int
-) -> Verification:
+def _verified(signal: SignalPlan, teacher: TeacherPlan, dataset: Dataset, num_slots: int) -> Verification:
     assert signal.trial.teacher is not None
+    record = signal.record
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        record.check(signal.identity)
-        network = load_teacher(signal.trial.teacher, teacher, dataset.num_classes)
+        record.check(signal.identity | {"made_from": {"teacher": teacher.weights}})
+        network = load_teacher(signal.trial.teacher, teacher.record, dataset.num_classes)
         found = replay(record, TeacherPass(signal.trial, dataset, network, device), num_slots)
     except (SignalError, TeacherError, ModelError) as error:
         return Verification(signal.label, None, str(error))
@@ -121,7 +132,7 @@ def unneeded_signals(store: Store, finished: bool) -> list[Unneeded]:
     for sweep in store.sweeps():
         members = sweep.members()
         verdicts = read_ahead(Record.verdict, [store.trial(each["key"]) for each in members["trials"]])
-        if not finished or None in verdicts or members.get("waiting"):
+        if not finished or None in verdicts:
             for signal in members.get("signals", ()):
                 needed[signal["key"]] = max(signal["epochs"], needed.get(signal["key"], 0))
     unneeded = []

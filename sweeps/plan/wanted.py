@@ -75,7 +75,7 @@ def proposed_points(space: Space, store: Store) -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     found: dict[str, dict[str, Any]] = {}
-    for member in [*members["trials"], *members.get("waiting", [])]:
+    for member in members["trials"]:
         settings = member.get("settings")
         if settings is not None and space.index_of(settings) is not None:
             with suppress(SpecError):  # its spec was another one

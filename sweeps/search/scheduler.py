@@ -28,7 +28,7 @@ class ParetoAshaScheduler(FIFOScheduler):
         self.store, self.spec, self.stopping = store, plan.spec, stopping_of(plan.spec)
         self.rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
         scouts = [each for each in plan.trials if each.role == "scout"]
-        known = [(each.trial.config, each.record) for each in scouts if each.record is not None]
+        known = [(each.trial.config, each.record) for each in scouts if each.status != "stale"]
         journals = read_ahead(Record.journal, [record for _, record in known])
         for (config, record), journal in zip(known, journals, strict=True):
             self.rungs.add(record.key, journal, config.train.num_epochs)

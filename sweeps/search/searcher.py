@@ -108,7 +108,7 @@ class PointSearcher(Searcher):
 
     def _add(self, trial: Trial, planned: list[TrialPlan]) -> None:
         """Learn of a point, whose trials are to run unless they are done."""
-        left = [each for each in planned if each.record is not None and not each.done]
+        left = [each for each in planned if each.can_run and not each.done]
         point = _Point(trial, planned, len(left))
         self.points[self.space.identity(planned[0].trial.settings)] = point
         self.line.join(planned)
@@ -117,8 +117,10 @@ class PointSearcher(Searcher):
     def _tell_if_ended(self, point: _Point) -> None:
         if point.num_open:
             return
-        stopped = any(status_in(self.plan.spec, each.role, each.record) == "stopped" for each in point.planned)
-        trials = [(each.role, each.record.verdict()) for each in point.planned if each.record is not None]
+        planned = point.planned
+        states = [status_in(self.plan.spec, each.role, each.record, each.made_from) for each in planned]
+        stopped = "stopped" in states
+        trials = [(each.role, each.record.verdict()) for each in planned]
         whole = [(role, values) for role, verdict in trials if (values := self._values(verdict)) is not None]
         point.values = _measured(whole) if whole and not stopped else None
         self.study.tell(point.trial, point.values, stopped=stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -41,8 +42,13 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
-def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float], time: TimeLeft | None = None) -> None:
-    """Print the parts of a sweep, their status, cost and time of the rest, and where bfloat16 would make it cheaper."""
+def print_plan(
+    plan: Plan, cost: Cost, bfloat16_gains: dict[str, float], time: TimeLeft | None = None, new: Iterable[str] = ()
+) -> None:
+    """Print the parts of a sweep, their status, cost and time of the rest, and where bfloat16 would make it cheaper.
+
+    new holds sentences on why trials are new.
+    """
     console, data = stderr(), plan.data
     console.print(
         f"{plan.spec.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test "
@@ -66,6 +72,8 @@ def print_plan(plan: Plan, cost: Cost, bfloat16_gains: dict[str, float], time: T
         trials.add_row(each.trial.label, *role, each.status_text, str(each.trial.config.train.num_epochs))
     if plan.trials:
         console.print(trials)
+    for sentence in new:
+        console.print(sentence, soft_wrap=True, markup=False)
     if plan.num_unproposed:
         search, num_seeds = plan.spec.search, len(plan.spec.seeds)
         each_of = f", each with {num_seeds} seeds" if num_seeds > 1 else ""

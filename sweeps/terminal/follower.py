@@ -73,9 +73,6 @@ class Follower:
             self._signal(each)
         details = {each["label"]: self._trial(each) for each in members["trials"]}
         details |= self._leave_out(members["trials"])
-        for each in members.get("waiting", []):
-            if isinstance(each, dict):  # older versions list only labels
-                details[each["label"]] = self._waiting(each)
         self.board.forget(before.keys() - details.keys())
         self._begun = True
         states = {label: self.board.trials[label].state for label in details}
@@ -89,10 +86,13 @@ class Follower:
         if record.key in self._finished:
             return ""
         sizes, before = sizes_in(record.path), self._sizes.get(record.key)
-        if sizes == before and "heartbeat.json" not in sizes:
+        without_teacher = f"teacher {member['teacher']}" in self._failed
+        if sizes == before and "heartbeat.json" not in sizes and not without_teacher:
             return ""
         self._sizes[record.key] = sizes
         state, detail, figures = _state_of(record, sizes)
+        if state == "pending" and without_teacher:
+            state, detail = "failed", f"its teacher, {member['teacher']}, failed"
         known = {"arm": member["arm"], "form": self._form(member, record, sizes), "figures": figures}
         known["num_epochs"] = self._lengths.get(label, 0)
         self.board.trial(label, state, note=detail if state == "running" else "", **known)
@@ -121,18 +121,11 @@ class Follower:
     def _form(self, member: dict[str, Any], record: Record, sizes: dict[str, int]) -> str:
         """The form of a trial, from the sweep's spec, or, if it was not known there, from its config."""
         label = member["label"]
-        if label not in self._forms and "config.json" in sizes and (config := record.config()):
+        if label not in self._forms and "config.json" in sizes and (begun := record.begun()):
             with suppress(KeyError, TypeError):
-                self._forms[label] = form_of_member(member, config, self._members, config.get("threads"))
-                self._lengths[label] = num_epochs_in(config)
+                self._forms[label] = form_of_member(member, begun["recipe"], self._members, begun["threads"])
+                self._lengths[label] = num_epochs_in(begun["recipe"])
         return self._forms.get(label, "")
-
-    def _waiting(self, member: dict[str, Any]) -> str:
-        """Show a trial whose teacher is not finished."""
-        label, teacher = member["label"], member["teacher"]
-        known = {"arm": member["arm"], "form": self._forms.get(label, ""), "num_epochs": self._lengths.get(label, 0)}
-        self.board.trial(label, "failed" if f"teacher {teacher}" in self._failed else "pending", **known)
-        return f"its teacher, {teacher}, failed"
 
     def _teacher(self, member: dict[str, Any]) -> tuple[str, str, str] | None:
         """Show a teacher that is running; returns it if it has failed since."""
@@ -165,10 +158,11 @@ class Follower:
         from sweeps.spec.reader import parse_spec
 
         threads, forms, lengths = self._members.get("threads", {}).get("trial"), {}, {}
+        listed = {member["label"]: member for member in self._members["trials"]}
         with suppress(ValueError, OSError, KeyError, TypeError):
             for each in trials_of(parse_spec(self.sweep.spec_yaml(), str(self.sweep.path / "spec.yaml"))):
                 lengths[each.label] = each.config.train.num_epochs
-                config, member = each.config.model_dump(mode="json"), {"teacher": each.teacher}
+                config, member = each.config.model_dump(mode="json"), listed.get(each.label, {})
                 forms[each.label] = form_of_member(member, config, self._members, threads)
         return forms, lengths
 

@@ -160,6 +160,6 @@ def figures_line(metrics: Mapping[str, float]) -> str:
 def _told(planned: TrialPlan) -> dict[str, Any]:
     """What the record of a trial says of it: the figures of one that is done, or how many epochs were trained."""
     if planned.done:
-        verdict = (planned.record and planned.record.verdict()) or {}
+        verdict = planned.record.verdict() or {}
         return {"figures": verdict.get("metrics", {})}
     return {"epoch": planned.num_trained}

@@ -21,8 +21,12 @@ def status_of(store: Store, sweep: SweepRecord) -> dict[str, Rows]:
     signals = [_signal(each, store.signal(each["key"])) for each in members.get("signals", [])]
     trials = list(read_ahead(lambda each: _product(each["label"], store.trial(each["key"])), members["trials"]))
     trials = _with_roles(members["trials"], trials)
-    failed = {each["name"] for each in members["teachers"] if store.teacher(each["key"]).status == "failed"}
-    trials += [_waiting(each, failed) for each in members.get("waiting", [])]
+    failed = {
+        each["name"] for each, row in zip(members["teachers"], teachers, strict=True) if row["status"] == "failed"
+    }
+    for member, row in zip(members["trials"], trials, strict=True):
+        if row["status"] == "pending" and member["teacher"] in failed:
+            row["error"] = f"its teacher, {member['teacher']}, failed"
     return {"teachers": teachers, "signals": signals, "trials": trials}
 
 
@@ -32,15 +36,6 @@ def _with_roles(members: Rows, rows: Rows) -> Rows:
     known = [(each["arm"], role, row["status"]) for each, role, row in zip(members, roles, rows, strict=True)]
     said = [{"status": "stopped", "error": LEFT_OUT} if out else {} for out in left_out(known)]
     return [row | {"role": role} | more for row, role, more in zip(rows, roles, said, strict=True)]
-
-
-def _waiting(member: dict[str, Any] | str, failed: set[str]) -> dict[str, Any]:
-    """A trial without a key, whose teacher is not finished; older sweeps list only its label."""
-    label, teacher = (member, None) if isinstance(member, str) else (member["label"], member["teacher"])
-    error = f"its teacher, {teacher}, failed" if teacher in failed else None
-    role = "" if isinstance(member, str) else member.get("role", "")
-    row = {"label": label, "key": None, "status": "pending", "epoch": 0, "epochs": None, "error": error}
-    return row | {"role": role}
 
 
 def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import canonical_json
 
 _NAMED = ("method", "temperature", "alpha", "student.model", "seed")  # every trial shows these, and its teacher's name
-_NO_SETTINGS = ("threads", "teacher.")  # a teacher's settings follow from its name
+_NO_SETTINGS = "teacher."  # a teacher's settings follow from its name
 
 
 def varied_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -67,7 +67,7 @@ def flat_of(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _follows(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a config has the same value of a key if nothing is said of it, or of its section."""
-    whole = {name: value for name, value in config.items() if name != "threads"}
+    whole = dict(config)
     section, _, inner = key.partition(".")
     without = [{name: value for name, value in whole.items() if name != section}]
     if key == "beta":  # which is 1 − alpha, or of a pair of weights that the method has by default

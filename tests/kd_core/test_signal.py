@@ -1,5 +1,6 @@
 import copy
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,12 +51,16 @@ def test_a_teacher_gives_the_same_answer_twice_and_learns_nothing(teacher):
 
 def stored(config: TrialConfig, dataset: Dataset, live: LiveSignal, root) -> StoredSignal:
     """The stored logits of the same teacher, for the epochs that the trial needs."""
-    identity = signal_identity(config, dataset.fingerprint, "0" * 64)
-    record = Store.at(root).signal(digest(identity))
-    record.begin(identity)
+    record = Store.at(root).signal(digest(signal_identity(config, dataset.fingerprint, "teacher")))
+    record.begin(manifest(config, dataset.fingerprint))
     make = lambda: TeacherPass(config, dataset, live.teacher, "cpu")  # noqa: E731
     assert list(label_epochs(record, range(1, config.num_stream_epochs + 1), make))
-    return StoredSignal(record, identity)
+    return StoredSignal(record, manifest(config, dataset.fingerprint))
+
+
+def manifest(config: TrialConfig, data: str, weights_sha256: str = "0" * 64) -> dict[str, Any]:
+    """The manifest of the signal of a trial, whose teacher has these weights."""
+    return signal_identity(config, data, "teacher") | {"made_from": {"teacher": weights_sha256}}
 
 
 def weights(config: TrialConfig, dataset: Dataset, signal, checkpoint=None) -> bytes:
@@ -112,9 +117,7 @@ def test_all_that_share_a_signal_read_it_and_none_of_them_asks_a_teacher(trial, 
     from_store = stored(config, digits, signal, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in from_store.record.path.iterdir()}
     for other in (trial("kd_mixup", seed=5, alpha=0.5), trial("dkd"), trial("zscore", train={"batch_size": 18})):
-        list(
-            train(other, digits, StoredSignal(from_store.record, signal_identity(other, digits.fingerprint, "0" * 64)))
-        )
+        list(train(other, digits, StoredSignal(from_store.record, manifest(other, digits.fingerprint))))
     assert {path: path.stat().st_mtime_ns for path in from_store.record.path.iterdir()} == before
 
 
@@ -131,7 +134,7 @@ def test_logits_come_back_by_slot_as_float32(trial, digits, signal, tmp_path):
         ({"view": {"padding": 1}}, "0" * 64, None, "view.padding is 4 where 1 is needed"),
         ({"view": {"crop": "resized"}}, "0" * 64, None, "view.crop is padded where resized is needed"),
         ({"stream_seed": 3}, "0" * 64, None, "stream_seed is 0 where 3 is needed"),
-        ({}, "1" * 64, None, "teacher.weights is 0{64} where 1{64} is needed"),
+        ({}, "1" * 64, None, "made_from.teacher is 0{64} where 1{64} is needed"),
         ({}, "0" * 64, "other data", r"data is \w+ where other data is needed"),
     ],
     ids=["padding", "crop", "stream", "weights", "data"],
@@ -140,9 +143,8 @@ def test_a_signal_of_something_else_is_refused_in_one_sentence(
     trial, digits, signal, tmp_path, edits, weights_sha256, data, said
 ):
     record = stored(trial("kd_mixup"), digits, signal, tmp_path).record
-    identity = signal_identity(trial("kd_mixup", **edits), data or digits.fingerprint, weights_sha256)
     with pytest.raises(SignalError, match=said):
-        StoredSignal(record, identity)
+        StoredSignal(record, manifest(trial("kd_mixup", **edits), data or digits.fingerprint, weights_sha256))
 
 
 def test_a_trial_stops_at_a_damaged_epoch_with_a_sentence(trial, digits, signal, tmp_path):

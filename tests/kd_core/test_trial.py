@@ -81,7 +81,7 @@ def test_a_trial_leaves_a_whole_record_with_its_verdict_last(trial, digits, stor
         assert record.status == "running"
         assert record.journal()[-1]["epoch"] == result.epoch
     assert record.status == "finished"
-    assert record.config() == config.model_dump(mode="json") | {"threads": 1}
+    assert record.begun() == {"recipe": config.model_dump(mode="json"), "threads": 1, "made_from": {}}
     files = contents(record)
     assert set(files) == {
         *("config.json", "journal.jsonl", "student.safetensors", "student.safetensors.sha256", "result.json"),
@@ -206,7 +206,7 @@ def test_a_trial_goes_on_with_the_threads_with_which_it_began_whatever_the_cores
         next(running)
         running.close()
         list(run_trial(config, digits, record, num_threads=1))
-        assert record.verdict()["threads"] == record.config()["threads"] == torch.get_num_threads() == 2
+        assert record.verdict()["threads"] == record.begun()["threads"] == torch.get_num_threads() == 2
         process = processes.Process(target=train_on_one_core, args=(config, tmp_path, one_core.key, 2))
         process.start()
         process.join()

@@ -20,6 +20,7 @@ from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
 from kd_core.networks.teacher import load_teacher
 from kd_core.signal import LiveSignal, StoredSignal
+from kd_core.spec.keys import trial_identity
 from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.cli import main
@@ -191,18 +192,19 @@ def _train_here(spec: SweepSpec, store: Store) -> None:
         finetune_teacher(teacher.finetuning, dataset, teacher.record, given)
     plan = plan_sweep(spec, store, summarize(spec.data))
     teachers = {teacher.name: teacher.record for teacher in plan.teachers}
+    weights = {teacher.name: teacher.weights for teacher in plan.teachers}
     for shared in plan.signals:
-        if shared.stored and shared.record is not None:
-            shared.record.begin(shared.identity)
+        if shared.stored:
+            shared.record.begin(shared.identity | {"made_from": {"teacher": weights[shared.teacher]}})
             label_signal(shared.trial, dataset, shared.record, teachers[shared.teacher], shared.missing, given)
     for each in plan_sweep(spec, store, summarize(spec.data)).trials:
-        config, signal = each.trial.config, None
-        assert each.record is not None
+        config, signal, teacher = each.trial.config, None, teachers.get(each.trial.teacher or "")
         if each.signal is not None and each.signal.ready:
-            signal = StoredSignal(each.signal.record, each.signal.identity)
-        elif each.trial.teacher is not None:
-            signal = LiveSignal(load_teacher(config.teacher, teachers[each.trial.teacher], dataset.num_classes))
-        list(run_trial(config, dataset, each.record, signal=signal))
+            signal = StoredSignal(each.signal.record, each.signal.identity | {"made_from": each.made_from})
+        elif teacher is not None:
+            signal = LiveSignal(load_teacher(config.teacher, teacher, dataset.num_classes))
+        identity = trial_identity(config, dataset.fingerprint, teacher and teacher.key)
+        list(run_trial(config, dataset, each.record, signal=signal, identity=identity, made_from=each.made_from))
     plan_sweep(spec, store, summarize(spec.data)).write(store)
     write_report(store, spec.name)
 

@@ -26,10 +26,11 @@ def record(store) -> Record:
 @pytest.fixture
 def complete(record) -> Record:
     """A finished trial with every file."""
-    record.begin({"seed": 0, "threads": 1})
+    record.begin({"seed": 0}, threads=1)
     record.append({"epoch": 1, "loss": 0.5})
     sha256 = record.write_weights(b"some weights, more than twenty bytes")
     verdict = {"metrics": {"test/ece": 0.1}, "weights_sha256": sha256, "recipe": {"seed": 0}, "threads": 1}
+    verdict |= {"made_from": {}}
     record.finish({"validation": OUTCOMES, "test": OUTCOMES}, verdict)
     assert record.status == "finished"
     assert record.problems() == []
@@ -118,7 +119,7 @@ def test_a_product_with_a_damaged_file_is_complete_no_more_once_that_is_known(co
         assert complete.status == "damaged"
         assert complete.damage() == f"{complete.path / name}: is missing or was cut"
         assert complete.verdict() is None
-    assert complete.config() == {"seed": 0, "threads": 1}
+    assert complete.begun() == {"recipe": {"seed": 0}, "threads": 1, "made_from": {}}
     (problem,) = complete.problems()
     assert problem.startswith(f"{complete.path / name}: is ")
     assert (complete.status, complete.verdict()) == ("damaged", None)

@@ -32,7 +32,8 @@ def setting(tiny, tmp_path):
 
 def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
     """The config that Tune passes to a trainable with a live signal."""
-    return {"trial": {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}}
+    trial = {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}
+    return {"trial": trial | {"identity": {}, "made_from": {"teacher": "0" * 64} if teacher_key else {}}}
 
 
 def start(store, dataset, config, retries=0):

@@ -3,35 +3,52 @@
 import pytest
 
 from kd_core.data.splits import summarize
-from kd_core.spec.keys import trial_key
 from kd_core.store.records import Store
 from sweeps.plan.cost import cost_of
 from sweeps.plan.plan import plan_sweep
+from sweeps.plan.upkeep import to_make_again
 from sweeps.spec.reader import read_spec, shipped_specs
 
 
-def finish(record):
-    """Write the verdict of a product as if it had been trained."""
-    record.begin({})
-    record.finish({}, {"weights_sha256": "0" * 64})
+def finish(planned, weights="0" * 64):
+    """Write the verdict of a trial or teacher as if it had been trained, from a teacher with these weights."""
+    made_from = {"teacher": weights} if getattr(planned, "trial", None) and planned.trial.teacher else {}
+    planned.record.begin({}, made_from=made_from)
+    planned.record.finish({}, {"weights_sha256": weights, "made_from": made_from})
 
 
-def test_a_trial_has_no_record_before_its_teacher_is_finished(planned):
+def test_all_products_of_a_sweep_have_their_keys_before_anything_runs(planned):
     plan = planned()
-    assert [trial.record is None for trial in plan.trials] == [False, True, True]
-    assert [trial["label"] for trial in plan.members()["trials"]] == ["classic seed 0"]
-    waiting = {"arm": "kd_mixup resnet T=2", "label": "kd_mixup resnet T=2 seed 0", "teacher": "resnet", "seed": 0}
-    assert plan.members()["waiting"][0] == waiting
-    assert plan.members()["waiting"][1]["label"] == "kd_mixup resnet T=sigma seed 0"
-    finish(plan.teachers[0].record)
-    assert all(trial.record for trial in planned().trials)
+    members = plan.members()
+    assert [trial["label"] for trial in members["trials"]] == [each.trial.label for each in plan.trials]
+    assert [trial.can_run for trial in plan.trials] == [True, False, False]
+    finish(plan.teachers[0])
+    assert planned().members() == members
+    assert all(trial.can_run for trial in planned().trials)
     assert not planned().up_to_date
 
 
+def test_what_was_trained_from_other_weights_of_its_teacher_is_stale(planned):
+    plan = planned()
+    finish(plan.teachers[0])
+    for trial in plan.trials:
+        finish(trial)
+    assert planned().up_to_date
+    plan.teachers[0].record.finish({}, {"weights_sha256": "1" * 64, "made_from": {}})
+    again = planned()
+    assert [trial.status for trial in again.trials] == ["finished", "stale", "stale"]
+    assert again.pending == list(again.trials[1:])
+    (sentence, _) = [each for each in to_make_again(again) if "weights" in each]
+    assert (
+        sentence
+        == f"{again.trials[1].record.path}: its teacher, resnet, has other weights now than it was trained with"
+    )
+
+
 def test_a_plan_is_up_to_date_when_every_product_has_its_verdict(planned):
-    finish(planned().teachers[0].record)
+    finish(planned().teachers[0])
     for trial in planned().trials:
-        finish(trial.record)
+        finish(trial)
     assert planned().up_to_date
     assert not planned("arms.0.train.epochs=3").up_to_date
 
@@ -41,10 +58,9 @@ def test_trials_share_records_whatever_sweep_they_belong_to(planned):
     assert other.trials[0].record.key == planned().trials[0].record.key
 
 
-def test_a_retrained_teacher_makes_other_trials(planned):
-    config = planned().trials[1].trial.config
-    keys = {trial_key(config, "data", teacher_sha256=weights) for weights in ("a" * 64, "b" * 64)}
-    assert len(keys) == 2
+def test_another_recipe_of_a_teacher_makes_other_trials(planned):
+    one, other = planned(), planned("teachers.resnet.finetune.epochs=7")
+    assert [a.record.key == b.record.key for a, b in zip(one.trials, other.trials, strict=True)] == [True, False, False]
 
 
 def test_a_teacher_that_no_arm_names_is_not_made(planned):
@@ -52,9 +68,9 @@ def test_a_teacher_that_no_arm_names_is_not_made(planned):
 
 
 def test_members_list_the_signals_that_are_stored(planned):
-    assert planned().members()["signals"] == []
-    finish(planned().teachers[0].record)
-    (signal,) = planned().members()["signals"]
+    members = planned().members()
+    (signal,) = members["signals"]
+    assert [trial.get("signal") for trial in members["trials"]] == [None, signal["key"], signal["key"]]
     assert (signal["label"], signal["teacher"], signal["epochs"]) == ("resnet uniform", "resnet", 2)
     assert planned("signal=live").members()["signals"] == []
 
@@ -70,7 +86,7 @@ def test_the_form_of_a_student_is_known_once_a_trial_has_finished(planned):
     plan = planned(arms)
     assert plan.forms == []
     for trial in plan.trials:
-        finish(trial.record)
+        finish(trial)
     first, second = planned(arms).forms
     assert first == second
     assert (first["student"]["model"], first["num_classes"], first["image_size"]) == ("test_efficientnet", 10, 8)

@@ -103,7 +103,7 @@ def test_a_stop_of_a_follower_by_an_older_version_counts_for_nothing(planned):
     scout, follower, _ = plan.trials[:3]
     finish(scout.record)
     stop(plan, follower.record)
-    assert status_in(plan.spec, "follower", follower.record) == "pending"
+    assert status_in(plan.spec, "follower", follower.record, {}) == "pending"
     assert planned(*STOPPING).trials[1].status == "pending"
 
 

@@ -26,9 +26,9 @@ def config(method="kd_mixup", epochs=4, **edits):
     return TrialConfig.model_validate(content | edits)
 
 
-def need(*, teacher="resnet", weights="a" * 64, pending=True, **edits):
+def need(*, teacher="resnet", key="a", pending=True, **edits):
     """A trial's need of a signal; edits change its config."""
-    return Need(teacher, config(**edits), weights, pending)
+    return Need(teacher, config(**edits), key, pending)
 
 
 @pytest.fixture
@@ -55,21 +55,11 @@ def test_trials_share_a_signal_whatever_they_do_with_it(share):
     assert one.num_trials == 3
 
 
-@pytest.mark.parametrize(
-    "edits", [{"method": "kd"}, {"weights": "b" * 64}, {"stream_seed": 1}, {"mixup": {"fraction": 0.5}}]
-)
+@pytest.mark.parametrize("edits", [{"method": "kd"}, {"key": "b"}, {"stream_seed": 1}, {"mixup": {"fraction": 0.5}}])
 def test_trials_on_another_stream_or_teacher_do_not(share, edits):
     one, other = share(need(), need(**edits))
     assert one is not other
     assert one.record != other.record
-
-
-def test_before_the_teacher_is_finished_there_is_no_record_and_everything_is_missing(share):
-    one, other = share(need(weights=None), need(weights=None))
-    assert one is other
-    assert one.record is None
-    assert one.missing == (1, 2, 3, 4)
-    assert not one.ready
 
 
 def test_the_longest_pending_trial_decides_how_many_epochs_are_needed(share):
@@ -120,7 +110,7 @@ def test_auto_uses_what_is_all_there(share):
 
 
 def test_auto_stores_what_saves_most_as_long_as_it_fits(share):
-    needs = [need(teacher="a", weights="a" * 64)] * 2 + [need(teacher="b", weights="b" * 64)] * 3
+    needs = [need(teacher="a", key="a" * 64)] * 2 + [need(teacher="b", key="b" * 64)] * 3
     for room, stored in ((9, {"a", "b"}), (7, {"b"}), (3, set())):
         signals = share(*needs, max_gib=room * EPOCH_GIB)
         assert {signal.teacher for signal in signals if signal.stored} == stored

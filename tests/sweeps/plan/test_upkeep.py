@@ -75,7 +75,7 @@ def sweep_of(store, name, signals, finished):
     if finished:
         trial.finish({}, {})
     listed = [{"key": key, "epochs": epochs} for key, epochs in signals.items()]
-    members = {"sweep": name, "teachers": [], "signals": listed, "trials": [{"key": trial.key}], "waiting": []}
+    members = {"sweep": name, "teachers": [], "signals": listed, "trials": [{"key": trial.key, "teacher": None}]}
     store.sweep(name).write("", members)
 
 

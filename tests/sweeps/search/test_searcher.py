@@ -151,7 +151,7 @@ def test_of_a_point_the_scout_comes_first_and_its_followers_are_what_the_study_i
     assert searcher.suggest("3") is None
     scouts[0].write_stop({"epoch": 1, "reason": "behind"} | stopping_of(searcher.plan.spec))
     scouts[1].fail("no memory", "")
-    shutil.copytree(finished[0], scouts[2].path, dirs_exist_ok=True)
+    finish_like(scouts[2], finished[0])
     for number in range(3):
         searcher.on_trial_complete(str(number))
     assert len(notes) == 4
@@ -159,8 +159,8 @@ def test_of_a_point_the_scout_comes_first_and_its_followers_are_what_the_study_i
     followers = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in (3, 4)]
     assert searcher.suggest("5") == Searcher.FINISHED
     assert [each.state for each in searcher.study.trials] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
-    for number, (record, path) in enumerate(zip(followers, finished[1:], strict=True)):
-        shutil.copytree(path, record.path, dirs_exist_ok=True)
+    for number, (record, other) in enumerate(zip(followers, finished[1:], strict=True)):
+        finish_like(record, other)
         searcher.on_trial_complete(str(3 + number))
     measured = [fmean(each.verdict()["metrics"][name] for each in followers) for name in OBJECTIVES]
     assert searcher.study.trials[2].values == measured
@@ -179,7 +179,7 @@ def test_failed_trials_of_a_point_are_left_out_of_its_mean(store, searcher_of):
     records = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in range(4)]
     for number, record in enumerate(records):
         if number == 3:
-            shutil.copytree(finished_trials(store)[0], record.path, dirs_exist_ok=True)
+            finish_like(record, finished_trials(store)[0])
         else:
             record.fail("no memory", "")
         searcher.on_trial_complete(str(number))
@@ -189,8 +189,14 @@ def test_failed_trials_of_a_point_are_left_out_of_its_mean(store, searcher_of):
 
 
 def finished_trials(store):
-    """The folders of the trials that are finished."""
-    return sorted(path.parent for path in store.local.glob("trials/*/result.json"))
+    """The records of the trials that are finished."""
+    return [store.trial(path.parent.name) for path in sorted(store.local.glob("trials/*/result.json"))]
+
+
+def finish_like(record, other):
+    """Give a record the files of a finished one, as those of a trial without a teacher."""
+    shutil.copytree(other.path, record.path, dirs_exist_ok=True)
+    record.finish({}, record.verdict() | {"made_from": {}})
 
 
 def test_what_another_process_proposed_counts(store, searcher_of):

@@ -61,10 +61,10 @@ def test_trials_that_appear_later_and_those_no_longer_listed_are_followed(planne
     sweep, members = store.sweep("tiny"), plan.members()
     follower = follower_of(store)
     added = {"key": "new", "label": "proposed seed 0", "arm": "proposed", "teacher": None, "seed": 0}
-    sweep.write("", members | {"trials": [*members["trials"], added], "waiting": []})
+    sweep.write("", members | {"trials": [*members["trials"], added]})
     store.trial("new").fail("ValueError: no", "")
     assert follower.refresh() == [("proposed seed 0", "failed", "ValueError: no")]
-    assert follower.board.count_text() == "1 failed, 1 pending"
+    assert follower.board.count_text() == "1 failed, 3 pending"
 
 
 def test_trials_whose_teacher_has_failed_are_not_waited_for(planned):

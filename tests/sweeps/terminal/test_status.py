@@ -7,7 +7,7 @@ from sweeps.terminal.follower import Follower
 from sweeps.terminal.status import status_of
 
 
-def test_what_waits_for_its_teacher_is_listed_without_a_key(planned, kdsweep):
+def test_what_a_failed_teacher_keeps_from_running_says_so(planned, kdsweep):
     store, plan = planned
     plan.teachers[0].record.fail("ValueError: no teacher", "")
     shown = json.loads(kdsweep("status", "tiny", "--storage", store.root, "--json").stdout)
@@ -15,7 +15,6 @@ def test_what_waits_for_its_teacher_is_listed_without_a_key(planned, kdsweep):
         ("teacher resnet", "failed", "ValueError: no teacher")
     ]
     assert [row["status"] for row in shown["trials"]] == ["pending"] * 3
-    assert [row["key"] is None for row in shown["trials"]] == [False, True, True]
     assert [row["error"] for row in shown["trials"]] == [None] + ["its teacher, resnet, failed"] * 2
     assert "T=sigma seed 0" in kdsweep("status", "tiny", "--storage", store.root).stderr
 
@@ -65,7 +64,7 @@ def test_roles_are_told_and_who_is_left_out_says_why(planned, kdsweep):
     first = sweep.members()["trials"][0]
     roles = [("scout", record.key, 0), ("follower", "other", 1)]
     trials = [first | {"role": role, "key": key, "label": f"classic seed {seed}"} for role, key, seed in roles]
-    sweep.write("", sweep.members() | {"trials": trials, "waiting": []})
+    sweep.write("", sweep.members() | {"trials": trials})
     assert [row["status"] for row in status_of(store, sweep)["trials"]] == ["pending", "pending"]
     record.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
     rows = [(row["role"], row["status"], row["error"]) for row in status_of(store, sweep)["trials"]]

@@ -22,8 +22,8 @@ from tests.benchmarks.harness import WITHOUT_JOBS
 
 
 def config_in(record):
-    """The config of a trial that was begun; config.json holds the number of its threads beside it."""
-    return TrialConfig.model_validate({key: value for key, value in record.config().items() if key != "threads"})
+    """The config of a trial that was begun."""
+    return TrialConfig.model_validate(record.config())
 
 
 def store_of(spec, root, unfinished=(), epochs=0):

@@ -11,7 +11,7 @@ def config_of(method="classic", **changes):
     teacher = {"model": "test_resnet"} if method not in ("classic", "mixup") else None
     content = {"data": {"source": "digits"}, "method": method, "student": {"model": "test_efficientnet"}}
     content |= {"train": {"epochs": 2}, "teacher": teacher} | changes
-    return TrialConfig.model_validate(content).model_dump(mode="json") | {"threads": 1}
+    return TrialConfig.model_validate(content).model_dump(mode="json")
 
 
 def test_what_follows_from_the_method_the_teacher_or_alpha_is_not_varied():
