@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from kd_core.data.folder_index import FolderIndex, index_of
 from kd_core.data.images import ArrayImages, FileImages, ParquetImages, Part, identity_of
 from kd_core.spec.data_config import DataConfig, DataError
-from kd_core.store.fetching import fetched
+from kd_core.store.cache import fetched
 from kd_core.store.files import cache_folder
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}

@@ -5,6 +5,7 @@ file of bytes ends in its checksum, or has it in a JSON file beside it. A damage
 without a checksum is of an older version and taken as it is, unless it is no object or an empty one.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from upath import UPath
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+FULL = {errno.ENOSPC, errno.EDQUOT}  # the errors of a disk without room
 NUM_AT_ONCE = 16  # reads: a request to an object store, or a network file system, is mostly waited for
 _DAY_S = 86_400.0
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")

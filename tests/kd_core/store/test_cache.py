@@ -1,6 +1,6 @@
 """Folders of the cache, made and used by real processes."""
 
-import fcntl
+import errno
 import os
 import subprocess
 import sys
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from kd_core.spec.data_config import DataError
 from kd_core.store.cache import LIMIT, Cached, Room, is_complete
@@ -53,11 +54,10 @@ def of_size(name: str, size: int) -> Cached:
 
 
 def test_processes_that_start_at_once_make_a_folder_once(tmp_path, cache):
-    (cache / "fetched" / "shared").mkdir(parents=True)
-    with (cache / "fetched" / "shared" / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    (cache / "fetched").mkdir(parents=True)
+    with FileLock(cache / "fetched" / "shared.lock"):
         makers = [start(tmp_path, 0) for _ in range(3)]
-        assert all("waiting for another process" in (maker.stderr or lock).readline() for maker in makers)
+        assert all(maker.stderr and "waiting for another process" in maker.stderr.readline() for maker in makers)
     outputs = [maker.communicate() for maker in makers]
     assert {out for out, _ in outputs} == {f"{cache}/fetched/shared/content\n"}, outputs
     assert len((tmp_path / "log").read_text().split()) == 1
@@ -85,15 +85,15 @@ def test_the_least_recently_used_make_room_but_never_one_in_use(cache, monkeypat
     assert Path(in_use).is_dir()
     for age, name in enumerate(("oldest", "older", "recent")):
         made[name] = Path(of_size(name, 200))
-        os.utime(cache / "fetched" / name / "state.json", (time.time() - 10 + age,) * 2)
-    os.utime(cache / "fetched" / "in use" / "state.json", (0, 0))
+        os.utime(cache / "fetched" / name, (time.time() - 10 + age,) * 2)
+    os.utime(cache / "fetched" / "in use", (0, 0))
     assert Path(of_size("oldest", 200)) == made["oldest"]  # now the most recently used
 
     assert Path(of_size("new", 400)).is_dir()
-    assert sorted(each.name for each in (cache / "fetched").iterdir()) == ["in use", "new", "oldest"]
+    assert {each.name for each in (cache / "fetched").glob("*/")} == {"in use", "new", "oldest"}
     del in_use
     assert Path(of_size("large", 1000)).is_dir()
-    assert [each.name for each in (cache / "fetched").iterdir()] == ["large"]
+    assert {each.name for each in (cache / "fetched").glob("*/")} == {"large"}
 
 
 def test_a_folder_that_never_fits_is_refused_and_nothing_evicted_for_it(cache, monkeypatch):
@@ -104,14 +104,21 @@ def test_a_folder_that_never_fits_is_refused_and_nothing_evicted_for_it(cache, m
         os.fspath(of_size("large", 900))
     assert str(refused.value) == (
         f"data.path: s3://bucket/large: takes 900 B, and the cache {cache} may hold 1000 B, of which others use 200 B"
-        "; set KDSWEEP_CACHE_GIB to more GiB, or XDG_CACHE_HOME to a folder on a larger disk"
+        "; set KDSWEEP_CACHE_GIB to more GiB, or set XDG_CACHE_HOME to a folder on a larger disk"
     )
     monkeypatch.setenv(LIMIT, str(2**40))
-    with pytest.raises(
-        DataError, match=r"needs 1024 TiB, and the disk of .* left; make room there, or set XDG_CACHE_H"
-    ):
+    with pytest.raises(DataError, match=r"takes 1024 TiB, .* use 200 B; make room on its disk, or set XDG_CACHE_HOME"):
         os.fspath(of_size("larger than the disk", 2**50))
     assert kept.is_dir()
+
+
+@pytest.mark.parametrize(("number", "remedy"), [(errno.EDQUOT, "with room"), (errno.EACCES, "that can be written")])
+def test_the_remedy_is_room_only_where_that_lacks(number, remedy):
+    def fail(content: Path, room: Room) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(DataError, match=rf"here: cannot be copied into .*; set XDG_CACHE_HOME to a folder {remedy}$"):
+        os.fspath(Cached("fetched", "any", "here", fail))
 
 
 @pytest.mark.parametrize("given", ["many", "0", "nan", "inf"])
