@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import click
 
+from kd_core.store.files import FULL
 from sweeps.cluster.commands import stop, submit
 from sweeps.confirm_command import confirm
 from sweeps.promotion.promote import promote
@@ -34,7 +35,8 @@ def _problem(error: OSError, storage: str | None) -> str:
     if error.strerror is None:
         return str(error)
     where = error.filename or f"--storage: {storage}"
-    return f"{where}: {error.strerror}; make room there, or name another --storage, and give the same command again"
+    remedy = "make room there" if error.errno in FULL else "see that it can be read and written"
+    return f"{where}: {error.strerror}; {remedy}, or name another --storage, and give the same command again"
 
 
 def _complain(message: str) -> NoReturn:

@@ -33,7 +33,7 @@ def run_mounted(tiny, folder, mount):
 def test_a_disk_that_is_full_costs_one_sentence_and_exit_code_2(tiny, tmp_path):
     problem = "No space left on device"
     last, before = run_mounted(tiny, tmp_path, FULL)
-    assert problem in last
+    assert f"{problem}; make room there, or name another --storage" in last
     told = [line.split(" ", 1)[1] for line in before if problem in line]
     failed = f"teacher resnet  OSError: [Errno 28] {problem}"
     assert {f"{failed.replace('  ', ': ')}; trying again", f"failed  {failed}"} <= set(told)  # and a trial may fail
@@ -41,7 +41,7 @@ def test_a_disk_that_is_full_costs_one_sentence_and_exit_code_2(tiny, tmp_path):
 
 def test_a_disk_that_is_read_only_costs_one_sentence_and_exit_code_2(tiny, store, tmp_path):
     last, _ = run_mounted(tiny, tmp_path, READ_ONLY)
-    assert "Read-only file system" in last
+    assert "Read-only file system; see that it can be read and written, or name another --storage" in last
 
 
 @pytest.mark.parametrize("command", [["run", "quickstart"], ["plan", "quickstart"], ["signal", "prune"], ["ui"]])
