@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     import torch
 
@@ -55,22 +57,15 @@ def largest(footprints: Sequence[Footprint]) -> Footprint:
 
 def _peak_bytes() -> int:
     """The peak of this process's private memory; without /proc, shared memory is included."""
-    sizes = _sizes(Path("/proc/self/status"))
-    if not sizes:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return sizes["VmHWM"] - sizes["RssFile"] - sizes["RssShmem"]
+    with suppress(FileNotFoundError):  # psutil knows no peak
+        peak = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+        return int(peak[0]) * 1024 - psutil.Process().memory_info().shared
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _private_bytes(pid: int) -> int:
-    """The memory that a process shares with no other, such as the one it was forked from."""
-    sizes = _sizes(Path(f"/proc/{pid}/smaps_rollup"))
-    return sum(sizes.get(name, 0) for name in ("Private_Clean", "Private_Dirty", "Swap"))
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    """The sizes in a file of /proc by name, in bytes; empty if the file does not exist."""
-    try:
-        lines = re.findall(r"^(\w+):\s+(\d+) kB$", path.read_text(), re.MULTILINE)
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    return {name: int(kib) * 1024 for name, kib in lines}
+    """The memory that a process shares with no other, such as the one it was forked from; 0 if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        memory = psutil.Process(pid).memory_full_info()
+        return memory.uss + getattr(memory, "swap", 0)
+    return 0

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE_S = 10.0  # for all clean-ups together
@@ -137,41 +139,29 @@ def _adopt_orphans() -> None:
 def _kill_descendants() -> None:
     """Kill all processes below this one and wait for their end, until there is none, not even an orphan of those."""
     while stopped := _stopped_descendants():
-        for pid in stopped:
-            _send(pid, signal.SIGKILL)
-        while any(_parent(pid) is not None for pid in stopped):
+        for process in stopped:
+            with suppress(psutil.Error):  # it has ended
+                process.kill()
+        while stopped & _descendants():
             time.sleep(0.01)
 
 
-def _stopped_descendants() -> set[int]:
+def _stopped_descendants() -> set[psutil.Process]:
     """The processes below this one, stopped, so that none of them starts another one."""
-    stopped: set[int] = set()
+    stopped: set[psutil.Process] = set()
     while new := _descendants() - stopped:
-        for pid in new:
-            _send(pid, signal.SIGSTOP)
+        for process in new:
+            with suppress(psutil.Error):
+                process.suspend()
         stopped |= new
     return stopped
 
 
-def _descendants() -> set[int]:
-    """The ids of the living processes below this one (on Linux; elsewhere, none is found)."""
-    parents = {int(path.name): _parent(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
-    found, new = set(), {os.getpid()}
-    while new:
-        new = {pid for pid, parent in parents.items() if parent in new}
-        found |= new
-    return found
-
-
-def _parent(pid: int) -> int | None:
-    """The parent's id; None if the process has ended."""
-    try:
-        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except (OSError, ValueError):  # the file may be empty while the process goes
-        return None
-    return int(parent) if state not in "ZX" else None
-
-
-def _send(pid: int, number: int) -> None:
-    with suppress(OSError):  # it has ended
-        os.kill(pid, number)
+def _descendants() -> set[psutil.Process]:
+    """The living processes below this one; psutil's `children` fails where a system hides other users' processes."""
+    processes = psutil.process_iter(["ppid", "status"])
+    living = [each for each in processes if each.info["status"] not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)]
+    pids = {os.getpid()}
+    while new := {process.pid for process in living if process.info["ppid"] in pids} - pids:
+        pids |= new
+    return {process for process in living if process.info["ppid"] in pids}

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.drawing.style import svg_of
+from kd_core.latency import processor_name
 from tests.benchmarks import (
     coverage,
     early_stopping,
@@ -76,10 +77,8 @@ def sentence_of(name: str) -> str:
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":")[1].strip() for line in cpuinfo if "model name" in line), platform.processor())
     return {
-        "cpu": cpu,
+        "cpu": processor_name(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),

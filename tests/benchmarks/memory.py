@@ -4,9 +4,11 @@ import itertools
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from kd_core.store.records import Store
 from tests.benchmarks.distillation import (
@@ -27,8 +29,8 @@ INTERVAL_S = 0.1
 def measure(num_concurrent: tuple[int, ...] = (1, 2, 3), num_train: int = 400, num_epochs: int = 4) -> dict[str, Any]:
     """MiB that each further concurrent kd_mixup trial adds, signal live and stored: of 1, 2 and 3 trials at a time, the
     sum of what each process has at its highest while it trains, its proportional set size (Pss)."""
-    if not Path("/proc/self/smaps_rollup").exists():
-        return {"skipped": "no Linux, no smaps_rollup"}
+    if not psutil.LINUX:
+        return {"skipped": "no Linux, no Pss"}
     if not CIFAR100.is_dir():
         return MISSING
     peaks: dict[str, dict[int, float]] = {"live": {}, "stored": {}}
@@ -91,8 +93,6 @@ def _training(storage: Path) -> list[int]:
 
 def _pss_mib(pid: int) -> float:
     """The proportional set size of a process; nothing once it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).memory_full_info().pss / 2**20
+    return 0.0

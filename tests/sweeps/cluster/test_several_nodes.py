@@ -11,11 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from mlflow import MlflowClient
@@ -106,11 +106,8 @@ class Machines:
 
     def command_lines(self) -> bytes:
         """The command lines of every process, which all users of a machine see."""
-        lines = []
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                lines.append((process / "cmdline").read_bytes())
-        return b"\n".join(lines)
+        lines = (" ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]))
+        return "\n".join(lines).encode(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +180,7 @@ def check_shown(client: MlflowClient, name: str, store: Store) -> None:
 
 def parent_of(process: int) -> int:
     """The process that started another one; of Ray's workers, their node's raylet."""
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return psutil.Process(process).ppid()
 
 
 def processes_at_work(store: Store) -> list[int]:

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
@@ -29,8 +29,7 @@ def test_the_tasks_that_come_find_a_worker_that_has_imported_what_they_need():
 
 def children_of(pid: int) -> dict[str, int]:
     """The ids of the processes that a process has started, by their names."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in children}
+    return {child.name(): child.pid for child in psutil.Process(pid).children()}
 
 
 @pytest.mark.system

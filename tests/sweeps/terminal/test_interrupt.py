@@ -4,8 +4,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from sweeps.terminal.interrupt import SIGNALS
@@ -51,10 +52,9 @@ def started(program, *arguments):
 
 def is_alive(pid):
     """Whether a process runs, and does not only wait for its parent to notice its end."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @pytest.mark.parametrize("number", SIGNALS)
