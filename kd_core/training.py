@@ -166,9 +166,7 @@ def _step(
     if (signal is None) != (config.teacher is None):
         raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
     _set_up_gpu(config.train, device)
-    network = initial_student(config, num_classes).to(device)
-    if checkpoint is not None:
-        network.load_state_dict(checkpoint["network"])
+    network = initial_student(config, num_classes, checkpoint).to(device)
     optimizer = build_optimizer(network, config.train, checkpoint["optimizer"] if checkpoint is not None else None)
     return Step(config, network, optimizer, signal, device)
 
@@ -182,10 +180,14 @@ def _set_up_gpu(recipe: TrainConfig, device: torch.device | str) -> None:
         torch.backends.cudnn.benchmark = not recipe.deterministic
 
 
-def initial_student(config: TrialConfig, num_classes: int) -> Network:
-    """The student before its first step: a function of the config's seed."""
+def initial_student(config: TrialConfig, num_classes: int, checkpoint: dict[str, Any] | None = None) -> Network:
+    """The student before its first step, a function of the config's seed, or the one of a checkpoint."""
     torch.manual_seed(config.seed)
-    return build_student(config.student, num_classes)
+    if checkpoint is None:
+        return build_student(config.student, num_classes)
+    network = build_student(config.student.untrained, num_classes)
+    network.load_state_dict(checkpoint["network"])
+    return network
 
 
 def _stream(config: TrialConfig, num_samples: int, head_only: bool) -> VicinalStream:

@@ -15,7 +15,7 @@ from kd_core.evaluation import evaluate
 from kd_core.latency import processor_name
 from kd_core.measure.outcomes import Outcomes, summary_of
 from kd_core.measure.scaling import has_optimum
-from kd_core.networks.models import Network, load_weights, num_parameters, weights_bytes
+from kd_core.networks.models import Network, build_student, load_weights, num_parameters, weights_bytes
 from kd_core.signal import TeacherSignal
 from kd_core.spec.config import TrialConfig
 from kd_core.store.files import DamagedError, read_sealed
@@ -77,7 +77,7 @@ def run_trial(
                     except GeneratorExit:  # stopped here, for another run to go on from
                         _save_checkpoint(record, result)
                         raise
-                trained = trained or network or _restored(config, dataset, checkpoint, device)
+                trained = trained or network or initial_student(config, dataset.num_classes, checkpoint).to(device)
             origin = {"identity": dict(identity or {}), "made_from": made_from}
             _finish(trained, config, dataset, record, num_workers, origin)
     except Exception as error:
@@ -126,16 +126,8 @@ def _trained(config: TrialConfig, dataset: Dataset, record: Record, device: Any)
     """The network of a trial whose weights are whole, though its verdict or another file is not; else None."""
     if not record.has_weights():
         return None
-    network = initial_student(config, dataset.num_classes)
+    network = build_student(config.student.untrained, dataset.num_classes)
     load_weights(network, record.weights)
-    return network.to(device)
-
-
-def _restored(config: TrialConfig, dataset: Dataset, checkpoint: dict[str, Any] | None, device: Any) -> Network:
-    """The network of a trial that has no epoch left to train."""
-    network = initial_student(config, dataset.num_classes)
-    if checkpoint is not None:
-        network.load_state_dict(checkpoint["network"])
     return network.to(device)
 
 

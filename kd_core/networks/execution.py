@@ -126,7 +126,7 @@ def bfloat16_gain(config: TeacherConfig, num_classes: int, image_size: int) -> f
     num_images = min(_MOST_IMAGES, _MEASURED_FLOPS // forward_flops(config, num_classes, image_size))
     if num_images == 0 or not has_bfloat16_instructions():
         return None
-    plain = config.model_copy(update={"pretrained": False, "checkpoint": None})
+    plain = config.untrained
     forms = {each: for_inference(build_network(plain, num_classes), each) for each in ("float32", "bfloat16")}
     images = torch.rand(num_images, image_size, image_size, 3).permute(0, 3, 1, 2)
     rounds = [{each: _forward_s(network, images, each) for each, network in forms.items()} for _ in range(4)]

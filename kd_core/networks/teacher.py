@@ -19,6 +19,6 @@ def load_teacher(config: TeacherConfig, record: Record, num_classes: int) -> Net
         raise TeacherError(f"{problem}; run the sweep again to make it")
     for problem in record.check(record.weights_name):
         raise TeacherError(f"{problem}; run the sweep again to make it")
-    network = build_teacher(config.model_copy(update={"pretrained": False, "checkpoint": None}), num_classes)
+    network = build_teacher(config.untrained, num_classes)
     load_weights(network, record.weights)
     return network

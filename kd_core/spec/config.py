@@ -84,6 +84,11 @@ class NetworkConfig(Config):
         """The settings by which a network computes, without where its weights come from."""
         return {name: getattr(self, name) for name in ARCHITECTURE}
 
+    @property
+    def untrained(self) -> Self:
+        """The same network with no weights to start from, since others are loaded into it."""
+        return self.model_copy(update={"pretrained": False, "checkpoint": None})
+
 
 ARCHITECTURE = tuple(name for name in NetworkConfig.model_fields if name not in ("pretrained", "checkpoint"))
 

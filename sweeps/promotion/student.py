@@ -91,7 +91,7 @@ def student_of(sweep: SweepRecord, record: Record) -> Student:
         _, validation, test = (_split(part, data.image_size) for part in parts.splits)
     if not np.array_equal(test.labels, outcomes.label):
         raise SpecError(f"{path}: data: its test labels are not those that the trial was tested on; run the spec again")
-    network = StudentConfig.model_validate(config["student"] | {"pretrained": False, "checkpoint": None})
+    network = StudentConfig.model_validate(config["student"]).untrained
     return Student(record, network, outcomes, test, validation, len(parts.train), parts.class_names)
 
 

@@ -6,6 +6,7 @@ import torch
 
 from kd_core.evaluation import predict
 from kd_core.measure.outcomes import metrics_of, outcomes_of
+from kd_core.networks.models import weights_bytes
 from kd_core.networks.schedule import learning_rate_schedule
 from kd_core.spec.config import TEACHERLESS, TeacherConfig, finetuning_trial
 from kd_core.spec.data_config import NO_MIXUP, DataConfig, ViewConfig
@@ -78,6 +79,15 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(trial, digit
         assert len(resumed) == 3 - checkpoint["epoch"]
         assert same(resumed[-1], uninterrupted)
     assert list(train(config, digits, teacher, checkpoint=checkpoints[2])) == []
+
+
+def test_a_resumed_training_needs_no_longer_the_weights_that_it_started_from(trial, digits, tmp_path):
+    weights = tmp_path / "student.safetensors"
+    weights.write_bytes(weights_bytes(initial_student(trial(seed=7), 10)))
+    config = trial(student=trial().student.model_copy(update={"checkpoint": str(weights)}))
+    first, *_, last = [(stored(result), result) for result in train(config, digits)]
+    weights.unlink()
+    assert same(list(train(config, digits, checkpoint=first[0]))[-1], last[1])
 
 
 @pytest.mark.parametrize(

@@ -324,6 +324,17 @@ def test_a_finished_trial_that_was_damaged_is_made_again_from_what_is_whole(
     assert equals(record, whole(config))
 
 
+def test_a_trained_student_needs_no_longer_the_weights_that_it_started_from(trial, digits, store, tmp_path):
+    weights = tmp_path / "start.safetensors"
+    weights.write_bytes(finished(trial(seed=7), digits, store.trial("start")).weights.read_bytes())
+    config = trial(student=trial().student.model_copy(update={"checkpoint": str(weights)}))
+    record = finished(config, digits, store.trial("hurt"))
+    metrics = record.verdict()["metrics"]
+    weights.unlink()
+    (record.path / "result.json").unlink()
+    assert finished(config, digits, record).verdict()["metrics"] == metrics
+
+
 def test_a_journal_that_is_made_again_leaves_whole_weights_alone(trial, digits, store):
     """On a GPU, training again may give other weights, and a teacher's are part of its students' keys."""
     record = finished(trial("mixup"), digits, store.trial("hurt"))
