@@ -1,7 +1,5 @@
 """A sweep's Tables 1 to 5, laid out like those of the paper, as CSV, Markdown and LaTeX."""
 
-import csv
-import io
 import math
 import re
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ from analysis.findings import Findings
 from analysis.pareto import SIZES, figure_of
 from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
-from analysis.writing.names import READING_TITLES
+from analysis.writing.names import READING_TITLES, markdown_table, one_line
 from kd_core.measure.outcomes import RAW, SCALED
 
 VALUE, WITH_INTERVAL, WITH_ESTIMATE = ("",), ("", "_low", "_high"), ("", "_estimate", "_low", "_high")
@@ -82,51 +80,30 @@ def tables_of(findings: Findings) -> dict[str, str]:
 
 def csv_of(sheet: Sheet, number: int) -> str:
     """A header and a line for each row; text that a spreadsheet would take for a formula begins with an apostrophe."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([column.name + part for column in sheet.columns for part in column.parts or ("",)])
-    for row in sheet.rows:
-        cells: list[str] = []
-        for cell in row:
-            cells += [_harmless(cell)] if isinstance(cell, str) else ["" if math.isnan(x) else f"{x:.8g}" for x in cell]
-        writer.writerow(cells)
-    return stream.getvalue()
+    names = [column.name + part for column in sheet.columns for part in column.parts or ("",)]
+    rows = [[x for cell in row for x in ([_harmless(cell)] if isinstance(cell, str) else cell)] for row in sheet.rows]
+    return pd.DataFrame(rows, columns=names).to_csv(index=False, lineterminator="\n", float_format="%.8g")
 
 
 def markdown_of(sheet: Sheet, number: int) -> str:
     """The caption and the table in GitHub's Markdown; text stands in it as it is, never as markup."""
-    lines = [[_markdown(column.title) for column in sheet.columns]]
-    lines.append(["---:" if column.parts else ":---" for column in sheet.columns])
-    for row in sheet.rows:
-        texts = [_markdown(cell) if isinstance(cell, str) else cell for cell in row]
-        lines.append([column.text(cell) for column, cell in zip(sheet.columns, texts, strict=True)])
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return f"**Table {number}.** {_markdown(sheet.caption)}\n\n{table}"
+    cells = [[_markdown(cell) if isinstance(cell, str) else cell for cell in row] for row in sheet.rows]
+    rows = [[column.text(cell) for column, cell in zip(sheet.columns, row, strict=True)] for row in cells]
+    marks = ["---:" if column.parts else ":---" for column in sheet.columns]
+    table = markdown_table([_markdown(column.title) for column in sheet.columns], rows, marks)
+    return f"**Table {number}.** {_markdown(sheet.caption)}\n\n{table}\n"
 
 
 def latex_of(sheet: Sheet, number: int) -> str:
     """A table environment that needs the booktabs package."""
-    columns = "".join("r" if column.parts else "l" for column in sheet.columns)
-    lines = [[_latex(column.title) for column in sheet.columns]]
-    for row in sheet.rows:
-        lines.append([_latex_cell(column, cell) for column, cell in zip(sheet.columns, row, strict=True)])
-    header, *body = (" & ".join(line) + r" \\" for line in lines)
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_latex(sheet.caption)}}}",
-            rf"\label{{tab:kdsweep-{number}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            header,
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
+    rows = [[_latex_cell(*pair) for pair in zip(sheet.columns, row, strict=True)] for row in sheet.rows]
+    frame = pd.DataFrame(rows, columns=[_latex(column.title) for column in sheet.columns])
+    return frame.style.hide(axis="index").to_latex(
+        column_format="".join("r" if column.parts else "l" for column in sheet.columns),
+        position_float="centering",
+        hrules=True,
+        label=f"tab:kdsweep-{number}",
+        caption=_latex(sheet.caption),
     )
 
 
@@ -247,22 +224,17 @@ def _of_images(evidence: Evidence | None) -> str:
     return "" if evidence is None else f", on {evidence.num_images:,} test images"
 
 
-def _clean(text: str) -> str:
-    """Text on one line, without control characters."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
-
-
 def _harmless(text: str) -> str:
-    text = _clean(text)
+    text = one_line(text)
     return "'" + text if text.startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(text) else text
 
 
 def _markdown(text: str) -> str:
-    return _MARKUP.sub(lambda found: "\\" + found[0], _clean(text))
+    return _MARKUP.sub(lambda found: "\\" + found[0], one_line(text))
 
 
 def _latex(text: str) -> str:
-    return _clean(text).translate(_LATEX)
+    return one_line(text).translate(_LATEX)
 
 
 def _latex_cell(column: Column, cell: Cell) -> str:

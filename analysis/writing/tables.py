@@ -175,31 +175,12 @@ class Table:
 Column = tuple[str, Callable[[Any], str]]
 
 
-def percent(fraction: float) -> str:
-    """A fraction as a percentage with two decimals, without the percent sign."""
-    return "" if math.isnan(fraction) else f"{100 * fraction:.2f}"
+def _number(form: str, factor: float = 1) -> Callable[[float], str]:
+    """Writes numbers, times factor, in a form; nothing for NaN."""
+    return lambda value: "" if math.isnan(value) else format(factor * value, form)
 
 
-def decimal(value: float) -> str:
-    """A number with four decimals."""
-    return "" if math.isnan(value) else f"{value:.4f}"
-
-
-def general(value: float) -> str:
-    """A number in as few digits as it needs, four at most."""
-    return "" if math.isnan(value) else f"{value:.4g}"
-
-
-def rounded(value: float) -> str:
-    """A number with two decimals."""
-    return "" if math.isnan(value) else f"{value:,.2f}"
-
-
-def count(value: float) -> str:
-    """An integer with thousands separators."""
-    return "" if math.isnan(value) else f"{value:,.0f}"
-
-
+percent, decimal, general, rounded, count = map(_number, (".2f", ".4f", ".4g", ",.2f", ",.0f"), (100, 1, 1, 1, 1))
 TEST_COLUMNS: dict[str, Column] = {
     "Accuracy %": ("test/accuracy", percent),
     "Confidence %": ("test/confidence", percent),

@@ -8,7 +8,7 @@ from typing import Any
 from analysis.pareto import figure_of
 from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
-from analysis.writing.names import interval_text, share_text, title_of, value_text
+from analysis.writing.names import interval_text, markdown_table, one_line, share_text, title_of, value_text
 from analysis.writing.page_tables import header_of
 from kd_core.measure.outcomes import SCALED
 
@@ -39,7 +39,7 @@ def note_of(
 
 def plain(text: str) -> str:
     """A text as it is, neither Markdown nor HTML, on one line."""
-    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    text = one_line(text)
     text = text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…"
     return html.escape(_MARKUP.sub(r"\\\1", text), quote=False)
 
@@ -56,16 +56,14 @@ def _question(members: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    titles = ["On the front", *map(header_of, _FIGURES), "Probability", "Trials"]
-    lines = []
+    titles, lines = ["On the front", *map(header_of, _FIGURES), "Probability", "Trials"], []
     for row in rows[:_MOST_ROWS]:
         probability = row.get("front_probability")
         chance = "" if probability is None else plain(share_text(probability))
         figures = [_figure(row, figure) for figure in _FIGURES]
         lines.append([plain(row["arm"][:_LONGEST]), *figures, chance, str(row["num_seeds"])])
-    aligned = f"| :--- |{' ---: |' * (len(titles) - 1)}"
-    first, *others = [f"| {'&ensp;| '.join(line)} |" for line in [titles, *lines]]  # the UI puts no space in between
-    return "\n".join([first, aligned, *others])
+    marks = [":---", *["---:"] * (len(titles) - 1)]
+    return markdown_table(titles, lines, marks, gap="&ensp;| ")  # the UI puts no space in between
 
 
 def _figure(row: Mapping[str, Any], figure: str) -> str:

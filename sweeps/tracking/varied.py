@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from analysis.runs import temperature_name
+from analysis.settings import flat_of
 from kd_core.spec.config import TrialConfig
 from kd_core.spec.keys import canonical_json
 
@@ -52,17 +53,6 @@ def text_of(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return value if isinstance(value, str) else canonical_json(value)
-
-
-def flat_of(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config under dotted keys, without what is not set."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flat_of(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _follows(key: str, config: Mapping[str, Any]) -> bool:

@@ -128,7 +128,9 @@ def test_a_sweep_without_a_finished_arm_has_headers_only(make_sweep):
 def table_of(*cells):
     """A table of one row of text cells and a figure."""
     columns = [Column(f"c{number}", text) for number, text in enumerate(cells)]
-    return Sheet(cells[0], [*columns, Column("figure", "figure", ("", "_low", "_high"))], [[*cells, [0.5, 0.25, 1.0]]])
+    return Sheet(
+        f"demo: {cells[0]}", [*columns, Column("figure", "figure", ("", "_low", "_high"))], [[*cells, [0.5, 0.25, 1.0]]]
+    )
 
 
 def negative():

@@ -2,8 +2,9 @@
 
 import pytest
 
+from analysis.settings import flat_of
 from kd_core.spec.config import TrialConfig
-from sweeps.tracking.varied import differing, flat_of, params_of, text_of, varied_keys
+from sweeps.tracking.varied import differing, params_of, text_of, varied_keys
 
 
 def config_of(method="classic", **changes):
