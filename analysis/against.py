@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.choices import baseline_of, worth_naming
 from analysis.readings import READINGS, front_in
 from analysis.runs import runs_of
+from analysis.snapshot import Snapshot, reader_of
 from analysis.statistics.evidence import Evidence, evidence_of
-from kd_core.store.records import Store
 
 COMPARED = ("accuracy", "ece", "ece_scaled")
 
@@ -28,31 +28,25 @@ class Against:
 
 
 def against_of(
-    store: Store, runs: pd.DataFrame, other: str, objectives: Mapping[str, str], num_resamples: int, figures: tuple
+    ours: Snapshot, other: Snapshot, objectives: Mapping[str, str], num_resamples: int, figures: tuple[str, ...]
 ) -> dict[str, Against]:
-    """A table of runs beside another sweep, by reading; figures are those that the objectives need.
+    """A sweep beside another one, by reading; figures are those that the objectives need.
 
-    Raises FileNotFoundError without such a sweep, ValueError if it was tested on other images.
+    Raises ValueError if it was tested on other images.
     """
-    others = runs_of(store, other)
-    prefixed = {arm: f"{other}: {arm}" for arm in others["arm"]}
+    runs, others = runs_of(ours), runs_of(other)
+    prefixed = {arm: f"{other.sweep.name}: {arm}" for arm in others["arm"]}
     everything = pd.concat([runs, others.assign(arm=[prefixed[arm] for arm in others["arm"]])], ignore_index=True)
-    whole = "classwise_ece" in figures
-    both = evidence_of(everything, "test", lambda key: store.trial(key).outcomes("test"), num_resamples)
-    validation = evidence_of(
-        others,
-        "validation",
-        lambda key: store.trial(key).outcomes("validation", with_logits=whole),
-        num_resamples,
-        figures,
-    )
+    both = evidence_of(everything, "test", reader_of([*ours.trials, *other.trials], "test"), num_resamples)
+    read = reader_of(other.trials, "validation", with_logits="classwise_ece" in figures)
+    validation = evidence_of(others, "validation", read, num_resamples, figures)
     made = {}
     for reading in READINGS:
         front, rows = front_in(reading, others, objectives, validation), []
         named = worth_naming(front, validation, baseline_of(front))
         if both is not None and named:
-            ours, theirs = [arm for arm in both.arms if arm not in prefixed.values()], front.points["arm"].tolist()
-            pairs = [(arm, prefixed[arm if arm in theirs else named[0]]) for arm in ours]
+            arms, theirs = [arm for arm in both.arms if arm not in prefixed.values()], front.points["arm"].tolist()
+            pairs = [(arm, prefixed[arm if arm in theirs else named[0]]) for arm in arms]
             rows = [_difference(both, figure, *pair) for pair in pairs for figure in COMPARED]
         columns = ["arm", "other_arm", "figure", "value", "low", "high"]
         made[reading] = Against(pd.DataFrame(rows, columns=columns), front.members)

@@ -1,7 +1,6 @@
 """All that a sweep's records say, from which its report is written: readings, evidence, claims and protocol."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from analysis.pareto import OBJECTIVES, Front, figure_of
 from analysis.readings import READINGS, Judgement, front_in, judgement_of
 from analysis.runs import journals_of, runs_of, teachers_of
 from analysis.sanity import Sanity, sanity_of
+from analysis.snapshot import Snapshot, reader_of
 from analysis.statistics.bootstrap import DRAWN, ON_DEMAND, num_resamples
 from analysis.statistics.cases import Claim
 from analysis.statistics.claims import claims_of
@@ -21,14 +21,18 @@ from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.importance import Importance, importances_of
 from analysis.writing.protocol import protocol_of
 from kd_core.measure.outcomes import RAW, SCALED, Outcomes
-from kd_core.store.records import Store
+from kd_core.store.files import DamagedError, read_ahead
+
+MOST_DIAGRAMS, MOST_TEACHERS = 24, 8  # of arms, and of teachers, whose reliability is drawn
+OutcomesOf = Callable[[str], Outcomes]
 
 
 @dataclass(frozen=True)
 class Findings:
     """What is known of a sweep; see the modules of each part. Evidence is None, and names are "", without arms.
 
-    readings are in the order of READINGS, and so is against, which is empty without another sweep.
+    readings are in the order of READINGS, and so is against, which is empty without another sweep. outcomes: those on
+    test, by the key of a trial or teacher, whose reliability is drawn.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Findings:
     validation: Evidence | None
     test: Evidence | None
     teacher_test: Evidence | None
+    outcomes: dict[str, Outcomes]
     baseline: str
     importances: list[Importance]
     claims: list[Claim]
@@ -60,28 +65,39 @@ class Findings:
 
 
 def findings_of(
-    store: Store, name: str, objectives: Mapping[str, str] | None = None, against: str | None = None
+    snapshot: Snapshot, objectives: Mapping[str, str] | None = None, against: Snapshot | None = None
 ) -> Findings:
-    """The findings of a sweep, by its own objectives or others; against names another sweep of the store.
+    """The findings of a sweep, by its own objectives or others, and against another one.
 
-    Raises FileNotFoundError if the store has no such sweep, ValueError for an objective that is none or that no arm
-    has, or if the other sweep was tested on other images.
+    Predictions are checked where they are read, each once; if some are damaged, all are checked first, and then read
+    again. Raises ValueError for an objective that is none or that no arm has, or if the other sweep was tested on other
+    images.
     """
-    sweep, runs = store.sweep(name), runs_of(store, name)
-    members, teachers = sweep.members(), teachers_of(store, name)
-    objectives_given = objectives is not None
-    objectives = dict(objectives or members.get("objectives") or OBJECTIVES)
+    try:
+        return _findings_of(snapshot, objectives, against)
+    except DamagedError:
+        return _findings_of(snapshot.checked(), objectives, against and against.checked())
+
+
+def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: Snapshot | None) -> Findings:
+    members, runs, teachers = snapshot.members, runs_of(snapshot), teachers_of(snapshot)
+    objectives = dict(asked or members.get("objectives") or OBJECTIVES)
     size, figures = num_resamples(len(runs)), _figures(objectives)
-    whole = "classwise_ece" in figures
-    outcomes = {split: functools.partial(_outcomes, store, split, whole) for split in ("validation", "test")}
-    validation = evidence_of(runs, "validation", outcomes["validation"], size, figures)
-    test = evidence_of(runs, "test", outcomes["test"], size, figures)
+    read = {split: reader_of(snapshot.trials, split, "classwise_ece" in figures) for split in ("validation", "test")}
+    validation = evidence_of(runs, "validation", read["validation"], size, figures)
     fronts = {reading: front_in(reading, runs, objectives, validation) for reading in READINGS}
-    _check_known(fronts[RAW], asked=objectives_given)
-    teacher_test = _evidence_of_teachers(store, teachers, size)
-    baseline, journals = baseline_of(fronts[RAW]), journals_of(store, name)
-    labels, ended = _labels(runs, outcomes), _of_finished(journals, runs)
+    _check_known(fronts[RAW], asked=asked is not None)
+    drawn, read_test = _kept(read["test"], _diagrammed(fronts))
+    test = evidence_of(runs, "test", read_test, size, figures)
+    finished = teachers.loc[teachers["status"] == "finished", "key"]
+    taught, read_teacher = _kept(reader_of(snapshot.teachers, "test"), finished.tolist()[:MOST_TEACHERS])
+    teacher_runs = teachers.assign(arm=teachers["teacher"], trial=teachers["key"])
+    teacher_test = evidence_of(teacher_runs, "test", read_teacher, size)
+    baseline, journals = baseline_of(fronts[RAW]), journals_of(snapshot)
+    labels = {each.split: each.label for each in (validation, test) if each is not None}
+    ended = journals.merge(runs.loc[runs["status"] == "finished", ["arm", "seed"]])
     sanity = sanity_of(validation, test, teacher_test, baseline, labels, _num_classes(members, labels), ended)
+    name = snapshot.sweep.name
     return Findings(
         name=name,
         runs=runs,
@@ -95,13 +111,14 @@ def findings_of(
         validation=validation,
         test=test,
         teacher_test=teacher_test,
+        outcomes=drawn | taught,
         baseline=baseline,
         claims=claims_of(fronts[RAW].points, test, teacher_test) if test is not None else [],
         importances=importances_of(fronts[SCALED]),
-        against_name=against or "",
-        against=against_of(store, runs, against, objectives, size, figures) if against else {},
-        protocol=protocol_of(store, name, runs, validation, test),
-        spec_yaml="" if sweep.problems() else sweep.spec_yaml(),
+        against_name=against.sweep.name if against else "",
+        against=against_of(snapshot, against, objectives, size, figures) if against else {},
+        protocol=protocol_of(snapshot, runs, validation, test),
+        spec_yaml=snapshot.spec_yaml,
     )
 
 
@@ -112,21 +129,10 @@ def _check_known(front: Front, asked: bool) -> None:
         raise ValueError(f"objectives: {unknown[0]} is not known of any arm; run the sweep again, which measures it")
 
 
-def _labels(runs: pd.DataFrame, outcomes: Mapping[str, Callable[[str], Outcomes]]) -> dict[str, np.ndarray]:
-    """The labels [N] of each split, from the first finished trial; all have the same. Empty without one."""
-    finished = runs.loc[runs["status"] == "finished", "trial"]
-    return {split: read(finished.iloc[0]).label for split, read in outcomes.items()} if len(finished) else {}
-
-
 def _num_classes(members: Mapping[str, Any], labels: Mapping[str, np.ndarray]) -> int:
     """The number of classes, as the sweep says, or, as an older one does not, as far as the labels show."""
     known = (members.get("data") or {}).get("num_classes")
     return known or 1 + max((int(each.max()) for each in labels.values()), default=0)
-
-
-def _of_finished(journals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """The journals of finished trials."""
-    return journals.merge(runs.loc[runs["status"] == "finished", ["arm", "seed"]])
 
 
 def _figures(objectives: Mapping[str, str]) -> tuple[str, ...]:
@@ -135,10 +141,14 @@ def _figures(objectives: Mapping[str, str]) -> tuple[str, ...]:
     return (*DRAWN, *(name for name in ON_DEMAND if name in named))
 
 
-def _outcomes(store: Store, split: str, with_logits: bool, key: str) -> Outcomes:
-    return store.trial(key).outcomes(split, with_logits=with_logits)
+def _diagrammed(fronts: Mapping[str, Front]) -> list[str]:
+    """The best trials of those arms that are plausible in either reading, the likeliest as shipped."""
+    plausible = fronts[SCALED].points["plausible"] | fronts[RAW].points["plausible"]
+    points = fronts[SCALED].points.loc[plausible].sort_values("front_probability", ascending=False, kind="stable")
+    return points["trial"].iloc[:MOST_DIAGRAMS].tolist()
 
 
-def _evidence_of_teachers(store: Store, teachers: pd.DataFrame, size: int) -> Evidence | None:
-    runs = teachers.assign(arm=teachers["teacher"], trial=teachers["key"])
-    return evidence_of(runs, "test", lambda key: store.teacher(key).outcomes("test"), size)
+def _kept(read: OutcomesOf, keys: Sequence[str]) -> tuple[dict[str, Outcomes], OutcomesOf]:
+    """The outcomes of some keys, and a function that reads those of any other key."""
+    kept = dict(zip(keys, read_ahead(read, keys), strict=True))
+    return kept, lambda key: kept.get(key) or read(key)

@@ -8,11 +8,10 @@ from typing import Any
 
 from upath import UPath
 
-from analysis.runs import latencies_of
+from analysis.snapshot import Member, Snapshot
 from kd_core.measure.outcomes import SCALED
 from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import damage_in, json_text, read_ahead, read_json, write_bytes, write_json
-from kd_core.store.record import Record
 from kd_core.store.records import Store
 
 REPORT_VERSION = 6  # increment when equal records give another report
@@ -63,31 +62,27 @@ class Report:
 
 
 def write_report(
-    store: Store, name: str, objectives: Mapping[str, str] | None = None, against: str | None = None
+    snapshot: Snapshot, objectives: Mapping[str, str] | None = None, against: Snapshot | None = None
 ) -> Report:
     """Write the page, front.json, .csv and .svg, and the tables, each atomically; equal records give equal bytes.
 
     What has room for one reading shows what is shipped (`analysis.readings`).
-    objectives replace the sweep's own; against names another sweep to compare with. Raises as `findings_of`.
+    objectives replace the sweep's own; against is another sweep to compare with. Raises as `findings_of`.
     """
     from analysis.drawing.page import front_svg, page_of  # matplotlib and scipy, which an up-to-date report needs not
     from analysis.findings import findings_of
     from analysis.writing.exports import tables_of
     from analysis.writing.tables import content_of, front_csv
 
-    inputs, folder = inputs_of(store, name, objectives, against), store.sweep(name).report
-    findings = findings_of(store, name, objectives, against)
+    inputs, folder = inputs_of(snapshot, objectives, against), snapshot.sweep.report
+    findings = findings_of(snapshot, objectives, against)
     content = content_of(findings)
     files = {
         **tables_of(findings),
         "front.csv": front_csv(content[SCALED]["front"]),
         "front.svg": front_svg(findings.shipped.front, findings.shipped.test),
         CONTENT: json_text(content),
-        PAGE: page_of(
-            findings,
-            lambda key: store.trial(key).outcomes("test"),
-            lambda key: store.teacher(key).outcomes("test"),
-        ),
+        PAGE: page_of(findings),
     }
     (folder / INPUTS).unlink(missing_ok=True)
     for file, text in files.items():
@@ -97,14 +92,14 @@ def write_report(
     return Report(folder / PAGE, content)
 
 
-def update_report(store: Store, name: str) -> Report:
+def update_report(snapshot: Snapshot) -> Report:
     """The report of a sweep by its own objectives, written again only if a file is not whole or its inputs changed."""
-    folder = store.sweep(name).report
-    made_from, content = read_json(folder / INPUTS) or {}, read_json(folder / CONTENT)
+    folder = snapshot.sweep.report
+    made_from = read_json(folder / INPUTS) or {}
     files = made_from.pop("files", None)
-    if content and files and made_from == inputs_of(store, name) and not report_problems(store, name):
-        return Report(folder / PAGE, content)
-    return write_report(store, name)
+    if files and made_from == inputs_of(snapshot) and not _unlike(folder, files):
+        return Report(folder / PAGE, read_json(folder / CONTENT))
+    return write_report(snapshot)
 
 
 def report_problems(store: Store, name: str) -> list[str]:
@@ -117,6 +112,11 @@ def report_problems(store: Store, name: str) -> list[str]:
         files = {}
     elif not files:
         return [damage_in(folder / INPUTS) or f"{folder / INPUTS}: is missing"]
+    return _unlike(folder, files)
+
+
+def _unlike(folder: UPath, files: Mapping[str, str]) -> list[str]:
+    """The problem of each file of a folder that has another sha256."""
     return [f"{folder / file}: is missing or damaged" for file in files if _sha256(folder / file) != files[file]]
 
 
@@ -128,23 +128,22 @@ def _sha256(path: UPath) -> str | None:
 
 
 def inputs_of(
-    store: Store, name: str, objectives: Mapping[str, str] | None = None, against: str | None = None
+    snapshot: Snapshot, objectives: Mapping[str, str] | None = None, against: Snapshot | None = None
 ) -> dict[str, Any]:
     """The inputs of a report: the code's version, a digest of the records, and what was asked for."""
-    asked = {"objectives": dict(objectives) if objectives else None, "against": against}
-    records = {each: _said(store, each) for each in (name, against) if each}
+    asked = {"objectives": dict(objectives) if objectives else None, "against": against and against.sweep.name}
+    records = {each.sweep.name: _said(each) for each in (snapshot, against) if each}
     return {"version": REPORT_VERSION, "records": digest(records)} | asked
 
 
-def _said(store: Store, name: str) -> list[object]:
-    members = store.sweep(name).members()
-    records = [store.teacher(each["key"]) for each in members["teachers"]]
-    records += [store.trial(each["key"]) for each in members["trials"]]
-    return [members, latencies_of(store, members), list(read_ahead(_content, records))]
+def _said(snapshot: Snapshot) -> list[object]:
+    products = [*snapshot.teachers, *snapshot.trials]
+    return [snapshot.members, snapshot.latencies, list(read_ahead(_content, products))]
 
 
-def _content(record: Record) -> list[object]:
+def _content(product: Member) -> list[object]:
     """All that a record says; the verdict of one that is finished has the checksums of its other files."""
-    if (verdict := record.verdict()) is not None and "files" in verdict:
-        return [verdict]
-    return [record.status, record.config(), verdict, record.failure() or record.stop(), record.journal()]
+    if "files" in product.verdict:
+        return [product.verdict]
+    said = [product.config, product.verdict, product.failure or product.stop]
+    return [product.status, *(each or None for each in said), product.journal]

@@ -1,18 +1,17 @@
-"""The trials and teachers of a sweep as tables, read from the store or from an MLflow experiment."""
+"""The trials and teachers of a sweep as tables, from its snapshot or from an MLflow experiment."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from analysis.settings import differing_settings
-from kd_core.latency import Latency, comparable, form_of
+from analysis.snapshot import Member, Snapshot
+from kd_core.latency import Latency
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
-from kd_core.spec.keys import digest
 from kd_core.store.files import read_ahead
-from kd_core.store.record import SPLITS, Record, outcomes_name
-from kd_core.store.records import LEFT_OUT, Store, left_out
+from kd_core.store.records import LEFT_OUT
 
 METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]
@@ -23,67 +22,48 @@ LATENCIES = ["latency_ms_1", "latency_ms_64"]
 FIGURES = ["scaling_temperature", "num_parameters", "wall_s", *LATENCIES]
 
 
-def runs_of(store: Store, name: str) -> pd.DataFrame:
+def runs_of(snapshot: Snapshot) -> pd.DataFrame:
     """One row per trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures.
 
     Those whose teacher is not finished have no key yet, and come last; those that are left out since their scout was
-    stopped are `stopped` themselves. A trial whose verdict or outcomes are damaged is not finished but `damaged`, and
-    its error says which file is. Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one
-    device, latency_device.
+    stopped are `stopped` themselves. A trial whose verdict is damaged is not finished but `damaged`, and its error says
+    which file is; so is one whose predictions are, once they were checked. Columns `abs_gap` are |gap| of each trial.
+    The latencies of all students are from one device, latency_device.
     Settings are the keys, beside those that have columns, in which the trials of the sweep differ.
     """
-    members = store.sweep(name).members()
-    latencies, trials = latencies_of(store, members), members["trials"]
-    read = list(read_ahead(lambda each: _trial_row(each, store.trial(each["key"]), latencies.get(each["key"])), trials))
-    settings = differing_settings([row[SETTINGS] for row in read])
-    rows: list[dict[str, Any]] = [row | {SETTINGS: each} for row, each in zip(read, settings, strict=True)]
-    left = left_out((row["arm"], row["role"], row["status"]) for row in rows)
-    rows = [row | {"status": "stopped", "error": LEFT_OUT} if out else row for row, out in zip(rows, left, strict=True)]
-    return _table(rows + [_waiting_row(member) for member in members.get("waiting", [])], TRIAL_COLUMNS)
-
-
-def latencies_of(store: Store, members: Mapping[str, Any]) -> dict[str, Latency]:
-    """The latency of each student of a sweep by its trial's key, all from one device; empty if none was measured."""
-    measured, data = store.latencies(), members.get("data")
-    if not measured or data is None:
-        return {}
-    forms = {
-        member["key"]: form_of(config["student"], data["num_classes"], data["image_size"])
-        for member, config in zip(members["trials"], configs_of(store, members), strict=True)
-        if "student" in config
-    }
-    by_form = comparable(measured, forms.values())
-    return {key: by_form[digest(form)] for key, form in forms.items() if digest(form) in by_form}
-
-
-def configs_of(store: Store, members: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The configuration of each trial of a sweep; {} of one that has not begun."""
-    return list(read_ahead(lambda each: store.trial(each["key"]).config() or {}, members["trials"]))
-
-
-def teachers_of(store: Store, name: str) -> pd.DataFrame:
-    """One row per teacher of a sweep, with the figures of its card."""
-    teachers = store.sweep(name).members()["teachers"]
-    return _table([_teacher_row(member, store.teacher(member["key"])) for member in teachers], TEACHER_COLUMNS)
-
-
-def journals_of(store: Store, name: str) -> pd.DataFrame:
-    """One row per epoch of every trial that trained: arm, seed, epoch and the figures of its journal."""
-    trials = store.sweep(name).members()["trials"]
-    journals = read_ahead(lambda each: store.trial(each["key"]).journal(), trials)
+    trials = snapshot.trials
     rows = [
-        {"arm": member["arm"], "seed": member["seed"], **row}
-        for member, journal in zip(trials, journals, strict=True)
+        _trial_row(trial, snapshot.latencies.get(trial.key))
+        | {SETTINGS: settings}
+        | ({"status": "stopped", "error": LEFT_OUT} if out else {})
+        for trial, settings, out in zip(
+            trials, differing_settings([trial.config for trial in trials]), snapshot.left_out, strict=True
+        )
+    ]
+    return _table(rows, TRIAL_COLUMNS)
+
+
+def teachers_of(snapshot: Snapshot) -> pd.DataFrame:
+    """One row per teacher of a sweep, with the figures of its card."""
+    return _table([_teacher_row(teacher) for teacher in snapshot.teachers], TEACHER_COLUMNS)
+
+
+def journals_of(snapshot: Snapshot) -> pd.DataFrame:
+    """One row per epoch of every trial that trained: arm, seed, epoch and the figures of its journal."""
+    journals = read_ahead(lambda trial: trial.journal, snapshot.trials)
+    rows = [
+        {"arm": trial.entry["arm"], "seed": trial.entry["seed"], **row}
+        for trial, journal in zip(snapshot.trials, journals, strict=True)
         for row in journal
     ]
     columns = ["arm", "seed", "epoch", "validation/accuracy", "validation/ece", *(key for row in rows for key in row)]
     return pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
 
 
-def recycled_of(store: Store, name: str) -> list[int]:
+def recycled_of(snapshot: Snapshot) -> list[int]:
     """The different numbers of epochs after which trials of a sweep repeat the vicinal stream."""
-    configs = configs_of(store, store.sweep(name).members())
-    choices = {(config.get("recycle"), config["train"]["epochs"]) for config in configs if config}
+    configs = [trial.config for trial in snapshot.trials if trial.config]
+    choices = {(config.get("recycle"), config["train"]["epochs"]) for config in configs}
     return sorted({recycle for recycle, epochs in choices if recycle is not None and recycle < epochs})
 
 
@@ -120,47 +100,39 @@ def temperature_name(temperature: float | str | None) -> str:
     return "sigma" if temperature == "sigma" else f"{float(temperature):g}"
 
 
-def _trial_row(member: Mapping[str, Any], record: Record, latency: Latency | None) -> dict[str, Any]:
-    config, findings = record.config() or {}, _findings(record)
+def _trial_row(trial: Member, latency: Latency | None) -> dict[str, Any]:
+    entry, config, findings = trial.entry, trial.config, _findings(trial)
     identity = {
-        "trial": member["key"],
-        "label": member["label"],
-        "arm": member["arm"],
+        "trial": trial.key,
+        "label": entry["label"],
+        "arm": entry["arm"],
         "method": config.get("method", ""),
-        "teacher": member["teacher"] or "",
+        "teacher": entry["teacher"] or "",
         "temperature": temperature_name(config.get("temperature")),
         "alpha": config.get("alpha"),
         "student": config.get("student", {}).get("model", ""),
-        SETTINGS: config,
-        "seed": member["seed"],
-        "role": member.get("role", ""),
+        "seed": entry["seed"],
+        "role": entry.get("role", ""),
         "latency_device": "",
     }
-    if latency is not None and findings["status"] == "finished":
+    if latency is not None and trial.status == "finished":
         findings |= latency_figures(latency) | {"latency_device": latency["device"]}
     return identity | findings
 
 
-def _waiting_row(member: Mapping[str, Any] | str) -> dict[str, Any]:
-    """A trial without a key; older sweeps list only its label."""
-    known = {"label": member} if isinstance(member, str) else dict(member)
-    blank = dict.fromkeys(["trial", "arm", "method", "teacher", "temperature", "student", "role", "error"], "")
-    return blank | {SETTINGS: {}, "seed": 0} | known | {"status": "pending"}
+def _teacher_row(teacher: Member) -> dict[str, Any]:
+    network = teacher.config.get("student", {})  # fine-tuning is the trial whose student is the teacher
+    return {"teacher": teacher.entry["name"], "key": teacher.key, "model": network.get("model", "")} | _findings(
+        teacher
+    )
 
 
-def _teacher_row(member: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    network = (record.config() or {}).get("student", {})  # fine-tuning is the trial whose student is the teacher
-    return {"teacher": member["name"], "key": member["key"], "model": network.get("model", "")} | _findings(record)
-
-
-def _findings(record: Record) -> dict[str, Any]:
-    verdict, failure = record.verdict(), record.failure()
-    problem = next(record.check(*map(outcomes_name, SPLITS)), "") if verdict is not None else record.damage()
-    status = "damaged" if verdict is not None and problem else record.status
-    findings = {"status": status, "error": failure["error"].splitlines()[0] if failure else problem}
-    if status == "stopped" and (stop := record.stop()) is not None:
-        findings["error"] = f"rung {stop['rung']}: {stop['reason']}"
-    if status != "finished" or verdict is None:
+def _findings(member: Member) -> dict[str, Any]:
+    status, failure, verdict = member.status, member.failure, member.verdict
+    findings = {"status": status, "error": failure["error"].splitlines()[0] if failure else member.problem}
+    if status == "stopped":
+        findings["error"] = f"rung {member.stop['rung']}: {member.stop['reason']}"
+    if status != "finished":
         return findings
     figures = {"scaling_temperature": verdict.get("temperature")}
     figures |= {name: verdict.get(name) for name in ("num_parameters", "wall_s")}

@@ -37,6 +37,7 @@ def confirm(name: str, storage: str, seeds: int, address: str | None, tracking_u
 def confirmed(store: Store, name: str, num_seeds: int) -> SweepSpec:
     """Write what a sweep is to confirm, and return its spec; raises SpecError unless all of the sweep has been run."""
     from analysis.report import update_report
+    from analysis.snapshot import read_sweep
     from kd_core.data.splits import summarize
     from sweeps.plan.confirmation import write_confirmation
     from sweeps.plan.plan import plan_sweep
@@ -48,7 +49,7 @@ def confirmed(store: Store, name: str, num_seeds: int) -> SweepSpec:
     num_left = sum(not each.done and each.status != "failed" for each in selecting) + plan.num_unproposed
     if num_left:
         raise SpecError(f"{num_left} of its trials are still to run, which may change the selection; run it first")
-    content = update_report(store, name).content
+    content = update_report(read_sweep(store, name)).content
     chosen = [row["arm"] for row in content["arms"] if row["plausible"] or row["arm"] == content["baseline"]]
     if not chosen:
         raise SpecError("no trial has finished, so there is nothing to confirm; run it first")

@@ -10,7 +10,7 @@ import click
 
 from kd_core.store.records import Store, SweepRecord
 from sweeps.spec.mistakes import SpecError, found_in
-from sweeps.terminal.options import json_option, store_at, store_option, sweep_named
+from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, sweep_named
 from sweeps.tracking.answers import end_unanswered
 
 
@@ -47,11 +47,9 @@ def _written(store: Store, name: str, objectives: dict[str, str] | None, against
     """Write the report of a sweep; returns what `--json` prints of it."""
     from analysis.report import write_report
 
-    for each in (name, against):
-        if each is not None:
-            sweep_named(store, each).members()
+    sweep, other = snapshot_of(store, name), snapshot_of(store, against) if against is not None else None
     try:
-        written = write_report(store, name, objectives, against)
+        written = write_report(sweep, objectives, other)
     except ValueError as error:
         raise SpecError(f"--against: {against}: {error}" if against else str(error)) from None
     click.echo(f"report: {written.path}", err=True)

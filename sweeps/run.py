@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.report import Report, update_report
+from analysis.snapshot import read_sweep
 from kd_core.data.splits import summarize
 from kd_core.latency import measure_latency, unmeasured
 from kd_core.spec.checkpoint import checkpoint_caveat
@@ -68,8 +69,9 @@ def run_sweep(
             background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
             plan = _train(plan, store, progress)
     _measure_latencies(plan, store, progress)
-    report = update_report(store, spec.name)
-    if background is None and tracking_uri and not is_synced(store, spec.name, tracking_uri):
+    snapshot = read_sweep(store, spec.name)
+    report = update_report(snapshot)
+    if background is None and tracking_uri and not is_synced(snapshot, tracking_uri):
         background = BackgroundSync(store, spec.name, tracking_uri, progress.note)
     if background:
         background.finish()

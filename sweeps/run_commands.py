@@ -12,7 +12,15 @@ from sweeps.cluster.commands import show_job
 from sweeps.spec.mistakes import SpecError, found_in
 from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.interrupt import program
-from sweeps.terminal.options import json_option, set_option, store_at, store_option, sweep_named, tracking_option
+from sweeps.terminal.options import (
+    json_option,
+    set_option,
+    snapshot_of,
+    store_at,
+    store_option,
+    sweep_named,
+    tracking_option,
+)
 
 
 @click.command()
@@ -116,7 +124,7 @@ def status(name: str, storage: str, address: str | None, follow: bool, as_json: 
     if follow and store is not None:
         _watch(store, sweep_named(store, name))
         return
-    rows = status_of(store, sweep_named(store, name)) if store is not None else {}
+    rows = status_of(snapshot_of(store, name)) if store is not None else {}
     if as_json:
         click.echo(json.dumps({"sweep": name} | job | rows, ensure_ascii=False))
     elif rows:

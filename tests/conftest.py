@@ -17,6 +17,7 @@ import signal
 import subprocess
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from html import escape
 from multiprocessing.process import BaseProcess
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 
 for _ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # as in a shell's background job, and by all it starts
@@ -190,6 +192,26 @@ def s3(s3_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> UPath:
     bucket = UPath(f"s3://{uuid.uuid4().hex}")
     bucket.mkdir()
     return bucket
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file or folder of memory:// is read or listed, by its path."""
+    counts: Counter[str] = Counter()
+
+    def counted(method: Callable[..., object]) -> Callable[..., object]:
+        """The method of the file system, counted unless it opens a file to write it."""
+
+        def call(self: object, path: str, *arguments: object, **options: object) -> object:
+            """Count one request."""
+            counts[path.strip("/")] += {*arguments, *options.values()}.isdisjoint({"wb", "xb"})
+            return method(self, path, *arguments, **options)
+
+        return call
+
+    for name in ("cat_file", "_open", "ls"):
+        monkeypatch.setattr(MemoryFileSystem, name, counted(getattr(MemoryFileSystem, name)))
+    return counts
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from analysis.drawing.front_chart import MOST_MARKED, draw_front
 from analysis.drawing.panels import (
     MOST_LINES,
-    OutcomesOf,
     Panel,
     anchor_of,
     curves_of,
@@ -60,12 +59,9 @@ TEMPLATES = Environment(
 )
 
 
-def page_of(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf) -> str:
-    """The page of a sweep as HTML; equal findings give equal text.
-
-    outcomes and teacher_outcomes give the test outcomes of a finished trial or teacher by its key.
-    """
-    return TEMPLATES.get_template("report.html.j2").render(_content(findings, outcomes, teacher_outcomes))
+def page_of(findings: Findings) -> str:
+    """The page of a sweep as HTML; equal findings give equal text."""
+    return TEMPLATES.get_template("report.html.j2").render(_content(findings))
 
 
 def front_svg(front: Front, test: Evidence | None) -> str:
@@ -73,11 +69,11 @@ def front_svg(front: Front, test: Evidence | None) -> str:
     return svg_of(draw_front(front, test), "The front", standalone=True)
 
 
-def _content(findings: Findings, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf) -> dict[str, Any]:
+def _content(findings: Findings) -> dict[str, Any]:
     points, teachers = findings.points, findings.teachers
     looks = Looks.of(points, teachers["teacher"])
     drawn = findings.test is not None and len(points) > 0
-    diagrams = reliability_of(findings, looks, outcomes, teacher_outcomes) if drawn else {}
+    diagrams = reliability_of(findings, looks) if drawn else {}
     readings = findings.readings.values()
     return {
         "findings": findings,

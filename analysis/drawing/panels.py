@@ -18,7 +18,7 @@ from analysis.drawing.curves import draw_curves
 from analysis.drawing.key_chart import draw_importances
 from analysis.drawing.reliability import ReliabilityCurve, draw_reliability, reliability_curve
 from analysis.drawing.style import Looks, svg_of
-from analysis.findings import Findings
+from analysis.findings import MOST_TEACHERS, Findings
 from analysis.pareto import figure_of
 from analysis.pooling import pooling_text
 from analysis.readings import Judgement
@@ -28,11 +28,9 @@ from analysis.statistics.judgement import likeliest
 from analysis.writing.key_sentences import key_sentences
 from analysis.writing.names import READING_TITLES, title_of, value_text
 from analysis.writing.page_tables import COMPARED_FIGURES
-from kd_core.measure.outcomes import RAW, SUFFIXES, Outcomes
+from kd_core.measure.outcomes import SUFFIXES, Outcomes
 
-MOST_DIAGRAMS, MOST_TEACHERS, MOST_KEYS = 24, 8, 10
-MOST_IN_FOREST, MOST_LINES, MOST_COMPARED = 30, 12, 200  # arms of a panel
-OutcomesOf = Callable[[str], Outcomes]
+MOST_IN_FOREST, MOST_LINES, MOST_COMPARED, MOST_KEYS = 30, 12, 200, 10  # arms or keys of a panel
 
 
 @dataclass(frozen=True)
@@ -110,24 +108,22 @@ def taught_of(findings: Findings, looks: Looks) -> list[Panel]:
     )
 
 
-def reliability_of(
-    findings: Findings, looks: Looks, outcomes: OutcomesOf, teacher_outcomes: OutcomesOf
-) -> dict[str, list[Panel]]:
-    """Reliability diagrams by reading: of the finished teachers, and of the best replicate of each plausible arm."""
-    teachers = findings.teachers.loc[findings.teachers["status"] == "finished"].iloc[:MOST_TEACHERS]
+def reliability_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
+    """Reliability diagrams by reading: of teachers, and of the best replicate of each plausible arm."""
+    outcomes, teachers = findings.outcomes, findings.teachers
     panels: dict[str, list[Panel]] = {reading: [] for reading in READING_TITLES}
     taught: dict[tuple[str, str], ReliabilityCurve] = {}
-    for teacher, key in teachers[["teacher", "key"]].to_numpy():
-        for reading, curve in _by_reading(teacher_outcomes(key)).items():
+    for teacher, key in teachers.loc[teachers["key"].isin(list(outcomes)), ["teacher", "key"]].to_numpy():
+        for reading, curve in _by_reading(outcomes[key]).items():
             taught[teacher, reading] = curve
             title = f"Reliability of teacher {teacher}, {reading}"
             svg = inline(draw_reliability(curve, looks.colours[teacher]), title)
             panels[reading].append(Panel(svg, f"{teacher}, a teacher"))
     points = findings.points.reset_index(drop=True)
-    plausible = points["plausible"] | findings.readings[RAW].front.points["plausible"].to_numpy()
-    order = points.loc[plausible].sort_values("front_probability", ascending=False, kind="stable").iloc[:MOST_DIAGRAMS]
-    for index, row in zip(order.index, order.to_dict("records"), strict=True):
-        for reading, curve in _by_reading(outcomes(row["trial"])).items():
+    drawn = points.loc[points["trial"].isin(list(outcomes))]
+    drawn = drawn.sort_values("front_probability", ascending=False, kind="stable")
+    for index, row in zip(drawn.index, drawn.to_dict("records"), strict=True):
+        for reading, curve in _by_reading(outcomes[row["trial"]]).items():
             figure = draw_reliability(curve, looks.colours[row["teacher"]], taught.get((row["teacher"], reading)))
             svg = inline(figure, f"Reliability of {row['arm']}, {reading}")
             panels[reading].append(Panel(svg, row["arm"], anchor_of(reading, int(index))))

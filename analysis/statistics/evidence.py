@@ -37,7 +37,7 @@ class Evidence:
 
     An arm's figure is the mean over its seeds. If an arm has two seeds or more, draws of all arms include how much
     seeds differ; otherwise they only say what other images would show, as image_draws [R, A] always do. plain [A] are
-    the figures of the sample itself, uncorrected.
+    the figures of the sample itself, uncorrected, and label [N] the images' classes.
 
     seed_deviation is the standard deviation between seeds of one arm, without what the images explain, pooled over
     arms and not widened by the uncertainty of the estimate; NaN without two seeds of an arm. Arms whose seeds differ
@@ -57,6 +57,7 @@ class Evidence:
     unstable: dict[str, list[str]] = field(default_factory=dict)
     image_draws: Draws = field(default_factory=dict)
     one_seed_variance: dict[str, float] = field(default_factory=dict)
+    label: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def deviation_of_seeds(self, figure: str, arm: str) -> float:
         """The standard deviation of a figure between seeds of an arm: its own, or that of all arms."""
@@ -119,9 +120,10 @@ def evidence_of(
     arms = finished["arm"].drop_duplicates().tolist()
     members = [finished.loc[finished["arm"] == arm] for arm in arms]
     trials = [each["trial"].tolist() for each in members]
-    num_images = len(outcomes(trials[0][0]).label)
     models = _of_same_images(list(itertools.chain.from_iterable(trials)), outcomes)
-    sums = sums_of(models, resample(num_images, num_resamples), figures)
+    first = next(models)
+    num_images = len(first.label)
+    sums = sums_of(itertools.chain([first], models), resample(num_images, num_resamples), figures)
     by_arm, by_seed = [], []
     for each in trials:
         seeds = list(itertools.islice(sums, len(each)))
@@ -147,6 +149,7 @@ def evidence_of(
         unstable={name: [arms[index] for index in each.unstable] for name, each in seeds.items()},
         image_draws=image_draws,
         one_seed_variance={name: each.by_images for name, each in seeds.items()},
+        label=first.label,
     )
 
 

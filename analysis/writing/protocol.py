@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs import configs_of, recycled_of
+from analysis.runs import recycled_of
+from analysis.snapshot import Member, Snapshot
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
 from analysis.writing.names import share_text, title_of
@@ -13,20 +14,14 @@ from analysis.writing.provenance import provenance_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.spec.checkpoint import checkpoint_caveat
 from kd_core.spec.recipe import TrainConfig
-from kd_core.store.files import read_ahead
-from kd_core.store.record import Record
-from kd_core.store.records import Store
 
 
 def protocol_of(
-    store: Store, name: str, runs: pd.DataFrame, validation: Evidence | None, test: Evidence | None
+    snapshot: Snapshot, runs: pd.DataFrame, validation: Evidence | None, test: Evidence | None
 ) -> dict[str, str]:
     """The protocol as titles and texts, from records only, so that equal records give equal text."""
-    members = store.sweep(name).members()
-    products = [store.teacher(each["key"]) for each in members["teachers"]]
-    products += [store.trial(each["key"]) for each in members["trials"]]
-    verdicts = [verdict for verdict in read_ahead(Record.verdict, products) if verdict]
-    configs = configs_of(store, members)
+    members, products = snapshot.members, [*snapshot.teachers, *snapshot.trials]
+    verdicts = [product.verdict for product in products if product.verdict]
     resampling = ""
     if validation is not None and test is not None:
         resampling = (
@@ -37,14 +32,14 @@ def protocol_of(
         "Images": _images(members.get("data", {}), validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "Selection": " ".join(provenance_of(runs)),
-        "Teachers": _given_teachers(store, members["teachers"]),
+        "Teachers": _given_teachers(snapshot.teachers),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
         "Temperature scaling": _scaling(verdicts),
         "Evidence": resampling,
         "Unstable arms": _unstable(test),
         "Computation": _computation(verdicts),
-        "Teacher passes": _teacher_passes(members.get("signals", []), configs),
-        "Recycled epochs": ", ".join(str(each) for each in recycled_of(store, name)),
+        "Teacher passes": _teacher_passes(members.get("signals", []), snapshot.trials),
+        "Recycled epochs": ", ".join(map(str, recycled_of(snapshot))),
         "Versions": _versions(verdicts),
     }
     return {title: text for title, text in parts.items() if text}
@@ -81,10 +76,10 @@ def _images(sizes: Mapping[str, int], validation: Evidence | None, test: Evidenc
     return text + (f"; {sizes['num_classes']} classes at {sizes['image_size']} px" if sizes else "")
 
 
-def _given_teachers(store: Store, teachers: Iterable[Mapping[str, str]]) -> str:
+def _given_teachers(teachers: Iterable[Member]) -> str:
     """What to bear in mind of teachers that were given as checkpoints."""
-    configs = {each["name"]: store.teacher(each["key"]).config() or {} for each in teachers}
-    return checkpoint_caveat([name for name, each in configs.items() if each.get("student", {}).get("checkpoint")])
+    given = [teacher for teacher in teachers if teacher.config.get("student", {}).get("checkpoint")]
+    return checkpoint_caveat([teacher.entry["name"] for teacher in given])
 
 
 def _scaling(verdicts: Iterable[Mapping[str, Any]]) -> str:
@@ -103,8 +98,8 @@ def _computation(verdicts: Iterable[Mapping[str, Any]]) -> str:
     return f"{sum(seconds) / 3600:.2f} hours of training and evaluation in {len(seconds)} networks" if seconds else ""
 
 
-def _teacher_passes(signals: Iterable[Mapping[str, Any]], configs: Iterable[Mapping[str, Any]]) -> str:
-    distilled = [config for config in configs if config.get("teacher")]
+def _teacher_passes(signals: Iterable[Mapping[str, Any]], trials: Iterable[Member]) -> str:
+    distilled = [trial.config for trial in trials if trial.config.get("teacher")]
     if not distilled:
         return ""
     live = sum(TrainConfig.model_validate(config["train"]).epochs for config in distilled)

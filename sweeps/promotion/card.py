@@ -1,13 +1,12 @@
 """The model card of a promoted student: what it is, how good it is, and what it is not good for."""
 
 from collections.abc import Iterable
-from typing import Any
 
+from analysis.snapshot import Snapshot
 from analysis.statistics.bootstrap import Estimate
-from analysis.writing.names import interval_text, title_of, value_text
+from analysis.writing.names import interval_text, markdown_table, title_of, value_text
 from kd_core.measure.outcomes import SCALED
 from kd_core.measure.scaling import has_optimum
-from kd_core.store.records import Store, SweepRecord
 from sweeps.promotion.choice import Choice
 from sweeps.promotion.formats import INT8, Measured
 from sweeps.promotion.student import Student
@@ -15,13 +14,13 @@ from sweeps.promotion.student import Student
 _MOST_CLASSES = 20  # that are named
 
 
-def card_of(store: Store, sweep: SweepRecord, choice: Choice, student: Student) -> str:
+def card_of(snapshot: Snapshot, choice: Choice, student: Student) -> str:
     """The card in Markdown; equal records give equal cards."""
     return "\n\n".join(
         [
-            f"# {sweep.name}: {choice.run['label']}",
+            f"# {snapshot.sweep.name}: {choice.run['label']}",
             _summary(choice, student),
-            _table(["", ""], _origin(store, sweep, choice, student)),
+            _table(["", ""], _origin(snapshot, choice, student)),
             "## Figures",
             _table(["on the test images", "its arm", "95 % interval", "this student"], _figures(choice)),
             _reading_aid(choice),
@@ -55,17 +54,16 @@ def _summary(choice: Choice, student: Student) -> str:
     return f"A {run['student']} that tells {len(names)} classes of images apart{taught}. Classes: {shown}."
 
 
-def _origin(store: Store, sweep: SweepRecord, choice: Choice, student: Student) -> list[list[str]]:
-    run, config = choice.run, student.record.config() or {}
-    members = sweep.members()
-    data, teacher = members.get("data") or {}, config.get("teacher") or {}
+def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[str]]:
+    run, config = choice.run, choice.trial.config
+    data, teacher = snapshot.members.get("data") or {}, config.get("teacher") or {}
     height, width = student.image_size
     rows = {
         "arm": run["arm"],
         "method": run["method"],
         "temperature of distillation": run["temperature"],
         "weight of the hard labels": f"{run['alpha']:g}",
-        "teacher": f"{run['teacher']}, {teacher.get('model')}{_teacher_figures(store, members, run['teacher'])}"
+        "teacher": f"{run['teacher']}, {teacher.get('model')}{_teacher_figures(snapshot, run['teacher'])}"
         if teacher
         else "",
         "data": f"{config['data']['source']}, {student.num_train:,} training, {len(student.validation):,} "
@@ -73,16 +71,15 @@ def _origin(store: Store, sweep: SweepRecord, choice: Choice, student: Student) 
         "data's fingerprint": str(data.get("fingerprint", "")),
         "training": f"{config['train']['epochs']} epochs, seed {run['seed']}",
         "parameters": f"{run['num_parameters']:,.0f}",
-        "trial": f"{run['trial']} of the sweep {sweep.name}",
+        "trial": f"{run['trial']} of the sweep {snapshot.sweep.name}",
     }
     return [[name, text] for name, text in rows.items() if text]
 
 
-def _teacher_figures(store: Store, members: dict[str, Any], name: str) -> str:
+def _teacher_figures(snapshot: Snapshot, name: str) -> str:
     """The teacher's own accuracy and ECE on test, if its record is whole."""
-    key = next((each["key"] for each in members["teachers"] if each["name"] == name), None)
-    verdict = store.teacher(key).verdict() if key else None
-    if verdict is None:
+    verdict = next((teacher.verdict for teacher in snapshot.teachers if teacher.entry["name"] == name), None)
+    if not verdict:
         return ""
     accuracy, ece = (verdict["metrics"][f"test/{figure}"] for figure in ("accuracy", "ece"))
     return f", {100 * accuracy:.2f} % accurate with an ECE of {ece:.4f}"
@@ -168,11 +165,6 @@ def _seeds(choice: Choice) -> str:
 
 
 def _table(headers: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [[_cell(text) for text in row] for row in (headers, *rows)]
-    lines.insert(1, ["---"] * len(headers))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    """A Markdown table of plain text."""
+    header, *lines = [[" ".join(text.replace("|", "\\|").split()) for text in row] for row in (headers, *rows)]
+    return markdown_table(header, lines, ["---"] * len(headers))

@@ -8,9 +8,9 @@ import pandas as pd
 from analysis.choices import WORDS
 from analysis.report import Report, update_report
 from analysis.runs import runs_of
+from analysis.snapshot import Member, Snapshot
 from kd_core.measure.outcomes import SCALED
 from kd_core.store.record import SPLITS, Record, outcomes_name
-from kd_core.store.records import Store
 from sweeps.spec.mistakes import SpecError
 
 
@@ -18,29 +18,31 @@ from sweeps.spec.mistakes import SpecError
 class Choice:
     """A finished trial, its row in the table of runs, what the report says of its arm, and why it is this one."""
 
-    record: Record
+    trial: Member
     run: dict[str, Any]
     report: Report
     arm: dict[str, Any]
     reason: str
 
 
-def chosen(store: Store, name: str, wanted: str) -> Choice:
+def chosen(snapshot: Snapshot, wanted: str) -> Choice:
     """The trial that is wanted: one of WORDS, or a label or key, or the beginning of just one; raises SpecError.
 
     A word is that of the sweep's report, which is brought up to date: the arm that it names, as shipped. Of an arm with
     several seeds it is the best by the sweep's first objective, as in the report: on validation.
     """
-    runs, report = runs_of(store, name), None
+    runs, name, report = runs_of(snapshot), snapshot.sweep.name, None
     if wanted in WORDS:
-        report = update_report(store, name)
+        report = update_report(snapshot)
         key, reason = _meant(report, name, wanted)
     else:
         key, reason = _named(runs, name, wanted), "as named"
-    run = _row(runs, runs["trial"].tolist().index(key))
-    record, report = _whole(store.trial(key), run), report or update_report(store, name)
+    place = runs["trial"].tolist().index(key)
+    run, trial = {str(name): value for name, value in runs.iloc[place].items()}, snapshot.trials[place]
+    _check_whole(trial.record, run)
+    report = report or update_report(snapshot)
     arm = next(row for row in report.arms if key in row["trials"])
-    return Choice(record, run, report, arm, reason)
+    return Choice(trial, run, report, arm, reason)
 
 
 def _meant(report: Report, name: str, word: str) -> tuple[str, str]:
@@ -63,22 +65,13 @@ def _named(runs: pd.DataFrame, name: str, wanted: str) -> str:
     if len(found) > 1:
         labels = " and ".join(repr(label) for _, label in found[:2])
         raise SpecError(f"{wanted}: {len(found)} trials begin so, such as {labels}; give more of its label or key")
-    ((key, label),) = found
-    if not key:
-        raise SpecError(f"{label}: waits for its teacher; run its spec first")
-    return key
+    return found[0][0]
 
 
-def _row(table: pd.DataFrame, place: int) -> dict[str, Any]:
-    """A row of a table by the names of its columns."""
-    return {str(name): value for name, value in table.iloc[place].items()}
-
-
-def _whole(record: Record, run: dict[str, Any]) -> Record:
-    """The record, of which everything that is promoted is whole."""
+def _check_whole(record: Record, run: dict[str, Any]) -> None:
+    """Raise SpecError unless everything of a record that is promoted is whole."""
     if run["status"] != "finished":
         error = f" ({run['error']})" if run["error"] else ""
         raise SpecError(f"{run['label']}: is {run['status']}, not finished{error}; run its spec again, or name another")
     for problem in record.check(record.weights_name, *map(outcomes_name, SPLITS)):
         raise SpecError(f"{problem}; run its spec again to make it anew")
-    return record

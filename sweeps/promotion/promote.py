@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kd_core.store.records import Store, SweepRecord
+from kd_core.store.records import SweepRecord
 from sweeps.spec.mistakes import SpecError, found_in
-from sweeps.terminal.options import json_option, store_at, store_option, sweep_named, tracking_option
+from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, tracking_option
 from sweeps.tracking.answers import end_unanswered, without_password
 
 if TYPE_CHECKING:
+    from analysis.snapshot import Snapshot
     from sweeps.promotion.choice import Choice
     from sweeps.promotion.formats import Measured
     from sweeps.promotion.registry import Version
@@ -59,28 +60,29 @@ def promote(
     from sweeps.tracking.sync import embedded_uri
 
     store, folder = store_at(storage), Path(target).absolute() if target else None
-    sweep, uri = sweep_named(store, name), tracking_uri or embedded_uri(store)
+    uri = tracking_uri or embedded_uri(store)
     check_alias(alias)
     if folder is not None:
         check_target(folder)
     if uri is None:
         raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
-    choice = chosen(store, name, trial)
-    click.echo(f"{trial}: {choice.run['label']} ({choice.record.key}), {choice.reason}", err=True)
+    snapshot = snapshot_of(store, name)
+    choice = chosen(snapshot, trial)
+    click.echo(f"{trial}: {choice.run['label']} ({choice.trial.key}), {choice.reason}", err=True)
     for sentence in choice.report.content.get("sanity", []):
         click.echo(f"but: {sentence}", err=True)
-    version, measured = _promoted(store, sweep, choice, uri, alias, folder, tolerance)
+    version, measured = _promoted(snapshot, choice, uri, alias, folder, tolerance)
     _print_files(measured, folder)
     _print_version(version, alias, uri)
     if as_json:
-        found = {"sweep": name, "trial": choice.record.key, "label": choice.run["label"], "reason": choice.reason}
+        found = {"sweep": name, "trial": choice.trial.key, "label": choice.run["label"], "reason": choice.reason}
         found |= {"version": version.number, "new": version.is_new, "alias": alias, "uri": f"models:/{name}@{alias}"}
         files = [vars(each) for each in measured]
         click.echo(json.dumps(found | {"export": str(folder) if folder else None, "files": files}, ensure_ascii=False))
 
 
 def _promoted(
-    store: Store, sweep: SweepRecord, choice: Choice, uri: str, alias: str, folder: Path | None, tolerance: float
+    snapshot: Snapshot, choice: Choice, uri: str, alias: str, folder: Path | None, tolerance: float
 ) -> tuple[Version, list[Measured]]:
     """Register the chosen student unless it is registered, export it if there is a folder, and name its version."""
     from sweeps.promotion.card import card_of
@@ -88,12 +90,13 @@ def _promoted(
     from sweeps.promotion.registry import Registry, content_of, save_model
     from sweeps.promotion.student import student_of
 
-    student = student_of(sweep, choice.record)
-    card = card_of(store, sweep, choice, student)
-    content = content_of(card, (choice.record.verdict() or {})["weights_sha256"])
+    sweep = snapshot.sweep
+    student = student_of(sweep, choice.trial.record)
+    card = card_of(snapshot, choice, student)
+    content = content_of(card, choice.trial.verdict["weights_sha256"])
     with redirect_stdout(sys.stderr), found_in(str(sweep.path / "spec.yaml")), TemporaryDirectory() as scratch:
         with _answering(uri):
-            registry = Registry(store, sweep.name, uri)
+            registry = Registry(snapshot, uri)
             version = registry.find(content)
         measured = []
         if version is None or folder is not None:
@@ -105,7 +108,7 @@ def _promoted(
                     example, model = student.test.image(0)[None].numpy(), Path(scratch) / "model"
                     save_model(model, made / ONNX, card, example, student.class_names)
                     with _answering(uri):
-                        version = registry.add(content, card, choice.record.key, model)
+                        version = registry.add(content, card, choice.trial.key, model)
         assert version is not None
         with _answering(uri):
             registry.name_version(version, alias)

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from analysis.snapshot import Snapshot
 from kd_core.spec.keys import digest, file_sha256
-from kd_core.store.records import Store
 from sweeps.spec.mistakes import SpecError
 from sweeps.tracking.sync import is_synced, sync
 
@@ -48,12 +48,12 @@ def content_of(card: str, weights_sha256: str) -> str:
 class Registry:
     """The registry of an MLflow server, for the students of one sweep, whose runs it has."""
 
-    def __init__(self, store: Store, name: str, uri: str) -> None:
+    def __init__(self, snapshot: Snapshot, uri: str) -> None:
         from mlflow import MlflowClient
 
-        self._store, self._name, self._uri = store, name, uri
-        if not is_synced(store, name, uri):
-            sync(store, name, uri)
+        self._store, self._name, self._uri = snapshot.store, snapshot.sweep.name, uri
+        if not is_synced(snapshot, uri):
+            sync(self._store, self._name, uri)
         self._client = MlflowClient(uri)
 
     def find(self, content: str) -> Version | None:

@@ -4,8 +4,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from analysis.snapshot import Member, read_member
 from kd_core.store.files import sizes_in
-from kd_core.store.record import Record
 from kd_core.store.records import LEFT_OUT, Store, SweepRecord, left_out
 from sweeps.plan.pace import form_of_member, paces_in
 from sweeps.terminal.board import Board, objectives_shown
@@ -80,27 +80,27 @@ class Follower:
             (label, state, details[label]) for label, state in states.items() if state != before.get(label, "pending")
         ]
 
-    def _trial(self, member: dict[str, Any]) -> str:
+    def _trial(self, entry: dict[str, Any]) -> str:
         """Look at one trial; returns the detail of a new state."""
-        label, record = member["label"], self.store.trial(member["key"])
+        label, record = entry["label"], self.store.trial(entry["key"])
         if record.key in self._finished:
             return ""
         sizes, before = sizes_in(record.path), self._sizes.get(record.key)
-        without_teacher = f"teacher {member['teacher']}" in self._failed
+        without_teacher = f"teacher {entry['teacher']}" in self._failed
         if sizes == before and "heartbeat.json" not in sizes and not without_teacher:
             return ""
         self._sizes[record.key] = sizes
-        state, detail, figures = _state_of(record, sizes)
+        trial = read_member(entry, record, sizes)
+        state, metrics, detail = trial.status, trial.verdict.get("metrics", {}), why(trial)
         if state == "pending" and without_teacher:
-            state, detail = "failed", f"its teacher, {member['teacher']}, failed"
-        known = {"arm": member["arm"], "form": self._form(member, record, sizes), "figures": figures}
-        known["num_epochs"] = self._lengths.get(label, 0)
-        self.board.trial(label, state, note=detail if state == "running" else "", **known)
+            state, detail = "failed", f"its teacher, {entry['teacher']}, failed"
+        known = {"arm": entry["arm"], "form": self._form(trial), "figures": metrics}
+        self.board.trial(label, state, note="", num_epochs=self._lengths.get(label, 0), **known)
         if state == "finished":
             self._finished.add(record.key)
-        if "journal.jsonl" in sizes and (self._begun or state != "finished"):
-            self._epochs(label, record)
-        return detail
+        if self._begun or state != "finished":
+            self._epochs(trial)
+        return _figures(metrics) if state == "finished" else detail
 
     def _leave_out(self, trials: list[dict[str, Any]]) -> dict[str, str]:
         """Show those trials as stopped that are left out; returns their details."""
@@ -110,36 +110,36 @@ class Follower:
             self.board.trial(label, "stopped")
         return dict.fromkeys(labels, LEFT_OUT)
 
-    def _epochs(self, label: str, record: Record) -> None:
+    def _epochs(self, trial: Member) -> None:
         """Read the journal of a trial."""
-        shown, rows = self.board.trials[label], record.journal()
+        label, rows = trial.entry["label"], trial.journal
+        shown = self.board.trials[label]
         new = [row["epoch_s"] for row in rows if row["epoch"] > shown.epoch and "epoch_s" in row]
         self.board.timed(label, new)
         if rows:
             self.board.trial(label, epoch=rows[-1]["epoch"], note=_figures(rows[-1]))
 
-    def _form(self, member: dict[str, Any], record: Record, sizes: dict[str, int]) -> str:
+    def _form(self, trial: Member) -> str:
         """The form of a trial, from the sweep's spec, or, if it was not known there, from its config."""
-        label = member["label"]
-        if label not in self._forms and "config.json" in sizes and (begun := record.begun()):
+        label, config = trial.entry["label"], trial.config
+        if label not in self._forms and config:
             with suppress(KeyError, TypeError):
-                self._forms[label] = form_of_member(member, begun["recipe"], self._members, begun["threads"])
-                self._lengths[label] = num_epochs_in(begun["recipe"])
+                self._forms[label] = form_of_member(dict(trial.entry), config, self._members, trial.threads)
+                self._lengths[label] = num_epochs_in(config)
         return self._forms.get(label, "")
 
-    def _teacher(self, member: dict[str, Any]) -> tuple[str, str, str] | None:
+    def _teacher(self, entry: dict[str, Any]) -> tuple[str, str, str] | None:
         """Show a teacher that is running; returns it if it has failed since."""
-        label, record = f"teacher {member['name']}", self.store.teacher(member["key"])
-        status = record.status
-        if status == "running":
-            rows, config = record.journal(), record.config() or {}
-            last, epochs = rows[-1] if rows else {}, num_epochs_in(config) if config else 0
+        label, teacher = f"teacher {entry['name']}", read_member(entry, self.store.teacher(entry["key"]))
+        if teacher.status == "running":
+            last = teacher.journal[-1] if teacher.journal else {}
+            epochs = num_epochs_in(teacher.config) if teacher.config else 0
             self.board.other(label, state="running", epoch=last.get("epoch", 0), num_epochs=epochs, note=_figures(last))
         else:
             self.board.others.pop(label, None)
         known = self._failed.pop(label, "")
-        if status == "failed":
-            self._failed[label] = (record.failure() or {}).get("error", "")
+        if teacher.status == "failed":
+            self._failed[label] = why(teacher)
             return None if known == self._failed[label] else (label, "failed", self._failed[label])
         return None
 
@@ -165,15 +165,6 @@ class Follower:
                 config, member = each.config.model_dump(mode="json"), listed.get(each.label, {})
                 forms[each.label] = form_of_member(member, config, self._members, threads)
         return forms, lengths
-
-
-def _state_of(record: Record, sizes: dict[str, int]) -> tuple[str, str, dict[str, float]]:
-    """Status, detail and figures of a trial, reading no file but those that its folder has by `sizes_in`."""
-    if record.verdict_name in sizes and (verdict := record.verdict()) is not None:
-        metrics = verdict.get("metrics", {})
-        return "finished", _figures(metrics), metrics
-    status = record.unfinished_status(sizes)
-    return status, why(record, status), {}
 
 
 def _figures(row: dict[str, float]) -> str:

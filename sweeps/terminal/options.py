@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from analysis.snapshot import Snapshot, read_sweep
 from kd_core.store.records import Store, SweepRecord
 from sweeps.spec.mistakes import SpecError
 
@@ -73,3 +74,8 @@ def sweep_named(store: Store, name: str) -> SweepRecord:
         return store.sweep(name)
     except ValueError as error:
         raise SpecError(str(error)) from None
+
+
+def snapshot_of(store: Store, name: str) -> Snapshot:
+    """The sweep NAME of a store, read; raises SpecError for what is no sweep's name, FileNotFoundError for no sweep."""
+    return read_sweep(store, sweep_named(store, name).name)

@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 
 def _question(members: Mapping[str, Any]) -> str:
-    trials = [each for each in (*members["trials"], *members.get("waiting", [])) if each.get("role") != "confirmation"]
+    trials = [each for each in members["trials"] if each.get("role") != "confirmation"]
     arms, seeds = (len({trial[key] for trial in trials}) for key in ("arm", "seed"))
     directions = {"max": "high", "min": "low"}
     wanted = [f"{directions[way]} {title_of(figure_of(each))}" for each, way in members["objectives"].items()]

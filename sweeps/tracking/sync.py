@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from upath import UPath
 
 from analysis.report import INPUTS, inputs_of, report_problems
+from analysis.snapshot import Snapshot, read_sweep
 from kd_core.spec.keys import digest
 from kd_core.store.files import clear_orphans, read_json, write_json, writing
 from kd_core.store.lease import Lease
@@ -53,11 +54,12 @@ def sync(store: Store, name: str, tracking_uri: str) -> int:
     return Syncing(store, name, tracking_uri).update(judged=True)
 
 
-def is_synced(store: Store, name: str, tracking_uri: str) -> bool:
+def is_synced(snapshot: Snapshot, tracking_uri: str) -> bool:
     """Whether MLflow has the current records of a sweep, according to the last sync; contacts no server."""
+    store = snapshot.store
     if tracking_uri == embedded_uri(store) and not (store.root / "mlflow.db").exists():
         return False
-    return read_json(_marker(store, name)) == {"shown": _state(store, name, tracking_uri)}
+    return read_json(_marker(snapshot)) == {"shown": _state(snapshot, tracking_uri)}
 
 
 class Syncing:
@@ -73,17 +75,17 @@ class Syncing:
         """Show the records, and with judged also what the report says of every trial; returns the number of trials."""
         with self.pace.asking():
             check_answers(self._uri)
-        state = _state(self._store, self._name, self._uri) if judged else ""  # before reading: later changes are left
-        members = self._store.sweep(self._name).members()
         with self._alone() as nobody_else_came:
             view = self._view if nobody_else_came else None
             self._view = None  # unless all goes well, the next time begins with what MLflow has
+            snapshot = read_sweep(self._store, self._name, view.ended if view else None)
+            state = _state(snapshot, self._uri) if judged else ""
             view = view or self._seen()
-            view.show(members, judged)
+            view.show(snapshot, judged)
             self._view = view
         if judged:
-            write_json(_marker(self._store, self._name), {"shown": state})
-        return len(members["trials"])
+            write_json(_marker(snapshot), {"shown": state})
+        return len(snapshot.trials)
 
     def _seen(self) -> "SweepView":
         """What MLflow has of the sweep."""
@@ -163,14 +165,15 @@ class BackgroundSync:
             last = self._done.wait(SYNC_INTERVAL_S)
 
 
-def _marker(store: Store, name: str) -> UPath:
-    return store.sweep(name).path / "mlflow.json"
+def _marker(snapshot: Snapshot) -> UPath:
+    return snapshot.sweep.path / "mlflow.json"
 
 
-def _state(store: Store, name: str, tracking_uri: str) -> str:
+def _state(snapshot: Snapshot, tracking_uri: str) -> str:
     """A digest of all that MLflow shows of a sweep and of its URI, which may hold a password and is not stored."""
-    attached = None if report_problems(store, name) else read_json(store.sweep(name).report / INPUTS)
-    return digest([_VIEW_VERSION, tracking_uri, inputs_of(store, name), attached])
+    sweep = snapshot.sweep
+    attached = None if report_problems(snapshot.store, sweep.name) else read_json(sweep.report / INPUTS)
+    return digest([_VIEW_VERSION, tracking_uri, inputs_of(snapshot), attached])
 
 
 def _create_database(path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,29 @@ from upath import UPath
 
 from analysis.pareto import figure_of, scaled
 from analysis.report import CONTENT, PAGE, report_problems
-from analysis.runs import latencies_of, latency_figures
+from analysis.runs import latency_figures
+from analysis.snapshot import Member, Snapshot
 from kd_core.measure.outcomes import SCALED
 from kd_core.spec.keys import digest
-from kd_core.store.files import read_ahead, read_json
-from kd_core.store.records import Store, left_out
+from kd_core.store.files import read_json
+from kd_core.store.records import Store
 from sweeps.tracking.child import (
     PASSING,
     RUN_STATUS,
     SWEEP,
-    Child,
     changed_points,
     datasets_of,
+    end_of,
+    ended_at,
     identity_of,
     judgement_of,
+    points_of,
+    seconds_of,
     standing_of,
+    started_at,
+    tags_of,
+    write_diagram,
+    write_files,
 )
 from sweeps.tracking.note import note_of
 from sweeps.tracking.runs_shown import ShownRun, SweepRuns
@@ -35,143 +45,118 @@ _STATUSES = ("finished", "stopped", "failed", "running", "damaged", "pending")
 
 
 class SweepView:
-    """What MLflow shows of one sweep; trials that have ended are read once."""
+    """What MLflow shows of one sweep; ended are its trials that have ended, by key, which need not be read again."""
 
     def __init__(self, client: Any, store: Store, name: str, artifact_location: str | None) -> None:
         self._runs = SweepRuns(client, name, artifact_location)
         self._store, self._sweep = store, store.sweep(name)
-        self._ended: dict[str, Child] = {}
-        self._configs: dict[str, dict[str, Any]] = {}
+        self.ended: dict[str, Member] = {}
+        self._begun: set[str] = set()
         self._varied: list[str] = []
         self._columns: list[str] = []
 
-    def show(self, members: Mapping[str, Any], judged: bool) -> None:
+    def show(self, snapshot: Snapshot, judged: bool) -> None:
         """Bring the runs up to date with the records, and with judged also with the report."""
-        children = self._read(members["trials"])
-        self._find_varied(members["trials"], children)
-        figures, has_rungs = (
-            map(figure_of, scaled(members["objectives"])),
-            any(child.stop for child in children.values()),
-        )
-        self._runs.choose_columns(figures, self._columns, has_rungs)
+        members = snapshot.members
+        trials = {trial.key: trial for trial in snapshot.trials if trial.config or trial.status == "failed"}
+        self._find_varied([trial for trial in trials.values() if trial.config])
+        figures = map(figure_of, scaled(members["objectives"]))
+        self._runs.choose_columns(figures, self._columns, has_rungs=any(trial.stop for trial in trials.values()))
         if not self._runs.has_parent:
-            self._runs.create_parent(min((child.started_at for child in children.values()), default=None))
-        for trial in members["trials"]:
-            if trial["key"] in children:
-                self._show_trial(trial, children[trial["key"]], members.get("data") or {})
-        self._show_parent(members, children)
+            self._runs.create_parent(min(map(started_at, trials.values()), default=None))
+        for trial in trials.values():
+            self._show_trial(trial, members.get("data") or {})
+        content = read_json(self._sweep.report / CONTENT) or {}
+        self._show_parent(snapshot, trials, content)
         if judged:
-            self._judge(members, children)
+            self._judge(snapshot, trials, content)
 
-    def _read(self, trials: list[dict[str, Any]]) -> dict[str, Child]:
-        """The trials that have begun or failed, by their keys."""
-        folder = self._store.root / "trials"
-        begun = {path.name for path in folder.iterdir()} if folder.exists() else set()
-        keys = [trial["key"] for trial in trials if trial["key"] in begun]
-        children = read_ahead(lambda key: self._ended.get(key) or Child.of(self._store.trial(key)), keys)
-        return {
-            key: child for key, child in zip(keys, children, strict=True) if child.config or child.status == "failed"
-        }
-
-    def _find_varied(self, trials: list[dict[str, Any]], children: Mapping[str, Child]) -> None:
+    def _find_varied(self, trials: list[Member]) -> None:
         """Find what the sweep varies, and the params that differ, once a trial has begun that was not known."""
-        configs = {key: child.config for key, child in children.items() if child.config}
-        if configs.keys() != self._configs.keys():
-            self._configs, self._varied = configs, varied_keys(configs.values())
-            self._columns = differing(
-                [
-                    params_of(configs[trial["key"]], trial["teacher"], self._varied)
-                    for trial in trials
-                    if trial["key"] in configs
-                ]
-            )
+        if (keys := {trial.key for trial in trials}) != self._begun:
+            self._begun, self._varied = keys, varied_keys([trial.config for trial in trials])
+            self._columns = differing([self._params(trial) for trial in trials])
 
-    def _show_trial(self, trial: dict[str, Any], child: Child, data: Mapping[str, Any]) -> None:
+    def _params(self, trial: Member) -> dict[str, str]:
+        """The params of a trial, by the keys that the sweep varies."""
+        return params_of(trial.config, trial.entry["teacher"], self._varied)
+
+    def _show_trial(self, trial: Member, data: Mapping[str, Any]) -> None:
         """Create or update the run of one trial; one that shows the trial's end gets no more than missing params."""
-        run = self._runs.children.get(trial["key"]) or self._runs.create_child(trial, child.started_at)
-        params = child.params(trial["teacher"], self._varied)
+        run = self._runs.children.get(trial.key) or self._runs.create_child(trial.entry, started_at(trial))
+        params, end, status = self._params(trial), end_of(trial), RUN_STATUS.get(trial.status, "RUNNING")
         shown = [run.tags.get("kdsweep.status"), run.tags.get("kdsweep.ended"), run.status]
-        if child.end and shown == [child.status, child.end, child.run_status]:
+        if end and shown == [trial.status, end, status]:
             run.log(params=params)
         else:
-            run.log_data(datasets_of(child.config, data))
-            if child.end:
-                _attach(run, child.write_files)
-            shown_epochs = int(run.tags.get("kdsweep.epochs", 0))
-            tags = identity_of(trial) | child.tags()
+            run.log_data(datasets_of(trial.config, data))
+            if end:
+                _attach(run, partial(write_files, trial))
             outdated = {name: "" for name in PASSING if name in run.tags}
-            run.log(outdated | tags, params, child.metrics(shown_epochs))
-            run.set_status(child.run_status, child.ended_at)
-        if child.end:
-            self._ended[trial["key"]] = child.without_journal()
+            points = points_of(trial, since_epoch=int(run.tags.get("kdsweep.epochs", 0)))
+            run.log(outdated | identity_of(trial) | tags_of(trial), params, points)
+            run.set_status(status, ended_at(trial))
+        if end:
+            self.ended[trial.key] = replace(trial)  # without its journal
 
-    def _show_parent(self, members: Mapping[str, Any], children: Mapping[str, Child]) -> None:
+    def _show_parent(self, snapshot: Snapshot, trials: Mapping[str, Member], content: Mapping[str, Any]) -> None:
         """Count the trials by status, attach the spec, and close the run when every trial has ended."""
-        run, statuses = self._runs.parent, _statuses(members, children)
+        run, statuses = self._runs.parent, _statuses(snapshot)
         self._attach_new(run, "kdsweep.spec", self._sweep.path / "spec.yaml", self._copy_spec)
-        content = read_json(self._sweep.report / CONTENT) or {}
         tags = {f"kdsweep.{status}": str(statuses.count(status)) for status in _STATUSES} | {"standing": SWEEP}
-        failures = [
-            (trial["label"], children[trial["key"]].failure["error"])
-            for trial in members["trials"]
-            if trial["key"] in children and children[trial["key"]].failure
-        ]
-        hours = sum(child.seconds for child in children.values()) / 3600
-        tags["mlflow.note.content"] = note_of(self._sweep.name, members, statuses, hours, failures, content)
+        failures = [(trial.entry["label"], trial.failure["error"]) for trial in trials.values() if trial.failure]
+        hours = sum(map(seconds_of, trials.values())) / 3600
+        tags["mlflow.note.content"] = note_of(self._sweep.name, snapshot.members, statuses, hours, failures, content)
         run.log(tags)
         ended = all(status in RUN_STATUS for status in statuses)
-        last = max((child.ended_at or 0 for child in children.values()), default=0)
+        last = max((ended_at(trial) or 0 for trial in trials.values()), default=0)
         run.set_status("RUNNING" if not ended else "FAILED" if "failed" in statuses else "FINISHED", last)
 
-    def _judge(self, members: Mapping[str, Any], children: Mapping[str, Child]) -> None:
+    def _judge(self, snapshot: Snapshot, trials: Mapping[str, Member], content: Mapping[str, Any]) -> None:
         """Attach the report; show what it says of each trial's arm, latencies and places in the sweep, if they changed.
 
         The place of a trial that only an earlier spec of the sweep had is −1.
         """
         self._attach_new(self._runs.parent, "kdsweep.report", self._sweep.report / PAGE, self._copy_report)
-        content = read_json(self._sweep.report / CONTENT) or {}
         arms = {row["arm"]: row for row in content.get("arms", [])}
-        ended = {key for key, child in children.items() if child.status == "finished"}
         rows = {
-            trial["key"]: arms[trial["arm"]]
-            for trial in members["trials"]
-            if trial["arm"] in arms and trial["key"] in ended
+            trial.key: arms[trial.entry["arm"]]
+            for trial in trials.values()
+            if trial.entry["arm"] in arms and trial.status == "finished"
         }
         if rows:
             self._runs.parent.log({"kdsweep.objectives": json.dumps(content[SCALED]["objectives"])})
-        latencies = latencies_of(self._store, members)
-        places = {trial["key"]: (place, trial) for place, trial in enumerate(members["trials"])}
+        places = {trial.key: (place, trial) for place, trial in enumerate(snapshot.trials)}
         for key, run in self._runs.children.items():
-            place, trial = places.get(key, (-1, None))
-            tags = {"kdsweep.place": str(place), "kdsweep.in_spec": str(trial is not None).lower()}
-            tags |= identity_of(trial) if trial else {}
-            row, latency = rows.get(key, {}), latencies.get(key)
+            place, listed = places.get(key, (-1, None))
+            tags = {"kdsweep.place": str(place), "kdsweep.in_spec": str(listed is not None).lower()}
+            tags |= identity_of(listed) if listed else {}
+            row, latency, trial = rows.get(key, {}), snapshot.latencies.get(key), trials.get(key)
             metrics = judgement_of(row)
-            tags["standing"] = standing_of(children.get(key) if trial else None, row)
+            tags["standing"] = standing_of(trial, row)
             if rows:
                 tags |= {name: str(row.get(name, False)).lower() for name in ("on_front", "plausible")}
             if latency is not None:
                 tags |= {"kdsweep.latency_device": latency["device"]}
                 metrics |= latency_figures(latency)
-            child = children.get(key)
-            run.log(tags, metrics=changed_points(run.metrics, metrics, child.ended_at if child else None))
-            if child is None and run.status == "RUNNING":
+            run.log(tags, metrics=changed_points(run.metrics, metrics, ended_at(trial)))
+            if trial is None and run.status == "RUNNING":
                 run.set_status("KILLED")
-        self._draw(children, rows)
+        self._draw([trial for trial in trials.values() if trial.status == "finished"], rows)
 
-    def _draw(self, children: Mapping[str, Child], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    def _draw(self, finished: list[Member], rows: Mapping[str, Mapping[str, Any]]) -> None:
         """Attach reliability diagrams of finished trials that have none."""
-        finished = [key for key, child in children.items() if child.status == "finished"]
-        finished.sort(key=lambda key: not rows.get(key, {}).get("plausible"))
-        for key in finished[:MOST_DIAGRAMS]:
-            run, child = self._runs.children[key], children[key]
-            if run.tags.get("kdsweep.diagram") != child.end and _attach(run, child.write_diagram):
-                run.log({"kdsweep.diagram": child.end})
+        finished.sort(key=lambda trial: not rows.get(trial.key, {}).get("plausible"))
+        for trial in finished[:MOST_DIAGRAMS]:
+            run = self._runs.children[trial.key]
+            if run.tags.get("kdsweep.diagram") != end_of(trial) and _attach(run, partial(write_diagram, trial)):
+                run.log({"kdsweep.diagram": end_of(trial)})
 
     def _attach_new(self, run: ShownRun, tag: str, source: UPath, write: Callable[[Path], bool]) -> None:
         """Attach what is written from a file of the store, unless a tag says that it was."""
-        if source.exists() and not _shows(run, tag, source) and _attach(run, write):
-            run.log({tag: _digest(source)})
+        version = digest(source.read_bytes().decode(errors="replace")) if source.exists() else None
+        if version not in (None, run.tags.get(tag)) and _attach(run, write):
+            run.log({tag: version})
 
     def _copy_spec(self, folder: Path) -> bool:
         (folder / "spec.yaml").write_bytes((self._sweep.path / "spec.yaml").read_bytes())
@@ -193,19 +178,7 @@ def _attach(run: ShownRun, write: Callable[[Path], bool]) -> bool:
     return written
 
 
-def _shows(run: ShownRun, tag: str, source: UPath) -> bool:
-    """Whether a tag says that a file of the store, as it is now, was attached."""
-    return run.tags.get(tag) == _digest(source)
-
-
-def _digest(source: UPath) -> str:
-    return digest(source.read_bytes().decode(errors="replace"))
-
-
-def _statuses(members: Mapping[str, Any], children: Mapping[str, Child]) -> list[str]:
-    """The status of every trial of the sweep; one that has not begun, or waits for its teacher, is pending."""
-    trials = members["trials"]
-    found = [children[trial["key"]].status if trial["key"] in children else "pending" for trial in trials]
-    roles = [(trial["arm"], trial.get("role", ""), status) for trial, status in zip(trials, found, strict=True)]
-    found = ["stopped" if out else status for status, out in zip(found, left_out(roles), strict=True)]
-    return found + ["pending"] * len(members.get("waiting", []))
+def _statuses(snapshot: Snapshot) -> list[str]:
+    """The status of every trial of the sweep."""
+    trials = zip(snapshot.trials, snapshot.left_out, strict=True)
+    return ["stopped" if out else trial.status for trial, out in trials]

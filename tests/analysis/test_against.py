@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.findings import findings_of
+from analysis.snapshot import read_sweep
 from kd_core.measure.outcomes import outcomes_of
 
 
@@ -10,7 +11,7 @@ def test_another_sweep_is_compared_arm_by_arm_on_the_same_images(make_sweep):
     members = store.sweep("demo").members()
     fewer = {"sweep": "fewer", "trials": [each for each in members["trials"] if each["arm"] != "mixup"]}
     store.sweep("fewer").write("", members | fewer)
-    findings = findings_of(store, "demo", against="fewer")
+    findings = findings_of(read_sweep(store, "demo"), against=read_sweep(store, "fewer"))
     assert list(findings.against) == list(findings.readings)
     for reading, against in findings.against.items():
         compared, differences = against.differences.drop_duplicates("arm"), against.differences
@@ -19,7 +20,7 @@ def test_another_sweep_is_compared_arm_by_arm_on_the_same_images(make_sweep):
         assert len(same) == 9
         assert np.abs(same["value"]).max() < 1e-12
         (other,) = compared.loc[compared["arm"] == "mixup", "other_arm"]
-        fewer = findings_of(store, "fewer").readings[reading]
+        fewer = findings_of(read_sweep(store, "fewer")).readings[reading]
         assert other == f"fewer: {fewer.choices.recommended}"
         assert against.members["arm"].tolist() == fewer.front.members["arm"].tolist()
 
@@ -34,4 +35,4 @@ def test_sweeps_of_other_images_are_not_compared(make_sweep):
     trial = {"key": "other", "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
     store.sweep("else").write("", members | {"sweep": "else", "trials": [trial]})
     with pytest.raises(ValueError, match="trial other was evaluated on other images"):
-        findings_of(store, "demo", against="else")
+        findings_of(read_sweep(store, "demo"), against=read_sweep(store, "else"))

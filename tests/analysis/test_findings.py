@@ -6,11 +6,12 @@ import pytest
 from analysis.findings import findings_of
 from analysis.pareto import objectives_named
 from analysis.runs import runs_of
+from analysis.snapshot import read_sweep
 from kd_core.measure.outcomes import RAW, SCALED
 
 
 def test_findings_hold_both_readings_their_evidence_and_an_answer(store):
-    findings = findings_of(store, "demo")
+    findings = findings_of(read_sweep(store, "demo"))
     assert list(findings.readings) == [SCALED, RAW]
     assert findings.shipped is findings.readings[SCALED]
     assert findings.validation.arms == findings.test.arms == findings.points["arm"].tolist()
@@ -31,7 +32,7 @@ FIGURES = ("aurc", "augrc", "set_size", "classwise_ece_scaled", "ece_debiased_sc
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_any_figure_that_selection_may_see_has_draws(store, name):
-    findings = findings_of(store, "demo", objectives_named(["accuracy", name]))
+    findings = findings_of(read_sweep(store, "demo"), objectives_named(["accuracy", name]))
     points = findings.readings[RAW].front.points
     assert name in findings.validation.draws
     assert points["front_probability"].sum() >= 1
@@ -39,7 +40,7 @@ def test_any_figure_that_selection_may_see_has_draws(store, name):
 
 
 def test_curves_that_rise_are_doubted_and_nothing_else_of_a_sound_sweep(store):
-    (rising,) = findings_of(store, "demo").sanity.sentences  # its journals end at 7/8 of what comes next
+    (rising,) = findings_of(read_sweep(store, "demo")).sanity.sentences  # its journals end at 7/8 of what comes next
     assert rising.startswith("Validation accuracy still rises")
 
 
@@ -52,8 +53,8 @@ def test_an_arm_of_an_older_version_lacks_a_figure_and_spoils_that_of_no_other(m
         outcomes[split] = replace(each, readings=without)
     metrics = {name: value for name, value in verdict["metrics"].items() if "set_" not in name}
     record.finish(outcomes, verdict | {"metrics": metrics})
-    arm = runs_of(store, "demo").loc[0, "arm"]
-    findings = findings_of(store, "demo", objectives_named(["accuracy", "set_size"]))
+    arm = runs_of(read_sweep(store, "demo")).loc[0, "arm"]
+    findings = findings_of(read_sweep(store, "demo"), objectives_named(["accuracy", "set_size"]))
     estimates = {name: findings.validation.estimate("set_size", name) for name in findings.validation.arms}
     assert np.isnan(estimates.pop(arm).value)
     assert all(each.low < each.value < each.high for each in estimates.values())
@@ -61,4 +62,4 @@ def test_an_arm_of_an_older_version_lacks_a_figure_and_spoils_that_of_no_other(m
 
 def test_an_objective_that_nobody_measured_is_named(store):
     with pytest.raises(ValueError, match="latency_ms_1 is not known of any arm; run the sweep again"):
-        findings_of(store, "demo", objectives_named(["accuracy", "latency_ms_1"]))
+        findings_of(read_sweep(store, "demo"), objectives_named(["accuracy", "latency_ms_1"]))

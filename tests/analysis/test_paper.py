@@ -13,6 +13,7 @@ import analysis.paper
 from analysis.paper import FIGURES, MATCH_COLUMNS, dataset_of, impossible, matching, paper_rows, paper_source
 from analysis.pareto import front_of
 from analysis.runs import runs_of, teachers_of
+from analysis.snapshot import read_sweep
 from kd_core.measure.calibration import expected_calibration_error
 
 mathematics = settings(deadline=None, derandomize=True)
@@ -180,7 +181,7 @@ def test_a_teacher_is_the_papers_by_its_architecture(model, family):
 
 
 def test_a_finished_sweep_can_be_matched_and_an_unfinished_one_too(store):
-    runs, teachers = runs_of(store, "demo"), teachers_of(store, "demo")
+    runs, teachers = runs_of(read_sweep(store, "demo")), teachers_of(read_sweep(store, "demo"))
     points = front_of(runs).points
     table = matching(points, "cifar100", teachers)
     assert set(table["method"]) == {"classic", "mixup"}

@@ -20,6 +20,7 @@ from analysis.pareto import (
     staircase,
 )
 from analysis.runs import runs_of
+from analysis.snapshot import read_sweep
 
 mathematics = settings(deadline=None, derandomize=True)
 point_sets = st.integers(1, 3).flatmap(
@@ -157,9 +158,8 @@ def test_scaling_changes_what_temperature_changes_and_no_more():
 
 @pytest.mark.parametrize("name", OBJECTIVE_FIGURES[1:])
 def test_every_objective_has_a_bound_or_a_worst_value(store, name):
-    front = front_of(
-        runs_of(store, "demo").fillna(dict.fromkeys(SIZES, 1.0)), {"validation/accuracy": "max", name: "min"}
-    )
+    runs = runs_of(read_sweep(store, "demo")).fillna(dict.fromkeys(SIZES, 1.0))
+    front = front_of(runs, {"validation/accuracy": "max", name: "min"})
     assert np.isfinite(front.hypervolume)
     assert front.reference[name] >= front.points[name].max()
 
@@ -180,7 +180,8 @@ def test_a_gap_after_a_scaling_that_was_fitted_on_the_same_images_is_no_objectiv
         check_objectives(objectives)
     with pytest.raises(ValueError, match="abs_gap_scaled"):
         objectives_named(["accuracy", "abs_gap_scaled"])
-    assert len(front_of(runs_of(store, "demo"), objectives).members)  # of a sweep that an older version has run
+    runs = runs_of(read_sweep(store, "demo"))
+    assert len(front_of(runs, objectives).members)  # of a sweep that an older version has run
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_a_gap_after_a_scaling_that_was_fitted_on_the_same_images_is_no_objectiv
 )
 def test_an_impossible_objective_names_itself_and_the_nearest_valid_one(store, objectives, message):
     with pytest.raises(ValueError, match=message):
-        front_of(runs_of(store, "demo"), objectives)
+        front_of(runs_of(read_sweep(store, "demo")), objectives)
 
 
 def test_the_figures_of_an_arm_are_those_of_seeds_on_which_nothing_was_decided():

@@ -4,13 +4,14 @@ import pytest
 from analysis.pareto import OBJECTIVES
 from analysis.readings import READINGS, front_in, judgement_of
 from analysis.runs import runs_of
+from analysis.snapshot import read_sweep
 from analysis.statistics.evidence import evidence_of
 from kd_core.measure.outcomes import RAW, SCALED
 
 
 @pytest.fixture(scope="module")
 def runs(store):
-    return runs_of(store, "demo")
+    return runs_of(read_sweep(store, "demo"))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 
 from analysis.pareto import objectives_named
 from analysis.report import CONTENT, INPUTS, PAGE, report_problems, update_report, write_report
+from analysis.snapshot import read_sweep
 from kd_core.store.files import read_json, write_json
 from tests.damages import DAMAGES, damage
 
@@ -18,7 +19,7 @@ def make_sweep(make_sweep, sketches):
 @pytest.fixture(scope="module")
 def report(store):
     """The report of a sweep, its figures drawn."""
-    return write_report(store, "demo")
+    return write_report(read_sweep(store, "demo"))
 
 
 def written(store):
@@ -54,45 +55,43 @@ def test_every_finished_arm_has_intervals_and_a_probability(report):
 
 def test_equal_records_give_equal_bytes(report, store):
     before = {path.name: path.read_bytes() for path in report.path.parent.iterdir()}
-    write_report(store, "demo")
+    write_report(read_sweep(store, "demo"))
     assert before == {path.name: path.read_bytes() for path in report.path.parent.iterdir()}
 
 
 def test_a_report_of_equal_records_is_not_written_again_and_shows_the_same(make_sweep):
     store = make_sweep()
-    first = update_report(store, "demo")
+    first = update_report(read_sweep(store, "demo"))
     before = written(store)
-    again = update_report(store, "demo")
+    again = update_report(read_sweep(store, "demo"))
     assert written(store) == before
     assert (again.path, again.content) == (first.path, first.content)
 
 
 def test_other_objectives_give_another_front_until_the_sweep_is_run_again(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}, {"method": "mixup"}], teachers=(), seeds=(0,))
-    first = update_report(store, "demo")
-    other = write_report(store, "demo", objectives_named(["nll_scaled", "num_parameters"]))
+    first = update_report(read_sweep(store, "demo"))
+    other = write_report(read_sweep(store, "demo"), objectives_named(["nll_scaled", "num_parameters"]))
     assert list(other.content["temperature_scaled"]["objectives"]) == ["validation/nll_scaled", "num_parameters"]
     assert read_json(other.path.parent / "front.json") == other.content
-    assert update_report(store, "demo").content == first.content
+    assert update_report(read_sweep(store, "demo")).content == first.content
 
 
 def test_a_sweep_is_compared_with_another_one_of_the_store(make_sweep):
     store = make_sweep()
     store.sweep("twin").write("name: twin\n", store.sweep("demo").members() | {"sweep": "twin"})
-    page = write_report(store, "demo", against="twin").path.read_text()
+    page = write_report(read_sweep(store, "demo"), against=read_sweep(store, "twin")).path.read_text()
     assert "twin: kd resnet T=2" in page
-    with pytest.raises(FileNotFoundError, match="no sweep named nowhere"):
-        write_report(store, "demo", against="nowhere")
 
 
 @pytest.mark.parametrize("choices", [{"arms": [{"method": "classic"}], "teachers": ()}, {"seeds": (0,)}])
 def test_one_arm_and_arms_without_replicates_have_a_report(make_sweep, choices):
-    assert update_report(make_sweep(**choices), "demo").arms[0]["front_probability"] > 0
+    assert update_report(read_sweep(make_sweep(**choices), "demo")).arms[0]["front_probability"] > 0
 
 
 def test_without_a_finished_trial_the_report_says_so(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], seeds=(0,), teachers=(), unfinished=("classic seed 0",))
-    report = update_report(store, "demo")
+    report = update_report(read_sweep(store, "demo"))
     assert (report.front, report.arms, report.claims) == ([], [], [])
     assert "No trial has finished" in report.path.read_text()
 
@@ -100,7 +99,7 @@ def test_without_a_finished_trial_the_report_says_so(make_sweep):
 def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": 2}]
     store = make_sweep(arms=arms)
-    before = update_report(store, "demo").front
+    before = update_report(read_sweep(store, "demo")).front
     members, worst = store.sweep("demo").members(), store.trial("worst")
     verdict, splits = store.trial("trial-0-0").verdict(), {}
     for split in ("validation", "test"):
@@ -111,7 +110,7 @@ def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
     worst.finish(splits, verdict | {"metrics": verdict["metrics"] | metrics})
     trial = {"key": "worst", "label": "worst seed 0", "arm": "worst", "teacher": None, "seed": 0}
     store.sweep("demo").write("name: demo\n", members | {"trials": [*members["trials"], trial]})
-    after = update_report(store, "demo").front
+    after = update_report(read_sweep(store, "demo")).front
     assert [row["arm"] for row in after] == [row["arm"] for row in before]
 
 
@@ -142,11 +141,11 @@ def lose_a_figure(store):
 @pytest.mark.parametrize("changes", [(fail_a_trial, forget_an_objective), (make_it_older, lose_a_figure)])
 def test_a_report_is_written_again_where_anything_that_it_is_made_of_has_changed(make_sweep, changes):
     store = make_sweep(arms=[{"method": "classic"}, {"method": "mixup"}], teachers=(), seeds=(0,))
-    update_report(store, "demo")
+    update_report(read_sweep(store, "demo"))
     for change in changes:
         before = written(store)
         change(store)
-        update_report(store, "demo")
+        update_report(read_sweep(store, "demo"))
         after = written(store)
         assert after.keys() == before.keys()
         assert all(after[name] > before[name] for name in before), change.__name__
@@ -155,7 +154,7 @@ def test_a_report_is_written_again_where_anything_that_it_is_made_of_has_changed
 def test_a_damaged_file_of_a_report_is_named_and_written_again(make_sweep):
     """Every file in every way; what a report does about it is the same for all, and is asked of one."""
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,))
-    folder = update_report(store, "demo").path.parent
+    folder = update_report(read_sweep(store, "demo")).path.parent
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert report_problems(store, "demo") == []
     for name, kind in product((CONTENT, INPUTS, PAGE, "front.csv"), DAMAGES):
@@ -166,7 +165,7 @@ def test_a_damaged_file_of_a_report_is_named_and_written_again(make_sweep):
     for damages in ({CONTENT: "flipped", PAGE: "cut"}, {INPUTS: "deleted"}):
         for name, kind in damages.items():
             damage(folder / name, kind)
-        update_report(store, "demo")
+        update_report(read_sweep(store, "demo"))
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
         assert report_problems(store, "demo") == []
 

@@ -18,13 +18,14 @@ from analysis.runs import (
     teachers_of,
     temperature_name,
 )
+from analysis.snapshot import read_sweep
 from kd_core.latency import form_of
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 
 
 def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
-    runs = runs_of(store, "demo").set_index("label")
+    runs = runs_of(read_sweep(store, "demo")).set_index("label")
     assert len(runs) == 8
     row = runs.loc["kd_mixup resnet T=sigma alpha=0.2 seed 1"]
     assert (row["method"], row["teacher"], row["temperature"], row["alpha"]) == ("kd_mixup", "resnet", "sigma", 0.2)
@@ -39,7 +40,7 @@ def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
 def test_a_student_without_a_logit_scale_has_every_figure_in_three_readings(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
     store = make_sweep(arms=arms, seeds=(0,))
-    runs = runs_of(store, "demo").set_index("arm")
+    runs = runs_of(read_sweep(store, "demo")).set_index("arm")
     verdict = store.trial(runs.loc["kd resnet T=sigma", "trial"]).verdict()
     assert runs.loc["kd resnet T=sigma", METRICS].to_dict() == verdict["metrics"]
     assert runs.loc["classic", [name for name in METRICS if name.endswith("_standardized")]].isna().all()
@@ -52,16 +53,16 @@ def test_a_record_of_before_a_figure_was_known_lacks_that_figure_only(make_sweep
     verdict = read_json(path)
     known = {name: value for name, value in verdict["metrics"].items() if "aurc" not in name and "mce" not in name}
     write_json(path, verdict | {"metrics": known})
-    row = runs_of(store, "demo").iloc[0]
+    row = runs_of(read_sweep(store, "demo")).iloc[0]
     assert row[METRICS].dropna().to_dict() == known
-    point = front_of(runs_of(store, "demo")).members.iloc[0]
+    point = front_of(runs_of(read_sweep(store, "demo"))).members.iloc[0]
     assert np.isnan(point["test/aurc"])
     assert point["test/ece"] == known["test/ece"]
-    assert "trial-0-0" in write_report(store, "demo").path.read_text(encoding="utf-8")
+    assert "trial-0-0" in write_report(read_sweep(store, "demo")).path.read_text(encoding="utf-8")
 
 
 def test_the_size_of_a_gap_is_a_figure_of_each_trial(store):
-    runs = runs_of(store, "demo")
+    runs = runs_of(read_sweep(store, "demo"))
     for gap in ("validation/gap", "validation/gap_scaled", "test/gap", "test/gap_scaled"):
         assert runs[gap].min() < 0
         pd.testing.assert_series_equal(runs[gap.replace("gap", "abs_gap")], runs[gap].abs(), check_names=False)
@@ -78,33 +79,21 @@ def measure(store, **choices):
 def test_the_latency_of_a_student_is_that_of_its_form_and_only_finished_trials_have_it(make_sweep):
     store = make_sweep(unfinished=("mixup seed 1",))
     figures = ["latency_ms_1", "latency_ms_64"]
-    assert runs_of(store, "demo")[figures].isna().all(axis=None)
+    assert runs_of(read_sweep(store, "demo"))[figures].isna().all(axis=None)
     measure(store)
-    runs = runs_of(store, "demo").set_index("label")
+    runs = runs_of(read_sweep(store, "demo")).set_index("label")
     finished = runs.drop(index="mixup seed 1")
     assert (finished[figures] == [3.0, 0.25]).all(axis=None)
     assert (finished["latency_device"] == "abacus").all()
     assert runs.loc["mixup seed 1", figures].isna().all()
     assert runs.loc["mixup seed 1", "latency_device"] == ""
     measure(store, form={"student": "another"}, ms_1=9.0)
-    assert (runs_of(store, "demo").set_index("label").loc[finished.index, figures] == [3.0, 0.25]).all(axis=None)
-
-
-def test_trials_that_wait_for_their_teacher_come_last_without_a_key(make_sweep):
-    store = make_sweep()
-    waiting = [{"label": "kd large T=2 seed 0", "arm": "kd large T=2", "teacher": "large", "seed": 0}]
-    store.sweep("demo").write("name: demo\n", store.sweep("demo").members() | {"waiting": waiting})
-    last = runs_of(store, "demo").iloc[-1]
-    assert (last["label"], last["teacher"], last["status"], last["trial"]) == (
-        waiting[0]["label"],
-        "large",
-        "pending",
-        "",
-    )
+    again = runs_of(read_sweep(store, "demo")).set_index("label")
+    assert (again.loc[finished.index, figures] == [3.0, 0.25]).all(axis=None)
 
 
 def test_an_unfinished_trial_keeps_its_status_and_error_and_has_no_figures(store):
-    row = runs_of(store, "demo").set_index("label").loc["mixup seed 1"]
+    row = runs_of(read_sweep(store, "demo")).set_index("label").loc["mixup seed 1"]
     assert (row["status"], row["error"]) == ("failed", "FloatingPointError: the loss is nan at epoch 2")
     assert row[["wall_s", *METRICS]].isna().all()
 
@@ -119,35 +108,35 @@ def test_a_trial_whose_verdict_or_outcomes_are_damaged_has_no_figures_and_says_w
     middle = len(content) // 2
     flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
     path.write_bytes(content[:middle] if kind == "cut" else flipped)
-    runs = runs_of(store, "demo").set_index("trial")
+    page = write_report(read_sweep(store, "demo")).path.read_text(encoding="utf-8")
+    assert f"{path.name}: is " in page
+    runs = runs_of(read_sweep(store, "demo")).set_index("trial")
     row = runs.loc["trial-0-0"]
     assert row["status"] == "damaged"
     assert row["error"].startswith(f"{path}: is ")
     assert row[METRICS].isna().all()
     assert (runs.drop(index="trial-0-0")["status"] == "finished").all()
     assert store.trial("trial-0-0").status == "damaged"  # so the next run makes it again
-    page = write_report(store, "demo").path.read_text(encoding="utf-8")
-    assert f"{path.name}: is " in page
 
 
 def test_a_trial_that_never_started_is_pending_and_a_teacherless_one_has_no_temperature(tmp_path):
     store = Store.at(tmp_path)
     trial = {"key": "k", "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
     store.sweep("s").write("", {"sweep": "s", "objectives": {}, "teachers": [], "trials": [trial]})
-    (row,) = runs_of(store, "s").to_dict("records")
+    (row,) = runs_of(read_sweep(store, "s")).to_dict("records")
     assert (row["status"], row["method"], row["teacher"], row["temperature"]) == ("pending", "", "", "")
     assert np.isnan(row["alpha"])
-    assert teachers_of(store, "s").empty
-    assert journals_of(store, "s").empty
+    assert teachers_of(read_sweep(store, "s")).empty
+    assert journals_of(read_sweep(store, "s")).empty
 
 
 def test_a_sweep_that_was_never_run_is_named(store):
     with pytest.raises(FileNotFoundError, match="no sweep named absent"):
-        runs_of(store, "absent")
+        runs_of(read_sweep(store, "absent"))
 
 
 def test_teachers_are_rows_with_the_figures_of_their_cards(store):
-    (row,) = teachers_of(store, "demo").to_dict("records")
+    (row,) = teachers_of(read_sweep(store, "demo")).to_dict("records")
     assert (row["teacher"], row["key"], row["model"], row["status"]) == (
         "resnet",
         "teacher-resnet",
@@ -158,7 +147,7 @@ def test_teachers_are_rows_with_the_figures_of_their_cards(store):
 
 
 def test_journals_are_one_row_an_epoch_of_every_trial_that_trained(store):
-    journals = journals_of(store, "demo")
+    journals = journals_of(read_sweep(store, "demo"))
     assert len(journals) == 7 * 3
     assert journals.groupby(["arm", "seed"])["epoch"].agg(list).map(lambda epochs: epochs == [1, 2, 3]).all()
 
@@ -197,7 +186,7 @@ def experiment(make_sweep, database, tmp_path):
     client.create_run(
         identifier, run_name="demo", start_time=0, tags={"kdsweep.objectives": '{"validation/ece": "min"}'}
     )
-    rows = list(enumerate(runs_of(store, "demo").to_dict("records")))
+    rows = list(enumerate(runs_of(read_sweep(store, "demo")).to_dict("records")))
     for place, row in [(-1, {**rows[0][1], "trial": "dropped"}), *reversed(rows)]:
         now = int(time.time() * 1000)
         names = ("trial", "label", "arm", "teacher", "seed", "status", "error", "latency_device")
@@ -215,7 +204,7 @@ def experiment(make_sweep, database, tmp_path):
 
 def test_an_mlflow_experiment_tells_the_same_table_as_the_store(experiment):
     store, client, _ = experiment
-    shown, known = runs_of_experiment(client.tracking_uri, "demo"), runs_of(store, "demo")
+    shown, known = runs_of_experiment(client.tracking_uri, "demo"), runs_of(read_sweep(store, "demo"))
     pd.testing.assert_frame_equal(shown.drop(columns="settings"), known.drop(columns="settings"))
     assert objectives_of_experiment(client.tracking_uri, "demo") == {"validation/ece": "min"}
     for read in (runs_of_experiment, objectives_of_experiment):
@@ -245,12 +234,12 @@ def test_an_experiment_without_a_report_has_no_objectives_of_its_own(experiment)
 @pytest.mark.usefixtures("sketches")
 def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0, 1))
-    assert recycled_of(store, "demo") == []
+    assert recycled_of(read_sweep(store, "demo")) == []
     config = store.trial("trial-0-0").config()
     for recycle, told in ((config["train"]["epochs"], []), (1, [1])):
         write_json(store.trial("trial-0-0").path / "config.json", config | {"recycle": recycle})
-        assert recycled_of(store, "demo") == told
-    assert "Recycled epochs" in write_report(store, "demo").path.read_text(encoding="utf-8")
+        assert recycled_of(read_sweep(store, "demo")) == told
+    assert "Recycled epochs" in write_report(read_sweep(store, "demo")).path.read_text(encoding="utf-8")
 
 
 def test_who_is_left_out_is_stopped_and_says_why_and_roles_are_told(make_sweep):
@@ -261,7 +250,7 @@ def test_who_is_left_out_is_stopped_and_says_why_and_roles_are_told(make_sweep):
     scout = store.trial(trials[0]["key"])
     scout.begin(scout.config())
     scout.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
-    runs = runs_of(store, "demo")
+    runs = runs_of(read_sweep(store, "demo"))
     assert runs["role"].tolist() == ["scout", "follower"] * 4
     assert runs["status"].tolist()[:3] == ["stopped", "stopped", "finished"]
     assert runs["error"].tolist()[:2] == ["rung 1: behind", "left out: its scout was stopped"]

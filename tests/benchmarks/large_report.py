@@ -19,8 +19,9 @@ CODE = """
 import json, resource, sys, time
 started = time.perf_counter()
 from analysis.report import write_report
+from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
-report = write_report(Store.at(sys.argv[1]), sys.argv[2])
+report = write_report(read_sweep(Store.at(sys.argv[1]), sys.argv[2]))
 page = report.path.stat().st_size
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"seconds": time.perf_counter() - started, "peak_mib": peak / 1024, "page_mib": page / 2**20}))

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from analysis.report import write_report
+from analysis.snapshot import read_sweep
 from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
 from kd_core.networks.teacher import load_teacher
@@ -206,7 +207,7 @@ def _train_here(spec: SweepSpec, store: Store) -> None:
         identity = trial_identity(config, dataset.fingerprint, teacher and teacher.key)
         list(run_trial(config, dataset, each.record, signal=signal, identity=identity, made_from=each.made_from))
     plan_sweep(spec, store, summarize(spec.data)).write(store)
-    write_report(store, spec.name)
+    write_report(read_sweep(store, spec.name))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 
 from analysis.report import update_report
 from analysis.runs import runs_of
+from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
 from sweeps.confirm_command import confirmed
 from sweeps.plan.confirmation import confirmation_of
@@ -21,7 +22,7 @@ GRID = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[0, 1]")
 
 def fresh_runs(store):
     """The runs of the tiny sweep on fresh seeds."""
-    runs = runs_of(store, "tiny")
+    runs = runs_of(read_sweep(store, "tiny"))
     return runs.loc[runs["role"] == "confirmation"]
 
 
@@ -41,15 +42,15 @@ def selected_here(selected, tmp_path):
 @pytest.mark.system
 def test_the_plausible_arms_and_the_baseline_get_fresh_seeds_and_are_reported_from_them(selected_here, train_here):
     store = selected_here
-    content = update_report(store, "tiny").content
+    content = update_report(read_sweep(store, "tiny")).content
     spec = confirmed(store, "tiny", 2)
     chosen = {row["arm"] for row in content["arms"] if row["plausible"]} | {content["baseline"]}
     assert set(confirmation_of(store, "tiny").arms) == chosen
     train_here(spec, store)
     assert set(fresh_runs(store)["arm"]) == chosen
     assert set(fresh_runs(store)["seed"]) == {2, 3}
-    after = update_report(store, "tiny").content
-    runs = runs_of(store, "tiny")
+    after = update_report(read_sweep(store, "tiny")).content
+    runs = runs_of(read_sweep(store, "tiny"))
     for row, earlier in zip(after["arms"], content["arms"], strict=True):
         assert row["validation"] == earlier["validation"]  # selection is as it was
         of_test = runs.loc[(runs["arm"] == row["arm"]) & runs["seed"].isin([2, 3] if row["arm"] in chosen else [0, 1])]

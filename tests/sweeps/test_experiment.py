@@ -6,6 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis.report import write_report
+from analysis.snapshot import read_sweep
 from sweeps.experiment import rows_of_experiment
 from sweeps.tracking.sync import embedded_uri, sync
 
@@ -13,7 +14,7 @@ from sweeps.tracking.sync import embedded_uri, sync
 @pytest.fixture
 def shown(store, database, sketches):
     """The finished sweep's store, its report, and the URI of MLflow, which shows both."""
-    report = write_report(store, "tiny")
+    report = write_report(read_sweep(store, "tiny"))
     shutil.copy(database, store.local)
     sync(store, "tiny", embedded_uri(store))
     return store, report, embedded_uri(store)
@@ -29,7 +30,7 @@ def test_the_rows_of_an_experiment_are_those_of_the_report(shown):
 
 def test_the_objectives_are_those_of_the_report_that_is_shown(shown):
     store, _, uri = shown
-    other = write_report(store, "tiny", {"validation/nll": "min"})
+    other = write_report(read_sweep(store, "tiny"), {"validation/nll": "min"})
     sync(store, "tiny", uri)
     rows = rows_of_experiment(uri, "tiny")
     assert rows["front"] == other.front

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from analysis.runs import runs_of, runs_of_experiment
+from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
 from sweeps.spec.mistakes import SpecError
 from sweeps.tracking.sync import embedded_uri
@@ -64,7 +65,7 @@ def test_mlflow_shows_what_the_report_says_and_the_latencies_once_a_run_has_ende
         for trial in row["trials"]:
             assert shown.loc[trial, "front_probability"] == row["front_probability"]
             assert shown.loc[trial, "plausible"] == row["plausible"]
-    assert shown["latency_ms_64"].tolist() == runs_of(finished.store, "tiny")["latency_ms_64"].tolist()
+    assert shown["latency_ms_64"].tolist() == runs_of(read_sweep(finished.store, "tiny"))["latency_ms_64"].tolist()
     assert shown["latency_ms_64"].min() > 0
 
 
@@ -92,7 +93,7 @@ def test_a_latency_is_measured_where_it_is_missing_and_never_again(sweep, store)
     (again,) = store.latencies()
     assert (again["form"], again["device"]) == (known["form"], known["device"])
     assert contents(store) == products
-    assert (runs_of(store, "tiny")["latency_ms_1"] == again["ms_1"]).all()
+    assert (runs_of(read_sweep(store, "tiny"))["latency_ms_1"] == again["ms_1"]).all()
     assert outcome.ok
 
 
@@ -102,7 +103,7 @@ def test_a_latency_that_cannot_be_measured_is_a_note(sweep, store):
     outcome, log = sweep(store)
     assert outcome.ok
     assert log.count("latency of test_efficientnet: not measured: ") == 1
-    assert runs_of(store, "tiny")["latency_ms_1"].isna().all()
+    assert runs_of(read_sweep(store, "tiny"))["latency_ms_1"].isna().all()
 
 
 HEAVY = ["torch", "torchvision", "timm", "ray", "mlflow", "matplotlib"]

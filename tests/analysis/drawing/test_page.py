@@ -13,6 +13,7 @@ import pytest
 from analysis.drawing.page import MOST_ROWS, front_svg, page_of
 from analysis.findings import Findings, findings_of
 from analysis.report import write_report
+from analysis.snapshot import read_sweep
 from analysis.statistics.importance import MATTERS, Importance
 from analysis.writing.key_sentences import key_sentences
 from kd_core.measure.outcomes import RAW, SCALED
@@ -51,25 +52,18 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
-def text_of(store, findings):
-    """The page of findings from a store."""
-    return page_of(
-        findings, lambda key: store.trial(key).outcomes("test"), lambda key: store.teacher(key).outcomes("test")
-    )
-
-
 @pytest.fixture(scope="module")
 def findings(store) -> Findings:
-    return findings_of(store, "demo")
+    return findings_of(read_sweep(store, "demo"))
 
 
 @pytest.fixture(scope="module")
 def text(store, findings) -> str:
-    return text_of(store, findings)
+    return page_of(findings)
 
 
 def test_equal_findings_give_equal_pages(store, findings, text):
-    assert text == text_of(store, findings)
+    assert text == page_of(findings)
     assert front_svg(findings.shipped.front, findings.test) == front_svg(findings.shipped.front, findings.test)
 
 
@@ -148,7 +142,7 @@ def test_the_script_knows_every_arm_and_links_the_plausible_ones_to_their_diagra
 def test_a_student_without_a_logit_scale_has_three_reliability_diagrams(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
     store = make_sweep(arms=arms, seeds=(0,))
-    text = text_of(store, findings_of(store, "demo"))
+    text = page_of(findings_of(read_sweep(store, "demo")))
     for reading in ("raw", "temperature_scaled", "standardized"):
         assert text.count(f'id="reliability-{reading}-1"') == 1
     assert "nothing fitted" in text
@@ -166,7 +160,7 @@ def test_a_name_is_shown_as_it_is_and_never_run(make_sweep):
     members["teachers"][0]["name"] = f"../{HOSTILE}"
     sweep.write(f"name: demo # {HOSTILE}\n", members)
     store.trial("trial-0-0").fail(HOSTILE, "")
-    text = write_report(store, "demo").path.read_text(encoding="utf-8")
+    text = write_report(read_sweep(store, "demo")).path.read_text(encoding="utf-8")
     page = Page(text)
     assert text.count("<script") == text.count("</script>") == len(page.scripts) == 2
     assert not any("alert(1)" in script and not script.startswith("{") for script in page.scripts)
@@ -181,7 +175,7 @@ def test_a_teacher_that_failed_is_named_with_the_trials_that_wait_for_it(store, 
     teachers = findings.teachers.assign(status="failed", error="OSError: <no weights>")
     waiting = findings.runs["arm"] == "kd resnet T=2"
     runs = findings.runs.assign(status=findings.runs["status"].mask(waiting, "pending"))
-    page = Page(text_of(store, replace(findings, teachers=teachers, runs=runs)))
+    page = Page(page_of(replace(findings, teachers=teachers, runs=runs)))
     assert {"resnet, a teacher", "OSError: <no weights>", "kd resnet T=2 seed 0"} <= set(page.words)
     assert page.words.count("its teacher, resnet, failed") == 2
 
@@ -198,7 +192,7 @@ def test_a_teacher_that_failed_is_named_with_the_trials_that_wait_for_it(store, 
 )
 def test_small_sweeps_have_every_section_that_says_something(make_sweep, choices, absent):
     store = make_sweep(**choices)
-    assert Page(text_of(store, findings_of(store, "demo"))).sections == [
+    assert Page(page_of(findings_of(read_sweep(store, "demo")))).sections == [
         each for each in SECTIONS if each not in absent
     ]
 
@@ -211,7 +205,7 @@ def test_the_keys_that_matter_have_a_section_with_a_panel_an_objective(store, fi
         for objective in ("validation/accuracy", "validation/ece")
         for key in ("alpha", "temperature")
     ]
-    text = text_of(store, replace(findings, importances=made))
+    text = page_of(replace(findings, importances=made))
     page = Page(text)
     assert page.sections == [*SECTIONS[:2], "keys", *SECTIONS[2:]]
     assert " ".join(key_sentences(made)) in page.words
@@ -220,8 +214,8 @@ def test_the_keys_that_matter_have_a_section_with_a_panel_an_objective(store, fi
 
 def test_a_sweep_without_a_finished_trial_has_a_page_that_says_so(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,), unfinished=("classic seed 0",))
-    findings = findings_of(store, "demo")
-    page = Page(text_of(store, findings))
+    findings = findings_of(read_sweep(store, "demo"))
+    page = Page(page_of(findings))
     assert findings.shipped.answer[0] in page.words
     assert page.sections == ["runs", "failures", "protocol"]
     assert len(page.scripts) == 1
@@ -231,7 +225,7 @@ def test_a_sweep_without_a_finished_trial_has_a_page_that_says_so(make_sweep):
 @pytest.mark.usefixtures("sketches")
 def test_a_very_long_table_is_cut_and_says_so(store, findings):
     runs = pd.concat([findings.runs] * (MOST_ROWS // 8 + 1), ignore_index=True)
-    page = Page(text_of(store, replace(findings, runs=runs)))
+    page = Page(page_of(replace(findings, runs=runs)))
     assert f"the first {MOST_ROWS} of {len(runs)} trials" in page.prose
     assert page.words.count("classic seed 0") == MOST_ROWS // 8 + 1
 
@@ -241,7 +235,7 @@ def test_latency_is_a_figure_where_it_tells_students_apart_and_else_a_sentence(s
     runs = findings.runs.assign(latency_device="a toaster")
     points = findings.points.assign(latency_ms_1=0.25, latency_ms_64=[0.1, 0.1, 0.2, np.nan])
     shipped = replace(findings.shipped, front=replace(findings.shipped.front, points=points))
-    text = text_of(store, replace(findings, runs=runs, readings=findings.readings | {SCALED: shipped}))
+    text = page_of(replace(findings, runs=runs, readings=findings.readings | {SCALED: shipped}))
     assert "same for all: latency at batch 1 (ms an image): 0.25." in Page(text).prose
     assert "measured on a toaster" in Page(text).prose
     assert len(re.findall('aria-label="Accuracy by latency', text)) == 1
@@ -251,7 +245,7 @@ def test_latency_is_a_figure_where_it_tells_students_apart_and_else_a_sentence(s
 def test_another_sweep_stands_beside_this_one(make_sweep):
     store = make_sweep()
     store.sweep("twin").write("name: twin\n", store.sweep("demo").members() | {"sweep": "twin"})
-    text = text_of(store, findings_of(store, "demo", against="twin"))
+    text = page_of(findings_of(read_sweep(store, "demo"), against=read_sweep(store, "twin")))
     assert "Against twin" in Page(text).words
     assert "twin: classic" in Page(text).words
     assert text.count("the other sweep's front</text>") == 4
@@ -259,10 +253,10 @@ def test_another_sweep_stands_beside_this_one(make_sweep):
 
 @pytest.mark.usefixtures("sketches")
 def test_the_paper_s_rows_stand_beside_ours_and_the_impossible_one_is_marked(store, findings):
-    text = text_of(store, replace(findings, spec_yaml="data: {source: cifar100}\n"))
+    text = page_of(replace(findings, spec_yaml="data: {source: cifar100}\n"))
     assert "Table 1: mixup" in Page(text).words
     assert Page(text).words.count("impossible") == 1
-    assert "Table 1: mixup" not in Page(text_of(store, findings)).words
+    assert "Table 1: mixup" not in Page(page_of(findings)).words
 
 
 def shown_by(chromium, text, folder, script):

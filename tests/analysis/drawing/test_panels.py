@@ -9,6 +9,7 @@ import pytest
 from analysis.drawing.panels import anchor_of, curves_of, forest_of, latency_of, reliability_of, taught_of, trade_off_of
 from analysis.drawing.style import Looks
 from analysis.findings import findings_of
+from analysis.snapshot import read_sweep
 from kd_core.measure.outcomes import RAW, SCALED
 
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("sketches")
 
 @pytest.fixture(scope="module")
 def findings(store):
-    return findings_of(store, "demo")
+    return findings_of(read_sweep(store, "demo"))
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +49,8 @@ def test_without_a_baseline_nothing_is_compared(findings, looks):
     assert (forest["panels"], forest["pooling"]) == ([], "")
 
 
-def test_every_plausible_arm_and_teacher_has_a_reliability_diagram_in_both_readings(store, findings, looks):
-    diagrams = reliability_of(
-        findings, looks, lambda key: store.trial(key).outcomes("test"), lambda key: store.teacher(key).outcomes("test")
-    )
+def test_every_plausible_arm_and_teacher_has_a_reliability_diagram_in_both_readings(findings, looks):
+    diagrams = reliability_of(findings, looks)
     assert list(diagrams) == [SCALED, RAW]
     for reading in (SCALED, RAW):
         teacher, *arms = diagrams[reading]

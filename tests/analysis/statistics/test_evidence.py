@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 from analysis.runs import runs_of
+from analysis.snapshot import read_sweep
 from analysis.statistics.bootstrap import DRAWN
 from analysis.statistics.evidence import _choices, _SeedNoise, evidence_of
 from kd_core.measure.outcomes import outcomes_of, summary_of
@@ -34,7 +35,7 @@ def evidence(seed_effects, generator=None, hardness=0.0):
 
 
 def test_every_arm_has_an_estimate_of_every_figure(store):
-    runs = runs_of(store, "demo")
+    runs = runs_of(read_sweep(store, "demo"))
     found = evidence_of(runs, "validation", lambda key: store.trial(key).outcomes("validation"), 100)
     assert found.arms == runs["arm"].drop_duplicates().tolist()
     assert found.num_seeds["mixup"] == 1  # the other seed has failed
@@ -47,7 +48,7 @@ def test_every_arm_has_an_estimate_of_every_figure(store):
 
 
 def test_without_a_finished_run_there_is_no_evidence(store):
-    assert evidence_of(runs_of(store, "demo").assign(status="failed"), "test", None, 100) is None
+    assert evidence_of(runs_of(read_sweep(store, "demo")).assign(status="failed"), "test", None, 100) is None
 
 
 def test_intervals_end_where_figures_do():

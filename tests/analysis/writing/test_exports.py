@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.findings import findings_of
+from analysis.snapshot import read_sweep
 from analysis.writing.exports import Column, Sheet, csv_of, latex_of, markdown_of, tables_of
 from kd_core.measure.outcomes import RAW, SCALED
 
@@ -16,7 +17,7 @@ texts = st.text(st.sampled_from("ab &%$#_{}~^\\|<>`*[]=+-@'\",\n\r\t\x00σé1.")
 
 @pytest.fixture(scope="module")
 def findings(store):
-    return findings_of(store, "demo")
+    return findings_of(read_sweep(store, "demo"))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_five_tables_in_three_formats_with_a_row_each_for_the_same_things(tables
 
 def test_equal_findings_give_equal_bytes(findings, tables, store):
     assert tables_of(findings) == tables
-    assert tables_of(findings_of(store, "demo")) == tables
+    assert tables_of(findings_of(read_sweep(store, "demo"))) == tables
 
 
 def test_table_1_has_every_arm_with_its_figures_on_test(findings, tables):
@@ -58,7 +59,7 @@ def test_table_1_is_ordered_by_teacher_and_temperature(make_sweep):
     recipes = [("kd", "b", 2), ("kd_mixup", "b", "sigma"), ("kd_mixup", "b", 10), ("kd_mixup", "b", 2), ("kd", "a", 4)]
     arms = [{"method": method, "teacher": teacher, "temperature": heat} for method, teacher, heat in recipes]
     store = make_sweep(arms=[*arms, {"method": "mixup"}], teachers=("a", "b"), seeds=(0,))
-    lines = lines_of(tables_of(findings_of(store, "demo"))["table1.csv"])
+    lines = lines_of(tables_of(findings_of(read_sweep(store, "demo")))["table1.csv"])
     assert [(line["teacher"], line["temperature"]) for line in lines] == [
         ("", ""),
         *(("b", "2"), ("b", "10"), ("b", "sigma"), ("b", "2")),
@@ -68,7 +69,7 @@ def test_table_1_is_ordered_by_teacher_and_temperature(make_sweep):
 
 def test_table_2_has_teachers_then_the_student_that_validation_selects(make_sweep):
     arms = [{"method": "classic"}, *({"method": "kd", "teacher": "resnet", "temperature": T} for T in (2, 4, 8))]
-    findings = findings_of(make_sweep(arms=arms), "demo")
+    findings = findings_of(read_sweep(make_sweep(arms=arms), "demo"))
     lines = lines_of(tables_of(findings)["table2.csv"])
     points = findings.points
     best = points.loc[points["teacher"] == "resnet"].sort_values("validation/accuracy")["arm"].iloc[-1]
@@ -111,7 +112,7 @@ def test_tables_4_and_5_have_the_plausible_arms_of_a_reading_the_most_probable_f
 
 
 def test_a_size_among_the_objectives_has_no_interval(store):
-    findings = findings_of(store, "demo", {"validation/nll_scaled": "min", "num_parameters": "min"})
+    findings = findings_of(read_sweep(store, "demo"), {"validation/nll_scaled": "min", "num_parameters": "min"})
     (line, *_) = lines_of(tables_of(findings)["table4.csv"])
     assert line["num_parameters"] == "1234"
     assert {"validation_nll_scaled", "test_nll_scaled_low"} <= set(line)
@@ -121,7 +122,7 @@ def test_a_size_among_the_objectives_has_no_interval(store):
 def test_a_sweep_without_a_finished_arm_has_headers_only(make_sweep):
     labels = tuple(f"{method} seed {seed}" for method in ("classic", "mixup") for seed in (0, 1))
     arms = [{"method": "classic"}, {"method": "mixup"}]
-    empty = tables_of(findings_of(make_sweep(arms=arms, unfinished=labels, teachers=()), "demo"))
+    empty = tables_of(findings_of(read_sweep(make_sweep(arms=arms, unfinished=labels, teachers=()), "demo")))
     assert [len(table.splitlines()) for name, table in empty.items() if name.endswith("csv")] == [1] * 5
 
 
@@ -197,6 +198,6 @@ def test_what_is_missing_is_left_blank():
 def test_names_of_arms_do_no_harm(make_sweep):
     bad = "<script>alert(1)</script>|$x_1$\\input{/etc/passwd}"
     store = make_sweep(arms=[{"method": "classic"}, {"method": "kd", "teacher": bad}], teachers=(bad,), size=60)
-    tables = tables_of(findings_of(store, "demo"))
+    tables = tables_of(findings_of(read_sweep(store, "demo")))
     assert "<script" not in re.sub(r"\\.", "", "".join(text for name, text in tables.items() if name.endswith(".md")))
     assert r"\input" not in "".join(text for name, text in tables.items() if name.endswith(".tex"))

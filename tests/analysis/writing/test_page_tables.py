@@ -3,13 +3,14 @@ import pandas as pd
 import pytest
 
 from analysis.findings import findings_of
+from analysis.snapshot import read_sweep
 from analysis.writing.page_tables import against_table, failures_of, front_table, header_of, paper_table
 from kd_core.measure.outcomes import RAW, SCALED
 
 
 @pytest.fixture(scope="module")
 def findings(store):
-    return findings_of(store, "demo")
+    return findings_of(read_sweep(store, "demo"))
 
 
 def test_plausible_arms_come_with_intervals_the_likeliest_first(findings):
@@ -23,13 +24,14 @@ def test_plausible_arms_come_with_intervals_the_likeliest_first(findings):
 
 def test_the_third_reading_is_a_column_where_a_plausible_arm_has_it(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
-    sigma = findings_of(make_sweep(arms=arms), "demo", {"num_parameters": "min"})  # all are alike, so all plausible
+    snapshot = read_sweep(make_sweep(arms=arms), "demo")
+    sigma = findings_of(snapshot, {"num_parameters": "min"})  # all are alike, so all plausible
     table = front_table(sigma.readings[RAW])
     assert "ECE z/σ" not in front_table(sigma.readings[SCALED]).headers
     values = {row[0]: row[table.headers.index("ECE z/σ")] for row in table.rows}
     assert values["classic"] == ""
     assert float(values["kd resnet T=sigma"]) > 0
-    plain = findings_of(make_sweep(arms=arms[:1]), "demo")
+    plain = findings_of(read_sweep(make_sweep(arms=arms[:1]), "demo"))
     assert "ECE z/σ" not in front_table(plain.readings[RAW]).headers
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.findings import findings_of
+from analysis.snapshot import read_sweep
 from analysis.writing.provenance import provenance_of
 
 
@@ -18,7 +19,7 @@ def store(make_sweep):
 
 
 def test_figures_are_of_the_followers_and_the_report_says_so_and_of_whom_there_are_none(store):
-    findings = findings_of(store, "demo")
+    findings = findings_of(read_sweep(store, "demo"))
     told = [
         "Early stopping decided on seed 0 of each arm alone; figures are of seed 1, on which nothing was decided.",
         "The figures of classic are of seed 0, on which early stopping has selected: another seed may show less.",
@@ -33,13 +34,13 @@ def test_figures_are_of_the_followers_and_the_report_says_so_and_of_whom_there_a
 
 
 def test_with_one_seed_figures_are_of_the_seed_that_was_selected(store):
-    runs = findings_of(store, "demo").runs
+    runs = findings_of(read_sweep(store, "demo")).runs
     (told,) = provenance_of(runs.loc[runs["role"] == "scout"])
     assert told.startswith("The figures of all arms are of seed 0, on which early stopping has selected: another")
 
 
 def test_where_nothing_was_selected_nothing_is_said(make_sweep):
-    findings = findings_of(make_sweep(), "demo")
+    findings = findings_of(read_sweep(make_sweep(), "demo"))
     assert provenance_of(findings.runs) == []
     assert "Selection" not in findings.protocol
     assert provenance_of(pd.DataFrame(columns=findings.runs.columns)) == []
@@ -47,12 +48,12 @@ def test_where_nothing_was_selected_nothing_is_said(make_sweep):
 
 def test_confirmed_arms_are_told_from_fresh_seeds_and_nothing_else_changes(make_sweep):
     store = make_sweep(seeds=(0, 1, 2))
-    sweep, before = store.sweep("demo"), findings_of(make_sweep(seeds=(0, 1, 2)), "demo")
+    sweep, before = store.sweep("demo"), findings_of(read_sweep(make_sweep(seeds=(0, 1, 2)), "demo"))
     trials = sweep.members()["trials"]
     roles = {("mixup", 1): "confirmation", ("mixup", 2): "confirmation"}
     trials = [each | {"role": roles.get((each["arm"], each["seed"]), "")} for each in trials]
     sweep.write("name: demo\n", sweep.members() | {"trials": trials})
-    findings = findings_of(store, "demo")
+    findings = findings_of(read_sweep(store, "demo"))
     told = "Confirmed: the figures on test of mixup are of seeds 1, 2 alone, trained after the selection"
     assert findings.shipped.answer[-1].startswith(told)
     assert findings.protocol["Selection"].startswith(told)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from analysis.findings import findings_of
 from analysis.runs import runs_of, teachers_of
+from analysis.snapshot import read_sweep
 from analysis.writing.tables import (
     RUNS_TABLE,
     TEACHER_TABLE,
@@ -23,7 +24,7 @@ from kd_core.measure.outcomes import RAW, SCALED
 
 @pytest.fixture(scope="module")
 def findings(store):
-    return findings_of(store, "demo")
+    return findings_of(read_sweep(store, "demo"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_rows_report_test_and_name_what_selected_them(findings, rows, store):
 
 def test_rows_hold_the_third_reading_of_those_that_have_it(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
-    everyone = findings_of(make_sweep(arms=arms), "demo", {"num_parameters": "min"})
+    everyone = findings_of(read_sweep(make_sweep(arms=arms), "demo"), {"num_parameters": "min"})
     front = everyone.shipped.front
     by_arm = {row["arm"]: row for row in arm_rows(front.points, everyone.test)}
     for point in front.points.to_dict("records"):
@@ -106,7 +107,7 @@ def test_means_over_seeds_obey_the_bounds_too(seed, num_seeds):
 
 
 def test_a_table_is_text_with_blanks_where_there_is_no_figure(store):
-    table = table_of(runs_of(store, "demo"), RUNS_TABLE)
+    table = table_of(runs_of(read_sweep(store, "demo")), RUNS_TABLE)
     failed = dict(zip(table.headers, table.rows[3], strict=True))
     assert (failed["Trial"], failed["Status"], failed["ECE"], failed["Accuracy %"]) == (
         "mixup seed 1",
@@ -115,5 +116,5 @@ def test_a_table_is_text_with_blanks_where_there_is_no_figure(store):
         "",
     )
     assert dict(zip(table.headers, table.numeric, strict=True))["ECE"]
-    (teacher,) = table_of(teachers_of(store, "demo"), TEACHER_TABLE).rows
+    (teacher,) = table_of(teachers_of(read_sweep(store, "demo")), TEACHER_TABLE).rows
     assert teacher[-1] == "1,234"

@@ -1,4 +1,4 @@
-"""README's table of what the printed uncertainty holds, from results.json: python -m tests.benchmarks.coverage.table."""
+"""README's table of how often intervals and claims hold, printed by python -m tests.benchmarks.coverage.table."""
 
 import json
 import re

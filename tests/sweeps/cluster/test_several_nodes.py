@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from analysis.report import write_report
+from analysis.snapshot import read_sweep
 from kd_core.data.dataset import load
 from kd_core.spec.keys import trial_key
 from kd_core.store.records import Store
@@ -239,7 +240,7 @@ def test_eight_trials_and_eight_sweeps_report_at_once(machines, client, tiny, tm
     wait_until(lambda: len(reporting()) == NUM_TRIALS, machines.processes[1])
     for each in epochs:
         list(each)
-    write_report(store, "tiny")
+    write_report(read_sweep(store, "tiny"))
     assert background.finish()
     assert warnings == []
     check_shown(client, "tiny", store)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from analysis.snapshot import read_sweep
 from sweeps.promotion.card import card_of, export_note
 from sweeps.promotion.choice import chosen
 from sweeps.promotion.formats import INT8, ONNX, Measured
@@ -13,8 +14,9 @@ SIGMA = "kd_mixup resnet T=sigma seed 0"
 
 def card(store, trial):
     """The card of a trial of the tiny sweep."""
-    sweep, choice = store.sweep("tiny"), chosen(store, "tiny", trial)
-    return card_of(store, sweep, choice, student_of(sweep, choice.record))
+    snapshot = read_sweep(store, "tiny")
+    choice = chosen(snapshot, trial)
+    return card_of(snapshot, choice, student_of(snapshot.sweep, choice.trial.record))
 
 
 def row(text, name):
@@ -35,8 +37,8 @@ def test_the_card_says_what_the_student_is(tiny_store):
 
 
 def test_the_figures_are_the_report_s_and_beside_them_those_of_the_record(tiny_store):
-    text, choice = card(tiny_store, SIGMA), chosen(tiny_store, "tiny", SIGMA)
-    metrics = choice.record.verdict()["metrics"]
+    text, choice = card(tiny_store, SIGMA), chosen(read_sweep(tiny_store, "tiny"), SIGMA)
+    metrics = choice.trial.record.verdict()["metrics"]
     names = {"ece_scaled": "ECE, as it answers", "ece": "ECE before the temperature", "nll_scaled": "NLL (nats)"}
     accuracy, interval, own = row(text, "accuracy %")
     assert accuracy == own == f"{100 * metrics['test/accuracy']:.2f}"  # of one seed
@@ -56,7 +58,7 @@ def test_a_student_without_a_teacher_has_none_on_its_card(tiny_store):
 
 
 def test_the_card_says_whether_its_arm_is_on_the_front(tiny_store):
-    members = [row["trial"] for row in chosen(tiny_store, "tiny", "knee").report.front]
+    members = [row["trial"] for row in chosen(read_sweep(tiny_store, "tiny"), "knee").report.front]
     for trial in tiny_store.sweep("tiny").members()["trials"]:
         on_front = f"is one of the {len(members)} on the front" in card(tiny_store, trial["label"])
         assert on_front == (trial["key"] in members)
@@ -79,20 +81,21 @@ def test_the_files_of_an_export_have_their_figures():
 
 
 def test_the_card_says_where_a_prior_decided_the_temperature(tiny_store):
-    choice = chosen(tiny_store, "tiny", SIGMA)
-    student = student_of(tiny_store.sweep("tiny"), choice.record)
-    assert "so that a weak prior decided it" not in card_of(tiny_store, tiny_store.sweep("tiny"), choice, student)
+    snapshot = read_sweep(tiny_store, "tiny")
+    choice = chosen(snapshot, SIGMA)
+    student = student_of(snapshot.sweep, choice.trial.record)
+    assert "so that a weak prior decided it" not in card_of(snapshot, choice, student)
 
     class Separable:
         """The same record, with validation labels that are all predicted."""
 
         def __getattr__(self, name):
-            return getattr(choice.record, name)
+            return getattr(choice.trial.record, name)
 
         def outcomes(self, split, with_logits=False):
-            outcomes = choice.record.outcomes(split, with_logits=with_logits)
+            outcomes = choice.trial.record.outcomes(split, with_logits=with_logits)
             return replace(outcomes, label=outcomes.prediction)
 
     lucky = replace(student, record=Separable())
-    text = card_of(tiny_store, tiny_store.sweep("tiny"), choice, lucky)
+    text = card_of(snapshot, choice, lucky)
     assert "alone they have no best one (all right, or no better than chance), so that a weak prior decided it." in text

@@ -4,6 +4,7 @@ import pytest
 
 from analysis.choices import WORDS
 from analysis.report import update_report
+from analysis.snapshot import read_sweep
 from sweeps.promotion.choice import chosen
 from sweeps.spec.mistakes import SpecError
 
@@ -13,17 +14,17 @@ CLASSIC, SIGMA = "classic seed 0", "kd_mixup resnet T=sigma seed 0"
 def test_a_trial_is_named_by_its_label_its_key_or_the_beginning_of_either(tiny_store):
     key = next(each["key"] for each in tiny_store.sweep("tiny").members()["trials"] if each["label"] == SIGMA)
     for name in (SIGMA, key, key[:6], SIGMA[:21]):
-        choice = chosen(tiny_store, "tiny", name)
-        assert (choice.record.key, choice.run["label"], choice.reason) == (key, SIGMA, "as named")
+        choice = chosen(read_sweep(tiny_store, "tiny"), name)
+        assert (choice.trial.record.key, choice.run["label"], choice.reason) == (key, SIGMA, "as named")
 
 
 @pytest.mark.parametrize("word", WORDS)
 def test_a_word_takes_the_arm_that_the_report_names_as_shipped(tiny_store, word):
-    choice, report = chosen(tiny_store, "tiny", word), update_report(tiny_store, "tiny")
+    choice, report = chosen(read_sweep(tiny_store, "tiny"), word), update_report(read_sweep(tiny_store, "tiny"))
     said = report.content["temperature_scaled"]["choices"]
     assert choice.arm in report.arms
     assert (choice.arm["arm"], choice.run["arm"]) == (said[word], said[word])
-    assert choice.record.key == choice.arm["trial"]
+    assert choice.trial.record.key == choice.arm["trial"]
     assert choice.reason == f"{word} of the front as shipped"  # of one seed
 
 
@@ -37,30 +38,22 @@ def test_a_word_takes_the_arm_that_the_report_names_as_shipped(tiny_store, word)
 )
 def test_a_name_of_no_trial_or_of_several_is_one_sentence(tiny_store, name, problem):
     with pytest.raises(SpecError, match=problem):
-        chosen(tiny_store, "tiny", name)
+        chosen(read_sweep(tiny_store, "tiny"), name)
 
 
 def test_what_is_not_finished_or_damaged_is_not_promoted(store):
-    record = chosen(store, "tiny", CLASSIC).record
+    record = chosen(read_sweep(store, "tiny"), CLASSIC).trial.record
     weights = record.weights.read_bytes()
     record.weights.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     with pytest.raises(SpecError, match=r"student\.safetensors: is damaged.*run its spec again"):
-        chosen(store, "tiny", CLASSIC)
+        chosen(read_sweep(store, "tiny"), CLASSIC)
     (record.path / "result.json").unlink()
     with pytest.raises(SpecError, match=f"{CLASSIC}: is pending, not finished"):
-        chosen(store, "tiny", CLASSIC)
+        chosen(read_sweep(store, "tiny"), CLASSIC)
     record.fail("RuntimeError: out of memory", "")
     with pytest.raises(SpecError, match=r"is failed, not finished \(RuntimeError: out of memory\)"):
-        chosen(store, "tiny", CLASSIC)
+        chosen(read_sweep(store, "tiny"), CLASSIC)
     for each in store.sweep("tiny").members()["trials"]:
         (store.trial(each["key"]).path / "result.json").unlink(missing_ok=True)
     with pytest.raises(SpecError, match="no trial has finished"):
-        chosen(store, "tiny", "knee")
-
-
-def test_a_trial_that_waits_for_its_teacher_is_not_promoted(store):
-    sweep = store.sweep("tiny")
-    waiting = {"label": "kd later seed 0", "arm": "kd later", "teacher": "later", "seed": 0}
-    sweep.write(sweep.spec_yaml(), sweep.members() | {"waiting": [waiting]})
-    with pytest.raises(SpecError, match="kd later seed 0: waits for its teacher"):
-        chosen(store, "tiny", "kd later")
+        chosen(read_sweep(store, "tiny"), "knee")

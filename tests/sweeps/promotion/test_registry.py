@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.models import Model
 
+from analysis.snapshot import read_sweep
 from sweeps.promotion.registry import CONTENT, Registry, check_alias, content_of
 from sweeps.spec.mistakes import SpecError
 
@@ -69,7 +70,7 @@ def test_the_version_says_what_it_is(promoted):
     client = MlflowClient(promoted.uri)
     version = client.get_model_version_by_alias("tiny", "champion")
     run = client.get_run(version.run_id)
-    assert run.data.tags["kdsweep.trial"] == version.tags["kdsweep.trial"] == promoted.choice.record.key
+    assert run.data.tags["kdsweep.trial"] == version.tags["kdsweep.trial"] == promoted.choice.trial.record.key
     card = (promoted.export / "README.md").read_text().partition("\n\n## Files")[0]
     assert version.description.startswith(card)
     sweep_run = version.tags["kdsweep.sweep_run"]
@@ -92,7 +93,7 @@ def test_the_model_has_a_signature_an_example_and_the_card(promoted, tmp_path):
 
 
 def test_a_version_is_found_by_its_content(promoted):
-    registry = Registry(promoted.store, "tiny", promoted.uri)
+    registry = Registry(read_sweep(promoted.store, "tiny"), promoted.uri)
     known = MlflowClient(promoted.uri).get_model_version("tiny", "1").tags[CONTENT]
     version = registry.find(known)
     assert version is not None
@@ -108,7 +109,7 @@ def test_a_run_that_was_deleted_is_made_again_for_its_model(store, tmp_path):
     for content in ("first", "second"):
         (tmp_path / "model").mkdir(exist_ok=True)
         (tmp_path / "model" / "MLmodel").write_text(content)
-        registry = Registry(store, "tiny", uri)
+        registry = Registry(read_sweep(store, "tiny"), uri)
         version = registry.add(content, "# card", key, tmp_path / "model")
         numbers.append(version.number)
         run = client.get_model_version("tiny", version.number).run_id

@@ -20,7 +20,7 @@ def test_the_deployed_student_answers_as_the_trial_did(promoted, assert_stored):
 
 
 def test_the_stored_probabilities_are_those_of_the_temperature(promoted):
-    outcomes = promoted.choice.record.outcomes("test")
+    outcomes = promoted.choice.trial.record.outcomes("test")
     confidence = promoted.student.probabilities.max(axis=1)
     np.testing.assert_allclose(confidence, outcomes.readings["temperature_scaled"].confidence, rtol=1e-5)
 

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from analysis.runs import runs_of
+from analysis.snapshot import read_sweep
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from sweeps.plan.plan import plan_sweep
@@ -78,7 +79,7 @@ def test_some_trials_are_stopped_and_say_their_rung(stopped, tiny):
     page = (store.sweep("tiny").report / "report.html").read_text()
     for stop in stops.values():
         assert f"rung {stop['rung']}: {stop['reason']}" in page
-    runs = runs_of(store, "tiny").set_index("trial")
+    runs = runs_of(read_sweep(store, "tiny")).set_index("trial")
     assert runs.loc[list(stops), "validation/accuracy"].isna().all()  # so they are on no front
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+from analysis.snapshot import read_sweep
+from kd_core.store.records import Store
 from sweeps.terminal.board import Board
 from sweeps.terminal.follower import Follower
 from sweeps.terminal.status import status_of
@@ -25,7 +27,8 @@ def test_a_trial_is_pending_then_running_then_finished(planned):
 
     def row():
         """The current status of the first trial."""
-        return {key: status_of(store, store.sweep("tiny"))["trials"][0][key] for key in ("status", "epoch", "epochs")}
+        first = status_of(read_sweep(store, "tiny"))["trials"][0]
+        return {key: first[key] for key in ("status", "epoch", "epochs")}
 
     assert row() == {"status": "pending", "epoch": 0, "epochs": None}
     with record.lease.held():
@@ -46,7 +49,7 @@ def test_a_signal_is_pending_while_nobody_labels_it_and_finished_when_it_is_whol
 
     def row():
         """The current status of the signal."""
-        (only,) = status_of(store, sweep)["signals"]
+        (only,) = status_of(read_sweep(store, "tiny"))["signals"]
         return only["label"], only["status"], only["epoch"], only["epochs"]
 
     for epoch in (1, 2):
@@ -65,9 +68,9 @@ def test_roles_are_told_and_who_is_left_out_says_why(planned, kdsweep):
     roles = [("scout", record.key, 0), ("follower", "other", 1)]
     trials = [first | {"role": role, "key": key, "label": f"classic seed {seed}"} for role, key, seed in roles]
     sweep.write("", sweep.members() | {"trials": trials})
-    assert [row["status"] for row in status_of(store, sweep)["trials"]] == ["pending", "pending"]
+    assert [row["status"] for row in status_of(read_sweep(store, "tiny"))["trials"]] == ["pending", "pending"]
     record.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
-    rows = [(row["role"], row["status"], row["error"]) for row in status_of(store, sweep)["trials"]]
+    rows = [(row["role"], row["status"], row["error"]) for row in status_of(read_sweep(store, "tiny"))["trials"]]
     assert rows == [
         ("scout", "stopped", "stopped at epoch 1 (rung 1)"),
         ("follower", "stopped", "left out: its scout was stopped"),
@@ -78,3 +81,14 @@ def test_roles_are_told_and_who_is_left_out_says_why(planned, kdsweep):
     assert follower.refresh() == told
     assert follower.refresh() == []
     assert follower.ended
+
+
+def test_a_finished_trial_costs_two_requests_and_one_that_has_not_begun_none(tiny_store, requests, tmp_path):
+    store = Store.at(f"memory://{tmp_path.name}")
+    store.root.fs.put(str(tiny_store.local), store.root.path, recursive=True)
+    first, *others = read_sweep(store, "tiny").trials
+    store.root.fs.rm(first.record.path.path, recursive=True)
+    requests.clear()
+    rows = status_of(read_sweep(store, "tiny"))["trials"]
+    assert [row["status"] for row in rows] == ["pending", "finished", "finished"]
+    assert sum(count for path, count in requests.items() if "/trials/" in path) == 2 * len(others)

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 import sweeps.tracking.view  # noqa: F401 - takes seconds, which are no test's
 from analysis.report import write_report
+from analysis.snapshot import read_sweep
 from kd_core.data.dataset import load
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
@@ -40,7 +41,7 @@ def trained(tiny, once, copied):
         """Train them."""
         store, content = store_of(spec, folder, unfinished=["mixup seed 0"], epochs=1)
         store.sweep("tiny").write(to_yaml(spec), content)
-        write_report(store, "tiny")
+        write_report(read_sweep(store, "tiny"))
 
     return copied(once("trained", make)), load(spec.data)
 
@@ -93,7 +94,7 @@ def several(tiny, once):
             del verdict["metrics"]["validation/ece"]
             write_json(path, verdict)
             (store.trial(trial["key"]).path / "journal.jsonl").unlink()
-        write_report(store, "tiny")
+        write_report(read_sweep(store, "tiny"))
 
     return once("several", make)
 

@@ -5,44 +5,54 @@ import json
 import numpy as np
 from mlflow.entities import Metric
 
-from sweeps.tracking.child import Child, changed_points, datasets_of, judgement_of, standing_of
+from analysis.snapshot import read_sweep
+from sweeps.tracking.child import (
+    changed_points,
+    datasets_of,
+    end_of,
+    ended_at,
+    judgement_of,
+    points_of,
+    seconds_of,
+    standing_of,
+    started_at,
+    write_diagram,
+)
 
 DATA = {"fingerprint": "0123456789abcdef", "num_train": 90, "num_validation": 30, "num_classes": 10}
 
 
-def child_of(trained, arm):
-    """The child of an arm's trial."""
+def trial_of(trained, arm):
+    """An arm's trial."""
     store, _ = trained
-    key = next(each["key"] for each in store.sweep("tiny").members()["trials"] if each["arm"] == arm)
-    return Child.of(store.trial(key))
+    return next(trial for trial in read_sweep(store, "tiny").trials if trial.entry["arm"] == arm)
 
 
 def test_a_finished_trial_has_ended_and_another_goes_on(trained):
-    finished, begun = child_of(trained, "classic"), child_of(trained, "mixup")
-    assert (finished.run_status, begun.run_status) == ("FINISHED", "RUNNING")
-    assert finished.end.endswith("+00:00")
-    assert begun.end == ""
-    assert finished.started_at < finished.ended_at
-    assert finished.seconds == finished.verdict["wall_s"]
+    finished, begun = trial_of(trained, "classic"), trial_of(trained, "mixup")
+    assert end_of(finished).endswith("+00:00")
+    assert end_of(begun) == ""
+    assert started_at(finished) < ended_at(finished)
+    assert seconds_of(finished) == finished.verdict["wall_s"]
 
 
 def test_metrics_are_those_of_the_epochs_that_are_new_and_of_the_verdict_once(trained):
-    finished, begun = child_of(trained, "classic"), child_of(trained, "mixup")
-    assert {metric.step for metric in begun.metrics(0)} == {1}
-    assert begun.metrics(1) == []
-    named = [(metric.key, metric.step, metric.value) for metric in finished.metrics(0)]
+    finished, begun = trial_of(trained, "classic"), trial_of(trained, "mixup")
+    assert {metric.step for metric in points_of(begun, 0)} == {1}
+    assert points_of(begun, 1) == []
+    named = [(metric.key, metric.step, metric.value) for metric in points_of(finished, 0)]
     assert len(named) == len(set(named))
     assert {"test/ece", "num_parameters", "scaling_temperature"} <= {name for name, *_ in named}
 
 
 def test_the_diagram_is_a_figure_with_a_size(trained, tmp_path):
-    assert child_of(trained, "classic").write_diagram(tmp_path)
+    assert write_diagram(trial_of(trained, "classic"), tmp_path)
     assert 'width="' in (tmp_path / "reliability.svg").read_text().partition(">")[0]
-    assert not child_of(trained, "mixup").write_diagram(tmp_path)
+    assert not write_diagram(trial_of(trained, "mixup"), tmp_path)
 
 
 def test_a_data_set_is_told_by_name_fingerprint_source_and_context(trained):
-    child = child_of(trained, "classic")
+    child = trial_of(trained, "classic")
     inputs = datasets_of(child.config, DATA)
     assert [each.dataset.name for each in inputs] == ["digits train", "digits validation"]
     assert {each.dataset.digest for each in inputs} == {"0123456789abcdef"}
@@ -53,10 +63,10 @@ def test_a_data_set_is_told_by_name_fingerprint_source_and_context(trained):
 
 
 def test_standings_are_in_order(trained):
-    child = child_of(trained, "classic")
+    child = trial_of(trained, "classic")
     rows = [{"on_front": True, "plausible": True}, {"on_front": False, "plausible": True}]
     standings = [standing_of(child, row) for row in [*rows, {"on_front": False, "plausible": False}, {}]]
-    standings += [standing_of(child_of(trained, "mixup"), {}), standing_of(None, {})]
+    standings += [standing_of(trial_of(trained, "mixup"), {}), standing_of(None, {})]
     assert standings == sorted(set(standings))
 
 

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis.report import update_report, write_report
+from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
 from kd_core.trial import run_trial
 from sweeps.tracking.sync import BackgroundSync, embedded_uri, is_synced, sync
@@ -18,21 +19,21 @@ from tests.sweeps.tracking.shown import Proxy, config_in, view_of
 def test_a_sweep_is_synced_until_its_records_its_report_the_place_or_the_database_change(trained, tmp_path):
     store, dataset = trained
     uri = embedded_uri(store)
-    assert not is_synced(store, "tiny", uri)
+    assert not is_synced(read_sweep(store, "tiny"), uri)
     sync(store, "tiny", uri)
-    assert is_synced(store, "tiny", uri)
-    assert not is_synced(store, "tiny", f"sqlite:///{tmp_path / 'other.db'}")
+    assert is_synced(read_sweep(store, "tiny"), uri)
+    assert not is_synced(read_sweep(store, "tiny"), f"sqlite:///{tmp_path / 'other.db'}")
     trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
     record = store.trial(trial["key"])
     list(run_trial(config_in(record), dataset, record))
-    assert not is_synced(store, "tiny", uri)
+    assert not is_synced(read_sweep(store, "tiny"), uri)
     sync(store, "tiny", uri)
-    write_report(store, "tiny")
-    assert not is_synced(store, "tiny", uri)
+    write_report(read_sweep(store, "tiny"))
+    assert not is_synced(read_sweep(store, "tiny"), uri)
     sync(store, "tiny", uri)
-    assert is_synced(store, "tiny", uri)
+    assert is_synced(read_sweep(store, "tiny"), uri)
     (store.local / "mlflow.db").unlink()
-    assert not is_synced(store, "tiny", uri)
+    assert not is_synced(read_sweep(store, "tiny"), uri)
 
 
 def test_a_deleted_experiment_comes_back_whole(trained):
@@ -75,7 +76,7 @@ def test_a_prompt_server_follows_a_sweep_without_a_warning(trained, server):
     finish_mixup(store, dataset)
     assert background.finish()
     assert warnings == []
-    assert is_synced(store, "tiny", server)
+    assert is_synced(read_sweep(store, "tiny"), server)
     sync(store, "tiny", embedded_uri(store))
     assert figures_of(server) == figures_of(embedded_uri(store))
 
@@ -133,7 +134,7 @@ def test_syncs_of_an_object_store_create_each_run_once(trained, server, s3):
 def test_a_silent_server_costs_a_command_line_5_s_and_one_sentence(kdsweep, tiny, store):
     proxy = Proxy("http://127.0.0.1:9")
     proxy.silent = True
-    update_report(store, "tiny")
+    update_report(read_sweep(store, "tiny"))
     options = ["--storage", store.root, "--tracking-uri"]
     times = [time.monotonic()]
     for uri in (embedded_uri(store), proxy.url):

@@ -9,6 +9,7 @@ import pytest
 from analysis.pareto import OBJECTIVES, front_of, scaled
 from analysis.report import write_report
 from analysis.runs import runs_of, runs_of_experiment
+from analysis.snapshot import read_sweep
 from kd_core.latency import form_of
 from kd_core.store.files import read_json, write_json
 from kd_core.trial import run_trial
@@ -53,7 +54,7 @@ def test_syncing_again_changes_nothing_and_later_adds_only_what_is_new(trained):
 
 def fronts(store):
     """The front by the store and by MLflow, which front.json confirms, and the plausible arms by the last two."""
-    runs = runs_of(store, "tiny"), runs_of_experiment(embedded_uri(store), "tiny")
+    runs = runs_of(read_sweep(store, "tiny")), runs_of_experiment(embedded_uri(store), "tiny")
     content = read_json(store.sweep("tiny").report / "front.json")
     told = [
         front_of(each, scaled(OBJECTIVES)).members[["arm", "trials", "validation/ece", "test/nll"]].to_dict("records")
@@ -77,7 +78,7 @@ def test_the_front_is_that_of_the_arms_that_another_spec_of_the_same_name_has(ju
     sweep, best = judged.sweep("tiny"), fronts(judged)[0][0][0]["arm"]
     content = sweep.members()
     sweep.write("", content | {"trials": [trial for trial in reversed(content["trials"]) if trial["arm"] != best]})
-    write_report(judged, "tiny")
+    write_report(read_sweep(judged, "tiny"))
     sync(judged, "tiny", embedded_uri(judged))
     (store, mlflow), (shown, filed) = fronts(judged)
     assert store == mlflow
@@ -131,7 +132,7 @@ def test_a_latency_is_shown_once_it_is_measured(judged):
     judged.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
     sync(judged, "tiny", uri)
     shown, columns = runs_of_experiment(uri, "tiny"), ["trial", "latency_ms_1", "latency_ms_64", "latency_device"]
-    pd.testing.assert_frame_equal(shown[columns], runs_of(judged, "tiny")[columns])
+    pd.testing.assert_frame_equal(shown[columns], runs_of(read_sweep(judged, "tiny"))[columns])
     assert set(shown["latency_device"]) == {"abacus", ""}
 
 

@@ -1,0 +1,97 @@
+"""A sweep is read once, whatever is told of it."""
+
+import numpy as np
+import pytest
+
+from analysis.report import update_report, write_report
+from analysis.snapshot import read_sweep, reader_of
+from kd_core.latency import form_of
+from kd_core.store.files import DamagedError, read_json, write_json
+from tests.analysis.conftest import write_sweep
+from tests.damages import damage
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """A sweep with a failed trial and a latency in an object store."""
+    store = write_sweep(f"memory://{tmp_path.name}", unfinished=("mixup seed 1",))
+    sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
+    sweep.write("name: demo\n", sweep.members() | {"data": data})
+    form = form_of(store.trial("trial-0-0").config()["student"], **data)
+    store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
+    return store
+
+
+@pytest.mark.usefixtures("sketches")
+def test_a_report_reads_each_file_and_lists_each_folder_once(remote, requests):
+    report = write_report(read_sweep(remote, "demo"))
+    known = {path: count for path, count in requests.items() if "/report" not in path}
+    assert set(known.values()) == {1}
+    root = remote.root.path.strip("/")
+    keys = [trial for arm in report.arms for trial in arm["trials"]]
+    read = [f"{root}/trials/{key}/outcomes-{split}.npz" for key in keys for split in ("validation", "test")]
+    assert len(keys) == 7
+    assert {*read, f"{root}/teachers/teacher-resnet/outcomes-test.npz", f"{root}/trials/trial-1-1"} <= known.keys()
+    requests.clear()
+    assert update_report(read_sweep(remote, "demo")).content == report.content  # without a prediction
+    assert not [path for path in requests if path.endswith(".npz")]
+    assert {count for path, count in requests.items() if "/report" not in path} == {1}
+
+
+def test_what_is_known_or_has_not_begun_is_not_looked_at(remote, requests):
+    sweep = remote.sweep("demo")
+    entry = {"key": "later", "label": "classic seed 7", "arm": "classic", "teacher": None, "seed": 7}
+    sweep.write("", sweep.members() | {"trials": [*sweep.members()["trials"], entry]})
+    before = read_sweep(remote, "demo")
+    requests.clear()
+    known = {trial.key: trial for trial in before.trials if trial.status == "finished"}
+    after = read_sweep(remote, "demo", known)
+    looked_at = {path.split("/trials/")[1].split("/")[0] for path in requests if "/trials/" in path}
+    assert looked_at == {"trial-1-1"}
+    assert [trial.status for trial in after.trials] == ["finished"] * 3 + ["failed"] + ["finished"] * 4 + ["pending"]
+    assert after.trials == before.trials
+
+
+def test_a_member_has_the_status_and_says_what_its_record_does(make_sweep):
+    store = make_sweep()
+    finished, cut, flipped, failed, stopped, running, empty, _ = (
+        store.trial(trial["key"]) for trial in store.sweep("demo").members()["trials"]
+    )
+    damage(cut.path / "outcomes-test.npz", "cut")
+    damage(flipped.path / "result.json", "flipped")
+    for record in (failed, stopped, running, empty):
+        (record.path / "result.json").unlink()
+    failed.fail("OSError: no", "")
+    stopped.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
+    verdict = finished.verdict()
+    write_json(finished.path / "result.json", verdict | {"recipe": finished.config(), "threads": 3})
+    with running.lease.held():
+        trials = read_sweep(store, "demo").trials
+        statuses = [trial.record.status for trial in trials]
+    assert [trial.status for trial in trials] == statuses
+    assert statuses == ["finished", "damaged", "damaged", "failed", "stopped", "running", "pending", "finished"]
+    for trial in trials:
+        assert trial.config == trial.record.config() | ({"threads": 3} if trial.record == finished else {})
+        assert (trial.verdict or None) == trial.record.verdict()
+        assert (trial.failure or None, trial.stop or None) == (trial.record.failure(), trial.record.stop())
+        assert (trial.journal, trial.problem) == (trial.record.journal(), trial.record.damage())
+
+
+@pytest.mark.parametrize("checksums", [True, False], ids=["", "of an older version"])
+def test_damaged_predictions_are_found_as_they_are_read(make_sweep, checksums):
+    store = make_sweep(arms=[{"method": "classic"}], teachers=())
+    whole, damaged = (store.trial(f"trial-0-{seed}") for seed in (0, 1))
+    if not checksums:
+        verdict = read_json(damaged.path / "result.json")
+        del verdict["files"]
+        write_json(damaged.path / "result.json", verdict)
+    damage(damaged.path / "outcomes-test.npz", "flipped")
+    snapshot = read_sweep(store, "demo")
+    read = reader_of(snapshot.trials, "test", with_logits=True)
+    np.testing.assert_array_equal(read(whole.key).logits, whole.outcomes("test", with_logits=True).logits)
+    with pytest.raises(DamagedError, match=r"outcomes-test\.npz: is damaged"):
+        read(damaged.key)
+    assert [(trial.status, bool(trial.verdict)) for trial in snapshot.checked().trials] == [
+        ("finished", True),
+        ("damaged", False),
+    ]
