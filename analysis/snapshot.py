@@ -22,8 +22,7 @@ _STATUSES: tuple[Status, ...] = ("finished", "failed", "stopped", "running", "da
 class Member:
     """A trial or teacher of a sweep: its entry in trials.json, and what its record says; what that lacks is empty.
 
-    sizes: the bytes of each of its files, by name. config, threads: what it was begun with. problem: what is damaged, in
-    one line.
+    sizes: the bytes of each of its files, by name. config, threads: what it was begun with. problem: what is damaged.
     """
 
     entry: Mapping[str, Any]
