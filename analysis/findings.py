@@ -19,7 +19,7 @@ from analysis.statistics.cases import Claim
 from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.importance import Importance, importances_of
-from analysis.writing.protocol import protocol_of
+from analysis.text.protocol import protocol_of
 from kd_core.measure.outcomes import RAW, SCALED, Outcomes
 from kd_core.store.files import DamagedError, read_ahead
 

@@ -15,8 +15,8 @@ from analysis.statistics.advice import decisions
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import judged, selected_on_test
 from analysis.statistics.selection import Selection, selection_of
-from analysis.writing.answer import NOTHING, answer_of
-from analysis.writing.provenance import fresh_arms, provenance_of
+from analysis.text.answer import NOTHING, answer_of
+from analysis.text.provenance import fresh_arms, provenance_of
 from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES
 
 READINGS = (SCALED, RAW)  # what is shipped comes first

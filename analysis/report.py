@@ -9,8 +9,8 @@ from typing import Any
 from upath import UPath
 
 from analysis.snapshot import Member, Snapshot
+from kd_core.config.identity import digest, file_sha256
 from kd_core.measure.outcomes import SCALED
-from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import damage_in, json_text, read_ahead, read_json, write_bytes, write_json
 from kd_core.store.records import Store
 
@@ -71,8 +71,8 @@ def write_report(
     """
     from analysis.drawing.page import front_svg, page_of  # matplotlib and scipy, which an up-to-date report needs not
     from analysis.findings import findings_of
-    from analysis.writing.exports import tables_of
-    from analysis.writing.tables import content_of, front_csv
+    from analysis.text.exports import tables_of
+    from analysis.text.tables import content_of, front_csv
 
     inputs, folder = inputs_of(snapshot, objectives, against), snapshot.sweep.report
     findings = findings_of(snapshot, objectives, against)

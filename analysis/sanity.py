@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
-from analysis.writing.names import share_text
+from analysis.text.names import share_text
 
 _RISE = 0.005  # of accuracy: less is not worth training longer for
 _VISIBLE = 1.96  # standard deviations

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kd_core.spec.keys import canonical_json
+from kd_core.config.identity import canonical_json
 
 _LEFT_OUT = {"method", "teacher", "temperature", "alpha", "student.model", "seed"}
 

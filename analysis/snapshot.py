@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kd_core.latency import Latency, comparable, form_of
-from kd_core.spec.keys import digest
+from kd_core.config.identity import digest
+from kd_core.evaluate.latency import Latency, comparable, form_of
 from kd_core.store.files import DamagedError, read_ahead, read_bytes, read_json, sizes_in
 from kd_core.store.record import SPLITS, Record, Status, outcomes_name
 from kd_core.store.records import Store, SweepRecord, left_out

@@ -6,15 +6,15 @@ from typing import Any, NoReturn
 import click
 
 from kd_core.store.files import FULL
-from sweeps.cluster.commands import stop, submit
-from sweeps.confirm_command import confirm
+from sweeps.commands.cluster import stop, submit
+from sweeps.commands.confirm import confirm
+from sweeps.commands.records import report, signal_group, verify
+from sweeps.commands.run import plan, run, status
+from sweeps.commands.tracking import sync, ui
+from sweeps.config.errors import SpecError
 from sweeps.promotion.promote import promote
-from sweeps.record_commands import report, signal_group, verify
-from sweeps.run_commands import plan, run, status
-from sweeps.spec.mistakes import SpecError
 from sweeps.terminal.interrupt import leaving_at_signals
 from sweeps.terminal.options import say_what_the_library_does
-from sweeps.tracking_commands import sync, ui
 
 
 class _Commands(click.Group):

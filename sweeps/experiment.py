@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis.pareto import OBJECTIVES, counted, front_of, scaled
 from analysis.runs import objectives_of_experiment, runs_of_experiment
-from analysis.writing.tables import arm_rows
+from analysis.text.tables import arm_rows
 from sweeps.tracking.answers import check_answers
 from sweeps.tracking.child import ESTIMATED
 

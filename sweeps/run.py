@@ -8,14 +8,14 @@ from typing import Any
 
 from analysis.report import Report, update_report
 from analysis.snapshot import read_sweep
+from kd_core.config.checkpoint import checkpoint_caveat
 from kd_core.data.splits import summarize
-from kd_core.latency import measure_latency, unmeasured
-from kd_core.spec.checkpoint import checkpoint_caveat
+from kd_core.evaluate.latency import measure_latency, unmeasured
 from kd_core.store.records import Store
+from sweeps.config.reader import paths_of
+from sweeps.config.sweep import SweepSpec
 from sweeps.plan.plan import Plan, plan_sweep
 from sweeps.plan.validation_size import too_small
-from sweeps.spec.reader import paths_of
-from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
 from sweeps.tracking.sync import BackgroundSync, is_synced
 
@@ -102,7 +102,7 @@ def _read_by_workers(spec: SweepSpec) -> list[tuple[str, str]]:
 
 
 def _check_networks(plan: Plan) -> None:
-    from sweeps.spec.networks import check_networks
+    from sweeps.config.networks import check_networks
 
     check_networks(plan.spec, plan.data.num_classes)
 

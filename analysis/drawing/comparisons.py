@@ -19,7 +19,7 @@ from analysis.drawing.style import (
     shortened,
 )
 from analysis.statistics.evidence import Evidence
-from analysis.writing.names import title_of
+from analysis.text.names import title_of
 
 SIGMA = "sigma"
 MOST_SERIES = 8  # of the trade-off by temperature

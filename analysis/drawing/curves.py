@@ -20,7 +20,7 @@ from analysis.drawing.style import (
     format_axis,
     shortened,
 )
-from analysis.writing.names import title_of
+from analysis.text.names import title_of
 
 _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 290.0, 46.0, 90.0, 42.0, 24.0  # pixels
 _LINE = 12.5  # pixels between labels

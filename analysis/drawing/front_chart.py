@@ -27,7 +27,7 @@ from analysis.drawing.style import (
 from analysis.pareto import Front, figure_of, staircase
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
-from analysis.writing.names import title_of
+from analysis.text.names import title_of
 
 MOST_MARKED = 400  # arms that have a marker each; others are dots
 MOST_DETAILED = 60  # arms that have error bars and, if there is room, a label

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 from analysis.drawing.style import INK, MUTED, PAPER, STYLE, TEACHER_COLOURS, new_panel, shortened
 from analysis.pareto import figure_of
 from analysis.statistics.importance import MATTERS, Importance
-from analysis.writing.names import title_of
+from analysis.text.names import title_of
 
 _ROW = 34.0  # pixels of a key
 

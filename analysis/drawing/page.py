@@ -32,8 +32,8 @@ from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import NOT_TESTABLE
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import PLAUSIBLE, likeliest
-from analysis.writing.names import READING_TITLES, share_text, title_of, value_text
-from analysis.writing.page_tables import (
+from analysis.text.names import READING_TITLES, share_text, title_of, value_text
+from analysis.text.page_tables import (
     against_table,
     cells_of,
     claim_row,
@@ -43,8 +43,8 @@ from analysis.writing.page_tables import (
     paper_table,
     shown_figures,
 )
-from analysis.writing.provenance import fresh_arms
-from analysis.writing.tables import RUNS_TABLE, TEACHER_TABLE, Column, table_of
+from analysis.text.provenance import fresh_arms
+from analysis.text.tables import RUNS_TABLE, TEACHER_TABLE, Column, table_of
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
 

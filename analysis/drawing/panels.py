@@ -25,9 +25,9 @@ from analysis.readings import Judgement
 from analysis.runs import LATENCIES
 from analysis.statistics.importance import Importance
 from analysis.statistics.judgement import likeliest
-from analysis.writing.key_sentences import key_sentences
-from analysis.writing.names import READING_TITLES, title_of, value_text
-from analysis.writing.page_tables import COMPARED_FIGURES
+from analysis.text.key_sentences import key_sentences
+from analysis.text.names import READING_TITLES, title_of, value_text
+from analysis.text.page_tables import COMPARED_FIGURES
 from kd_core.measure.outcomes import SUFFIXES, Outcomes
 
 MOST_IN_FOREST, MOST_LINES, MOST_COMPARED, MOST_KEYS = 30, 12, 200, 10  # arms or keys of a panel

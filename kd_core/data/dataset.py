@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kd_core.config.data import DataConfig, DataError, ViewConfig
 from kd_core.data.images import ParquetImages, Part, decode, require_size
 from kd_core.data.splits import fingerprint_of, parts_of
 from kd_core.data.streaming import StreamedSplit
-from kd_core.data.vicinal import ViewsInMemory, ViewSource
-from kd_core.spec.data_config import DataConfig, DataError, ViewConfig
+from kd_core.stream.vicinal import ViewsInMemory, ViewSource
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kd_core.config.identity import digest, file_sha256
 from kd_core.data.images import hashing_stride
-from kd_core.spec.keys import digest, file_sha256
 from kd_core.store.files import cache_folder, writing
 
 _FORMAT = 1  # of the cached file

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
-from kd_core.spec.data_config import DataError
-from kd_core.spec.keys import digest, file_sha256
+from kd_core.config.data import DataError
+from kd_core.config.identity import digest, file_sha256
 from kd_core.store.cache import Cached, Room
 
 HASHED_BYTES = 2 * 2**30  # how much of a source is read for its fingerprint

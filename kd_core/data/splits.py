@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kd_core.config.data import DataConfig, DataError
+from kd_core.config.identity import digest, identity_of
 from kd_core.data.images import Part
 from kd_core.data.sources import Source, read_source, source_identity
-from kd_core.spec.data_config import DataConfig, DataError
-from kd_core.spec.keys import digest, identity_of
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from kd_core.config.networks import TeacherConfig
+from kd_core.config.recipe import TrainConfig
 from kd_core.networks.folding import fold_batch_norm
 from kd_core.networks.models import Network, build_network, forward_flops
-from kd_core.spec.config import TeacherConfig
-from kd_core.spec.recipe import TrainConfig
 
 _CASTABLE = (nn.Conv2d, nn.Linear)  # the layers that autocast runs in bfloat16
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h

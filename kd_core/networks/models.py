@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn.functional import interpolate
 from upath import UPath
 
-from kd_core.spec.checkpoint import checkpoint_problem
-from kd_core.spec.config import NetworkConfig, StudentConfig, TeacherConfig
+from kd_core.config.checkpoint import checkpoint_problem
+from kd_core.config.networks import NetworkConfig, StudentConfig, TeacherConfig
 
 _STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # timm's names of the pooling after the stem
 

@@ -4,7 +4,7 @@ import bisect
 import math
 from collections.abc import Callable
 
-from kd_core.spec.recipe import TrainConfig
+from kd_core.config.recipe import TrainConfig
 
 STEP_DECAY = 0.1  # factor of the learning rate at each milestone
 

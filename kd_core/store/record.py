@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from upath import UPath
 
-from kd_core.spec.keys import file_sha256
+from kd_core.config.identity import file_sha256
 from kd_core.store.files import (
     DamagedError,
     clear_orphans,

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from upath import UPath
 
-from kd_core.spec.keys import digest
+from kd_core.config.identity import digest
 from kd_core.store.files import DamagedError, damage_in, read_bytes, read_json, write_bytes, write_json
 from kd_core.store.record import Record
 from kd_core.store.signal_record import SignalRecord
@@ -149,7 +149,7 @@ class Store:
         return [SignalRecord(path) for path in sorted(folder.iterdir())] if folder.exists() else []
 
     def latencies(self) -> list[dict[str, Any]]:
-        """Every measured latency (`kd_core.latency`) that is whole, in the order of their keys."""
+        """Every measured latency (`kd_core.evaluate.latency`) that is whole, in the order of their keys."""
         return [latency for path in self.latency_files() if (latency := read_json(path)) is not None]
 
     def latency_files(self) -> list[UPath]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from upath import UPath
 
-from kd_core.spec.keys import digest, flat
+from kd_core.config.identity import digest, flat
 from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, write_json, writing
 from kd_core.store.lease import Lease
 
@@ -38,8 +38,8 @@ class SignalError(ValueError):
 class SignalRecord:
     """The stored logits of one teacher on one vicinal stream; its key is the digest of its identity.
 
-    A manifest is the identity (`kd_core.spec.keys.signal_identity`) and, as made_from, the hash of the weights of the
-    teacher that was used.
+    A manifest is the identity (`kd_core.config.identity.signal_identity`) and, as made_from, the hash of the weights of
+    the teacher that was used.
     """
 
     path: UPath

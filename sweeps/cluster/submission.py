@@ -11,12 +11,12 @@ from typing import Any
 
 import aiohttp
 
-from kd_core.spec.keys import digest
+from kd_core.config.identity import digest
 from sweeps.cluster.job_server import JobServer
 from sweeps.cluster.package import SPEC_FILE, PackageError, write_package
-from sweeps.spec.mistakes import SpecError
-from sweeps.spec.reader import to_yaml
-from sweeps.spec.sweep_config import SweepSpec
+from sweeps.config.errors import SpecError
+from sweeps.config.reader import to_yaml
+from sweeps.config.sweep import SweepSpec
 
 POLL_S = 1.0
 _START_S = 60.0

@@ -26,10 +26,10 @@ for _name, _value in _ENVIRONMENT.items():  # Ray reads some of these when it is
 import ray  # noqa: E402
 from ray._private import worker as ray_worker  # noqa: E402
 
+from sweeps.config.errors import SpecError  # noqa: E402
+from sweeps.config.sweep import ResourcesConfig  # noqa: E402
 from sweeps.engine.packing import Node, whole  # noqa: E402
 from sweeps.engine.scratch import scratch_folder  # noqa: E402
-from sweeps.spec.mistakes import SpecError  # noqa: E402
-from sweeps.spec.sweep_config import ResourcesConfig  # noqa: E402
 from sweeps.terminal.interrupt import keeping_handlers, leave  # noqa: E402
 
 _VITAL = {"raylet", "gcs_server"}  # the processes without which nothing goes on

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kd_core.footprint import Footprint, largest
-from kd_core.spec.config import TrialConfig
-from kd_core.spec.fields import size_text
-from kd_core.spec.keys import canonical_json
-from sweeps.spec.sweep_config import ResourcesConfig
+from kd_core.config.fields import size_text
+from kd_core.config.identity import canonical_json
+from kd_core.config.trial import TrialConfig
+from kd_core.evaluate.footprint import Footprint, largest
+from sweeps.config.sweep import ResourcesConfig
 
 MARGIN = 1.25  # a trial gets this many times the memory of its first steps
 MOST_A_GPU = 100  # Ray counts ten-thousandths of a GPU; up to this number, rounding adds no trial

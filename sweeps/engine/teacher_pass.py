@@ -7,15 +7,15 @@ from typing import Any
 
 import ray
 
+from kd_core.config.fields import size_text
 from kd_core.data.dataset import Dataset
-from kd_core.spec.fields import size_text
 from kd_core.store.record import MadeFrom, Record
 from kd_core.store.signal_record import REMEDY, SignalError
+from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import label_signal, task_of
 from sweeps.plan.plan import Plan
 from sweeps.plan.sharing import SignalPlan
-from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress
 
 _LIVE = "its trials run the teacher themselves"

@@ -12,11 +12,12 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
+from kd_core.config.identity import trial_identity
 from kd_core.data.dataset import Dataset
-from kd_core.footprint import Footprint
-from kd_core.spec.keys import trial_identity
+from kd_core.evaluate.footprint import Footprint
 from kd_core.store.record import Record
 from kd_core.store.records import LEFT_OUT, Store
+from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.cluster import nodes_of_cluster, whole_resources
 from sweeps.engine.packing import form_of, num_at_once, packed, packing_line, resources_text
 from sweeps.engine.scratch import scratch_folder
@@ -27,7 +28,6 @@ from sweeps.plan.scouts import status_in
 from sweeps.search.grid import GridSearcher
 from sweeps.search.scheduler import ParetoAshaScheduler
 from sweeps.search.searcher import PointSearcher
-from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress, figures_line
 
 

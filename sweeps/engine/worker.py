@@ -18,22 +18,23 @@ import ray
 import torch
 from ray import tune
 
+from kd_core.config.identity import digest, trial_identity
+from kd_core.config.networks import TeacherConfig
+from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset
-from kd_core.footprint import Footprint, footprint, forget_peak, largest
-from kd_core.labelling import TeacherPass, label_epochs
+from kd_core.evaluate.footprint import Footprint, footprint, forget_peak, largest
 from kd_core.networks.execution import keep_freed_memory, return_freed_memory
 from kd_core.networks.models import Network
-from kd_core.networks.teacher import load_teacher
-from kd_core.signal import LiveSignal, StoredSignal, TeacherSignal
-from kd_core.spec.config import TeacherConfig, TrialConfig
-from kd_core.spec.keys import digest, trial_identity
 from kd_core.store.lease import Holder
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
-from kd_core.training import EpochResult, first_steps
-from kd_core.trial import WAIT_S, run_trial
-from sweeps.spec.sweep_config import ResourcesConfig
+from kd_core.teachers.labelling import TeacherPass, label_epochs
+from kd_core.teachers.signal import LiveSignal, StoredSignal, TeacherSignal
+from kd_core.teachers.teacher import load_teacher
+from kd_core.training.loop import EpochResult, first_steps
+from kd_core.training.trial import WAIT_S, run_trial
+from sweeps.config.sweep import ResourcesConfig
 
 
 class TrialTrainable(tune.Trainable):

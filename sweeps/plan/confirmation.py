@@ -9,10 +9,10 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from kd_core.spec.keys import digest
+from kd_core.config.identity import digest
 from kd_core.store.records import Store
-from sweeps.spec.arms import PlannedTrial
-from sweeps.spec.sweep_config import SweepSpec
+from sweeps.config.arms import PlannedTrial
+from sweeps.config.sweep import SweepSpec
 
 
 @dataclass(frozen=True)

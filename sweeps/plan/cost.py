@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from kd_core.spec.config import NetworkConfig
-from kd_core.spec.keys import canonical_json
+from kd_core.config.identity import canonical_json
+from kd_core.config.networks import NetworkConfig
 from sweeps.plan.plan import Plan
 
 _BACKWARD = 2  # a backward pass costs about two forward passes

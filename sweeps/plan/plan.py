@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from kd_core.config.identity import digest, signal_identity, trial_key
+from kd_core.config.trial import TrialConfig, finetuning_trial
 from kd_core.data.splits import DataSummary
-from kd_core.latency import form_of
-from kd_core.spec.config import TrialConfig, finetuning_trial
-from kd_core.spec.keys import digest, signal_identity, trial_key
+from kd_core.evaluate.latency import form_of
 from kd_core.store.files import read_ahead
 from kd_core.store.record import DONE, MadeFrom, Record, Status
 from kd_core.store.records import LEFT_OUT, Role, Store, left_out
+from sweeps.config.arms import PlannedTrial
+from sweeps.config.reader import to_yaml
+from sweeps.config.sweep import SweepSpec, Threads
 from sweeps.plan.scouts import role_of, status_in
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
 from sweeps.plan.wanted import trials_wanted
-from sweeps.spec.arms import PlannedTrial
-from sweeps.spec.reader import to_yaml
-from sweeps.spec.sweep_config import SweepSpec, Threads
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Plan:
 
     @property
     def forms(self) -> list[dict[str, Any]]:
-        """The student form of each finished trial (`kd_core.latency`)."""
+        """The student form of each finished trial (`kd_core.evaluate.latency`)."""
         finished = (each.trial.config for each in self.trials if each.status == "finished")
         return [
             form_of(config.student.model_dump(mode="json"), self.data.num_classes, self.data.image_size)

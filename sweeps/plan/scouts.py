@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kd_core.store.files import sizes_in
 from kd_core.store.record import MadeFrom, Record, Status
 from kd_core.store.records import Role
-from sweeps.spec.sweep_config import SweepSpec
+from sweeps.config.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from sweeps.plan.plan import TrialPlan

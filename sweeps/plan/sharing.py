@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kd_core.config.identity import digest, signal_identity
+from kd_core.config.trial import TrialConfig
 from kd_core.data.splits import DataSummary
-from kd_core.spec.config import TrialConfig
-from kd_core.spec.keys import digest, signal_identity
 from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
-from sweeps.spec.mistakes import SpecError
-from sweeps.spec.sweep_config import SignalConfig
+from sweeps.config.errors import SpecError
+from sweeps.config.sweep import SignalConfig
 
 _FLOAT16_BYTES = 2
 

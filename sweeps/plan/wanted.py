@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from kd_core.spec.keys import canonical_json, signal_identity
+from kd_core.config.identity import canonical_json, signal_identity
 from kd_core.store.records import Store
+from sweeps.config.arms import PlannedTrial, trials_of
+from sweeps.config.errors import SpecError
+from sweeps.config.space import Space
+from sweeps.config.sweep import SweepSpec
 from sweeps.plan.confirmation import confirming_trials
-from sweeps.spec.arms import PlannedTrial, trials_of
-from sweeps.spec.mistakes import SpecError
-from sweeps.spec.space import Space
-from sweeps.spec.sweep_config import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from analysis.snapshot import Snapshot
 from analysis.statistics.bootstrap import Estimate
-from analysis.writing.names import interval_text, markdown_table, title_of, value_text
+from analysis.text.names import interval_text, markdown_table, title_of, value_text
 from kd_core.measure.outcomes import SCALED
 from kd_core.measure.scaling import has_optimum
 from sweeps.promotion.choice import Choice

@@ -11,7 +11,7 @@ from analysis.runs import runs_of
 from analysis.snapshot import Member, Snapshot
 from kd_core.measure.outcomes import SCALED
 from kd_core.store.record import SPLITS, Record, outcomes_name
-from sweeps.spec.mistakes import SpecError
+from sweeps.config.errors import SpecError
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from kd_core.evaluation import EVALUATION_BATCH
+from kd_core.config.networks import StudentConfig
+from kd_core.evaluate.evaluation import EVALUATION_BATCH
 from kd_core.measure.calibration import expected_calibration_error
-from kd_core.spec.config import StudentConfig
 from kd_core.store.files import read_json, write_json
+from sweeps.config.errors import SpecError
 from sweeps.promotion.student import Deployed, Student, deployed
-from sweeps.spec.mistakes import SpecError
 
 WEIGHTS, PROGRAM, ONNX, INT8 = "student.safetensors", "student.pt2", "student.onnx", "student-int8.onnx"
 FORMATS = (WEIGHTS, PROGRAM, ONNX, INT8)

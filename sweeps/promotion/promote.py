@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kd_core.store.records import SweepRecord
-from sweeps.spec.mistakes import SpecError, found_in
+from sweeps.config.errors import SpecError, found_in
 from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, tracking_option
 from sweeps.tracking.answers import end_unanswered, without_password
 
@@ -153,7 +153,7 @@ def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, mea
 
 def _print_files(measured: list[Measured], folder: Path | None) -> None:
     """Print what was written, and how it compares with the trial's stored test probabilities."""
-    from kd_core.spec.fields import size_text
+    from kd_core.config.fields import size_text
     from sweeps.terminal.console import stderr, table
 
     if not measured:

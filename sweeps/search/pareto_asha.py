@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import moocore
 import numpy as np
 
-from sweeps.spec.search_config import ParetoAshaConfig
-from sweeps.spec.sweep_config import objective_in
+from sweeps.config.search import ParetoAshaConfig
+from sweeps.config.sweep import objective_in
 
 _RANGE_IN_DEVIATIONS = 4  # of evenly spread values, in median absolute deviations
 

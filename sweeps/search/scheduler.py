@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
 
-from kd_core.spec.config import TrialConfig
+from kd_core.config.trial import TrialConfig
 from kd_core.store.files import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store

@@ -9,16 +9,16 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from kd_core.spec.config import TrialConfig
-from kd_core.spec.keys import canonical_json
+from kd_core.config.identity import canonical_json
+from kd_core.config.trial import TrialConfig
 from kd_core.store.records import Store
+from sweeps.config.errors import SpecError
+from sweeps.config.space import Settings, Space
+from sweeps.config.sweep import objective_in
 from sweeps.plan.plan import Plan, TrialPlan
 from sweeps.plan.scouts import Line, status_in
 from sweeps.plan.wanted import proposed_points
 from sweeps.search.study import Study, Trial
-from sweeps.spec.mistakes import SpecError
-from sweeps.spec.space import Settings, Space
-from sweeps.spec.sweep_config import objective_in
 
 _MOST_REPEATS = 50  # proposals in a row of points that were proposed before
 

@@ -12,8 +12,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from sweeps.spec.search_config import SearchConfig
-from sweeps.spec.space import Range, Settings, Space
+from sweeps.config.search import SearchConfig
+from sweeps.config.space import Range, Settings, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.plan.pace import Paces, TimeLeft, Work
-from sweeps.spec.sweep_config import objective_in
+from sweeps.config.sweep import objective_in
+from sweeps.plan.eta import Paces, TimeLeft, Work
 
 STATES = ("finished", "stopped", "failed", "damaged", "running", "pending")
 ENDED = frozenset(STATES[:3])

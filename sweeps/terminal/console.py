@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kd_core.spec.checkpoint import checkpoint_caveat
-from kd_core.spec.fields import size_text
+from kd_core.config.checkpoint import checkpoint_caveat
+from kd_core.config.fields import size_text
 
 if TYPE_CHECKING:  # printing a status loads neither torch nor pandas
     from analysis.report import Report
     from sweeps.plan.cost import Cost
-    from sweeps.plan.pace import TimeLeft
+    from sweeps.plan.eta import TimeLeft
     from sweeps.plan.plan import Plan
     from sweeps.plan.sharing import SignalPlan
     from sweeps.plan.upkeep import Verification

@@ -7,7 +7,7 @@ from typing import Any
 from analysis.snapshot import Member, read_member
 from kd_core.store.files import sizes_in
 from kd_core.store.records import LEFT_OUT, Store, SweepRecord, left_out
-from sweeps.plan.pace import form_of_member, paces_in
+from sweeps.plan.eta import form_of_member, paces_in
 from sweeps.terminal.board import Board, objectives_shown
 from sweeps.terminal.progress import SweepProgress, figures_line
 from sweeps.terminal.status import num_epochs_in, num_stored, why
@@ -154,8 +154,8 @@ class Follower:
 
     def _planned(self) -> tuple[dict[str, str], dict[str, int]]:
         """Form and number of epochs of each trial in the sweep's spec, by label; empty if it cannot be read."""
-        from sweeps.spec.arms import trials_of
-        from sweeps.spec.reader import parse_spec
+        from sweeps.config.arms import trials_of
+        from sweeps.config.reader import parse_spec
 
         threads, forms, lengths = self._members.get("threads", {}).get("trial"), {}, {}
         listed = {member["label"]: member for member in self._members["trials"]}

@@ -9,7 +9,7 @@ import click
 
 from analysis.snapshot import Snapshot, read_sweep
 from kd_core.store.records import Store, SweepRecord
-from sweeps.spec.mistakes import SpecError
+from sweeps.config.errors import SpecError
 
 Command = Callable[..., Any]
 

@@ -62,7 +62,7 @@ class SweepProgress:
 
     def foresee(self, plan: Plan, store: Store) -> None:
         """Learn the trials of a plan: what is finished, and from earlier trials of a form, how long the rest takes."""
-        from sweeps.plan.pace import form_in_plan, paces_in
+        from sweeps.plan.eta import form_in_plan, paces_in
 
         self.board.name, self.board.objectives = plan.spec.name, objectives_shown(plan.spec.objectives)
         for each, told in zip(plan.trials, read_ahead(_told, plan.trials), strict=True):
@@ -75,7 +75,7 @@ class SweepProgress:
         self._learn(planned, plan, _told(planned))
 
     def _learn(self, planned: TrialPlan, plan: Plan, told: dict[str, Any]) -> None:
-        from sweeps.plan.pace import form_in_plan
+        from sweeps.plan.eta import form_in_plan
 
         trial = planned.trial
         known = {"arm": trial.arm, "num_epochs": trial.config.train.num_epochs} | told

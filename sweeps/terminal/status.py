@@ -3,7 +3,7 @@
 from typing import Any
 
 from analysis.snapshot import Member, Snapshot
-from kd_core.spec.recipe import TrainConfig
+from kd_core.config.recipe import TrainConfig
 from kd_core.store.files import read_ahead
 from kd_core.store.records import LEFT_OUT
 from kd_core.store.signal_record import SignalRecord

@@ -8,8 +8,8 @@ from typing import Any
 from analysis.pareto import figure_of
 from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
-from analysis.writing.names import interval_text, markdown_table, one_line, share_text, title_of, value_text
-from analysis.writing.page_tables import header_of
+from analysis.text.names import interval_text, markdown_table, one_line, share_text, title_of, value_text
+from analysis.text.page_tables import header_of
 from kd_core.measure.outcomes import SCALED
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")

@@ -18,7 +18,7 @@ from upath import UPath
 
 from analysis.report import INPUTS, inputs_of, report_problems
 from analysis.snapshot import Snapshot, read_sweep
-from kd_core.spec.keys import digest
+from kd_core.config.identity import digest
 from kd_core.store.files import clear_orphans, read_json, write_json, writing
 from kd_core.store.lease import Lease
 from kd_core.store.records import Store

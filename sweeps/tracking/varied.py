@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from analysis.runs import temperature_name
 from analysis.settings import flat_of
-from kd_core.spec.config import TrialConfig
-from kd_core.spec.keys import canonical_json
+from kd_core.config.identity import canonical_json
+from kd_core.config.trial import TrialConfig
 
 _NAMED = ("method", "temperature", "alpha", "student.model", "seed")  # every trial shows these, and its teacher's name
 _NO_SETTINGS = "teacher."  # a teacher's settings follow from its name

@@ -14,8 +14,8 @@ from analysis.pareto import figure_of, scaled
 from analysis.report import CONTENT, PAGE, report_problems
 from analysis.runs import latency_figures
 from analysis.snapshot import Member, Snapshot
+from kd_core.config.identity import digest
 from kd_core.measure.outcomes import SCALED
-from kd_core.spec.keys import digest
 from kd_core.store.files import read_json
 from kd_core.store.records import Store
 from sweeps.tracking.child import (

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kd_core.config.trial import TrialConfig
 from kd_core.measure.outcomes import Outcomes, summary_of, validation_and_test_outcomes
-from kd_core.spec.config import TrialConfig
 from kd_core.store.record import Record
 from kd_core.store.records import Store
 

@@ -19,7 +19,7 @@ from analysis.runs import (
     temperature_name,
 )
 from analysis.snapshot import read_sweep
-from kd_core.latency import form_of
+from kd_core.evaluate.latency import form_of
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 

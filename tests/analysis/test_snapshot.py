@@ -5,7 +5,7 @@ import pytest
 
 from analysis.report import update_report, write_report
 from analysis.snapshot import read_sweep, reader_of
-from kd_core.latency import form_of
+from kd_core.evaluate.latency import form_of
 from kd_core.store.files import DamagedError, read_json, write_json
 from tests.analysis.conftest import write_sweep
 from tests.damages import damage

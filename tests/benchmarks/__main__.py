@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.drawing.style import svg_of
-from kd_core.latency import processor_name
+from kd_core.evaluate.latency import processor_name
 from tests.benchmarks import (
     coverage,
     early_stopping,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from kd_core.data.splits import stratified_sample
 from kd_core.store.record import Record
 from kd_core.store.records import Store
-from sweeps.spec.sweep_config import SweepSpec
+from sweeps.config.sweep import SweepSpec
 from tests.benchmarks.harness import timed_sweep
 
 CIFAR100 = Path(__file__).parents[3] / "shared" / "data" / "cifar100"

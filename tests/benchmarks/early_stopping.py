@@ -8,8 +8,8 @@ import moocore
 import numpy as np
 
 from analysis.pareto import nondominated
+from sweeps.config.search import ParetoAshaConfig
 from sweeps.search.pareto_asha import Rungs
-from sweeps.spec.search_config import ParetoAshaConfig
 
 NUM_ARMS, NUM_EPOCHS, NUM_SEEDS, NUM_WORKERS = 54, 27, 40, 8
 GRACE, FACTOR, TOLERANCES = 3, 3.0, (0.0, 0.1, 0.2, 0.3)

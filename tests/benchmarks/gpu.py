@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from kd_core.config.networks import TeacherConfig
+from kd_core.config.trial import TrialConfig
 from kd_core.networks.models import build_teacher
-from kd_core.signal import LiveSignal, TeacherSignal
-from kd_core.spec.config import TeacherConfig, TrialConfig
-from kd_core.training import train
+from kd_core.teachers.signal import LiveSignal, TeacherSignal
+from kd_core.training.loop import train
 from tests.benchmarks.random_data import NUM_CLASSES, random_dataset, random_signal
 
 PAPER_IMAGES_PER_S = 342  # ConvNeXt-L to ResNet-50 on an H200, by the authors' log

@@ -20,8 +20,8 @@ import torch
 
 import sweeps.engine.cluster  # noqa: F401 - sets what Ray reads when it starts
 from kd_core.store.records import Store
+from sweeps.config.sweep import SweepSpec
 from sweeps.run import run_sweep
-from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
 from sweeps.tracking.answers import check_answers
 

@@ -128,7 +128,7 @@ def _walk(folder: str) -> str:
 def _look(folder: Path, spec: str) -> str:
     """Locate and split the images as a worker does, in a process of its own."""
     code = (
-        "import sys; from sweeps.spec.reader import read_spec; "
+        "import sys; from sweeps.config.reader import read_spec; "
         "from kd_core.data.dataset import load; load(read_spec(sys.argv[1]).data)"
     )
     return _output(folder, "-c", code, spec)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from kd_core.data.dataset import load
-from kd_core.data.vicinal import batch_slots
-from kd_core.labelling import TeacherPass
 from kd_core.networks.execution import keep_freed_memory
-from kd_core.networks.teacher import load_teacher
-from sweeps.spec.arms import trials_of
+from kd_core.stream.vicinal import batch_slots
+from kd_core.teachers.labelling import TeacherPass
+from kd_core.teachers.teacher import load_teacher
+from sweeps.config.arms import trials_of
 from tests.benchmarks.distillation import (
     CIFAR100,
     MISSING,

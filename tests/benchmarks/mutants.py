@@ -18,9 +18,9 @@ import yaml
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from sweeps.spec.arms import trials_of
-from sweeps.spec.mistakes import SpecError
-from sweeps.spec.reader import read_spec, shipped_specs
+from sweeps.config.arms import trials_of
+from sweeps.config.errors import SpecError
+from sweeps.config.reader import read_spec, shipped_specs
 
 PLANNED = "quickstart"  # its mutants are planned, networks included; those of the other specs are read
 MOST_CHARACTERS = 700  # of a sentence: it shows up to 80 of each key and value, and the words between

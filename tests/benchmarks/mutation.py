@@ -33,7 +33,7 @@ COMPARISONS = {"==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">
 COMPARISONS |= {"is": "is not", "is not": "is", "in": "not in", "not in": "in"}
 ARITHMETIC = {"+": "-", "-": "+", "*": "/", "/": "*", "//": "*", "%": "*", "**": "*"}
 BOOLEAN = {"and": "or", "or": "and"}
-FURTHER_TESTS = {"kd_core/networks/losses.py": ("tests/kd_core/networks/test_methods.py",)}  # beside test_losses.py
+FURTHER_TESTS = {"kd_core/methods/losses.py": ("tests/kd_core/networks/test_methods.py",)}  # beside test_losses.py
 EQUIVALENT: dict[str, str] = json.loads(Path(__file__).with_name("equivalent_mutants.json").read_text())
 """Mutants of the sample that no test can catch, by their names, and why."""
 

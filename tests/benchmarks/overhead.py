@@ -10,7 +10,7 @@ from typing import Any
 from ray import tune
 
 from kd_core.store.records import Store
-from sweeps.spec.sweep_config import SweepSpec
+from sweeps.config.sweep import SweepSpec
 from tests.benchmarks.harness import ray_cluster, timed_sweep
 
 

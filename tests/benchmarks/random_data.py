@@ -6,8 +6,8 @@ import numpy as np
 from upath import UPath
 
 from kd_core.data.dataset import Dataset, Split
-from kd_core.signal import StoredSignal
 from kd_core.store.signal_record import SignalRecord
+from kd_core.teachers.signal import StoredSignal
 
 NUM_CLASSES = 100
 

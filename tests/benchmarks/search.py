@@ -8,9 +8,9 @@ from typing import Any
 import moocore
 import numpy as np
 
+from sweeps.config.space import Settings, Space
+from sweeps.config.sweep import SweepSpec
 from sweeps.search.study import Study
-from sweeps.spec.space import Settings, Space
-from sweeps.spec.sweep_config import SweepSpec
 
 # Validation accuracy and confidence - accuracy, means over two seeds of `kdsweep run cifar100` (16 epochs, README).
 WITHOUT_TEACHER = {"kd": (0.4076, -0.0020), "kd_mixup": (0.3217, -0.0488)}  # classic and mixup: alpha = 1

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from analysis.drawing.style import FAINT, MUTED, STYLE, TEACHER_COLOURS
 from kd_core.data.dataset import load
-from kd_core.data.vicinal import VicinalStream, batch_slots
 from kd_core.networks.execution import for_inference, keep_freed_memory
-from kd_core.networks.teacher import load_teacher
 from kd_core.store.records import Store
-from sweeps.spec.arms import trials_of
-from sweeps.spec.sweep_config import SweepSpec
+from kd_core.stream.vicinal import VicinalStream, batch_slots
+from kd_core.teachers.teacher import load_teacher
+from sweeps.config.arms import trials_of
+from sweeps.config.sweep import SweepSpec
 from tests.benchmarks.distillation import (
     CIFAR100,
     MISSING,

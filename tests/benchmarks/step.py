@@ -15,10 +15,10 @@ from torch.nn.functional import kl_div, log_softmax
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from kd_core.data.vicinal import VicinalStream, batch_slots
+from kd_core.config.trial import TrialConfig
 from kd_core.networks.execution import build_optimizer, keep_freed_memory
-from kd_core.spec.config import TrialConfig
-from kd_core.training import Step, initial_student
+from kd_core.stream.vicinal import VicinalStream, batch_slots
+from kd_core.training.loop import Step, initial_student
 from tests.benchmarks.harness import Turn, median_ratio, seconds_by_turns
 from tests.benchmarks.random_data import NUM_CLASSES, random_dataset, random_signal
 
@@ -46,7 +46,7 @@ def measure(num_repetitions: int = 25) -> dict[str, Any]:
 
 
 def our_turns(student: str) -> Turn:
-    """Each turn goes on in one epoch, as `kd_core.training.train` does in a worker of a sweep."""
+    """Each turn goes on in one epoch, as `kd_core.training.loop.train` does in a worker of a sweep."""
     keep_freed_memory()
     config = TrialConfig.model_validate(
         {

@@ -9,11 +9,13 @@ import pytest
 import torch
 from hypothesis import settings
 
+from kd_core.config.data import DataConfig
+from kd_core.config.methods import TEACHERLESS
+from kd_core.config.networks import TeacherConfig
+from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset, load
 from kd_core.networks.models import build_teacher
-from kd_core.signal import LiveSignal
-from kd_core.spec.config import TEACHERLESS, TeacherConfig, TrialConfig
-from kd_core.spec.data_config import DataConfig
+from kd_core.teachers.signal import LiveSignal
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
@@ -32,7 +34,9 @@ def _one_thread() -> None:
 def processes() -> ForkServerContext:
     """Starts real processes, to be killed, that share one import of torch: `processes.Process(target=...)`."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kd_core.trial", "kd_core.labelling", "sklearn.datasets", "torch._dynamo"])
+    context.set_forkserver_preload(
+        ["kd_core.training.trial", "kd_core.teachers.labelling", "sklearn.datasets", "torch._dynamo"]
+    )
     return context
 
 

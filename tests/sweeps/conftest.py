@@ -17,19 +17,19 @@ from PIL import Image
 
 from analysis.report import write_report
 from analysis.snapshot import read_sweep
+from kd_core.config.identity import trial_identity
 from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
-from kd_core.networks.teacher import load_teacher
-from kd_core.signal import LiveSignal, StoredSignal
-from kd_core.spec.keys import trial_identity
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
+from kd_core.teachers.signal import LiveSignal, StoredSignal
+from kd_core.teachers.teacher import load_teacher
+from kd_core.training.trial import run_trial
 from sweeps.cli import main
+from sweeps.config.reader import read_spec
+from sweeps.config.sweep import SweepSpec
 from sweeps.engine.worker import finetune_teacher, label_signal
 from sweeps.plan.plan import plan_sweep
 from sweeps.run import SweepOutcome, run_sweep
-from sweeps.spec.reader import read_spec
-from sweeps.spec.sweep_config import SweepSpec
 from sweeps.terminal.progress import SweepProgress
 
 TINY = """

@@ -16,9 +16,9 @@ import pytest
 from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
+from kd_core.training.trial import run_trial
+from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
 
 SOON_S = 15.0
 ENDLESS = "train.epochs=50000"

@@ -9,11 +9,11 @@ import pytest
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
+from kd_core.training.trial import run_trial
+from sweeps.config.arms import trials_of
+from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.upkeep import to_make_again
-from sweeps.spec.arms import trials_of
-from sweeps.spec.reader import read_spec
 from sweeps.tracking.sync import embedded_uri
 from tests.damages import DAMAGES, damage
 

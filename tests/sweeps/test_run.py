@@ -11,7 +11,7 @@ import pytest
 from analysis.runs import runs_of, runs_of_experiment
 from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
-from sweeps.spec.mistakes import SpecError
+from sweeps.config.errors import SpecError
 from sweeps.tracking.sync import embedded_uri
 
 

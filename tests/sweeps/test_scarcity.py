@@ -8,8 +8,8 @@ import pytest
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
 
 MOUNTING = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]  # in a name space
 FULL = "mount -t tmpfs -o size=40k tmpfs $0"  # a teacher's weights take more

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kd_core.store.records import Store
-from sweeps.spec.reader import read_spec
+from sweeps.config.reader import read_spec
 from tests.benchmarks.kills import Ordeal
 
 pytestmark = pytest.mark.system

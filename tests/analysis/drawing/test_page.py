@@ -15,7 +15,7 @@ from analysis.findings import Findings, findings_of
 from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from analysis.statistics.importance import MATTERS, Importance
-from analysis.writing.key_sentences import key_sentences
+from analysis.text.key_sentences import key_sentences
 from kd_core.measure.outcomes import RAW, SCALED
 
 HOSTILE = "<script>alert(1)</script>"

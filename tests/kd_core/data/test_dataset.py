@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from kd_core.config.data import DataConfig, DataError
 from kd_core.data.dataset import Dataset, load
 from kd_core.data.splits import DataSummary, fingerprint_of, summarize
-from kd_core.spec.data_config import DataConfig, DataError
 
 
 def picture(value: int, size: tuple[int, int] = (6, 6)) -> Image.Image:

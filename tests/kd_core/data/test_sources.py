@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kd_core.config.data import DataConfig, DataError
 from kd_core.data.dataset import load
 from kd_core.data.sources import read_source
 from kd_core.data.splits import fingerprint_of
-from kd_core.spec.data_config import DataConfig, DataError
 
 OFFLINE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
 

@@ -11,16 +11,16 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from kd_core.config.data import DataConfig, DataError, MixupConfig, ViewConfig
+from kd_core.config.identity import trial_key
+from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset, load
 from kd_core.data.splits import fingerprint_of, summarize
 from kd_core.data.streaming import StreamedSplit
-from kd_core.data.vicinal import VicinalStream, batch_slots
-from kd_core.evaluation import predict
-from kd_core.footprint import footprint
-from kd_core.spec.config import TrialConfig
-from kd_core.spec.data_config import DataConfig, DataError, MixupConfig, ViewConfig
-from kd_core.spec.keys import trial_key
-from kd_core.training import train
+from kd_core.evaluate.evaluation import predict
+from kd_core.evaluate.footprint import footprint
+from kd_core.stream.vicinal import VicinalStream, batch_slots
+from kd_core.training.loop import train
 
 VIEWS = {"padded": ViewConfig(padding=2), "resized": ViewConfig(crop="resized")}
 STUDENT = {"model": "test_efficientnet", "image_size": 16, "bottleneck": 16}

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.networks.execution import (
     SignBitReLU,
     autocast,
@@ -15,8 +16,7 @@ from kd_core.networks.execution import (
     return_freed_memory,
 )
 from kd_core.networks.models import Network, build_student
-from kd_core.spec.config import StudentConfig, TeacherConfig
-from kd_core.training import initial_student
+from kd_core.training.loop import initial_student
 
 IMAGES = torch.rand(4, 16, 16, 3).permute(0, 3, 1, 2)
 

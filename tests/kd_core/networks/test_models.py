@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 from upath import UPath
 
+from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.networks.models import (
     ModelError,
     Network,
@@ -19,7 +20,6 @@ from kd_core.networks.models import (
     num_parameters,
     weights_bytes,
 )
-from kd_core.spec.config import StudentConfig, TeacherConfig
 
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

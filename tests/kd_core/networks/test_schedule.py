@@ -2,8 +2,8 @@
 
 import pytest
 
+from kd_core.config.recipe import TrainConfig
 from kd_core.networks.schedule import learning_rate_schedule
-from kd_core.spec.recipe import TrainConfig
 
 STEPS = 10  # a epoch
 

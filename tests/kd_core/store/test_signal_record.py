@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from upath import UPath
 
-from kd_core.spec.keys import digest, signal_identity
+from kd_core.config.identity import digest, signal_identity
 from kd_core.store.signal_record import SignalError, SignalRecord
 
 LOGITS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float16)

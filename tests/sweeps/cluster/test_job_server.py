@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from sweeps.cluster.job_server import JobServer
-from sweeps.spec.mistakes import SpecError
+from sweeps.config.errors import SpecError
 
 
 @pytest.mark.parametrize("address", ["ray://host:10001", "http://", "file:///tmp"])

@@ -23,12 +23,12 @@ from mlflow.entities import Run
 
 from analysis.report import write_report
 from analysis.snapshot import read_sweep
+from kd_core.config.identity import trial_key
 from kd_core.data.dataset import load
-from kd_core.spec.keys import trial_key
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
-from sweeps.spec.arms import trials_of
-from sweeps.spec.reader import read_spec, to_yaml
+from kd_core.training.trial import run_trial
+from sweeps.config.arms import trials_of
+from sweeps.config.reader import read_spec, to_yaml
 from sweeps.tracking.sync import BackgroundSync, sync
 from tests.sweeps.cluster.processes import free_port, kill_groups, wait_for_server
 

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import ray
 
+from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.cluster import warm_up
 from sweeps.engine.worker import task_of
-from sweeps.spec.sweep_config import ResourcesConfig
 
 
 def ready() -> tuple[int, bool]:

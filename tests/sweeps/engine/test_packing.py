@@ -5,12 +5,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kd_core.footprint import Footprint, largest
+from kd_core.evaluate.footprint import Footprint, largest
 from sweeps.cli import main
+from sweeps.config.arms import trials_of
+from sweeps.config.reader import read_spec
+from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.packing import MARGIN, MOST_A_GPU, Node, form_of, num_at_a_time, packed, packing_line, whole
-from sweeps.spec.arms import trials_of
-from sweeps.spec.reader import read_spec
-from sweeps.spec.sweep_config import ResourcesConfig
 
 GIB = 2**30
 arithmetic = settings(deadline=None, derandomize=True)

@@ -7,9 +7,9 @@ import pytest
 import ray
 
 from kd_core.store.lease import Holder
+from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import task_of
-from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress
 from tests.sweeps.engine.work import work
 

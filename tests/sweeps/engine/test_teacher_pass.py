@@ -14,9 +14,9 @@ from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec
 from sweeps.engine.teacher_pass import label_signals, tasks_for
 from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
 from sweeps.terminal.progress import SweepProgress
 from tests.damages import damage
 

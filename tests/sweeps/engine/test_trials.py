@@ -13,12 +13,12 @@ from kd_core.data.dataset import load
 from kd_core.data.splits import summarize
 from kd_core.store.files import write_json
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
+from kd_core.training.trial import run_trial
+from sweeps.config.reader import read_spec
+from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.trials import trial_resources
 from sweeps.plan.plan import plan_sweep
 from sweeps.run import run_sweep
-from sweeps.spec.reader import read_spec
-from sweeps.spec.sweep_config import ResourcesConfig
 from sweeps.terminal.progress import SweepProgress
 
 

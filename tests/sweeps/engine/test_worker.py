@@ -8,14 +8,14 @@ import pytest
 import ray
 import torch
 
+from kd_core.config.trial import TrialConfig, finetuning_trial
 from kd_core.data.dataset import load
-from kd_core.spec.config import TrialConfig, finetuning_trial
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
+from kd_core.training.trial import run_trial
+from sweeps.config.arms import trials_of
+from sweeps.config.reader import read_spec
+from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.worker import TrialTrainable, device_of, measure_trial, task_of
-from sweeps.spec.arms import trials_of
-from sweeps.spec.reader import read_spec
-from sweeps.spec.sweep_config import ResourcesConfig
 
 MIB = 2**20
 

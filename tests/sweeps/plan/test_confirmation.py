@@ -1,10 +1,10 @@
 """What is confirmed of a sweep: which arms and seeds, how long they are wanted, and that later seeds only add."""
 
+from sweeps.config.arms import trials_of
 from sweeps.plan.confirmation import confirmation_of, confirming_trials, write_confirmation
 from sweeps.plan.scouts import stopping_of
 from sweeps.plan.upkeep import problems_of
 from sweeps.plan.wanted import trials_wanted
-from sweeps.spec.arms import trials_of
 
 ARMS = ("teachers={}", "arms=[{method: [classic, mixup], train.epochs: [2, 3]}]", "seeds=[0, 5]")
 CHOSEN = ["classic train.epochs=2", "mixup train.epochs=3"]

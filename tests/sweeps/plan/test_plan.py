@@ -4,10 +4,10 @@ import pytest
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec, shipped_specs
 from sweeps.plan.cost import cost_of
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.upkeep import to_make_again
-from sweeps.spec.reader import read_spec, shipped_specs
 
 
 def finish(planned, weights="0" * 64):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sweeps.config.reader import read_spec
 from sweeps.plan.scouts import Line, role_of, status_in, stopping_of
-from sweeps.spec.reader import read_spec
 
 ARMS = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[3, 0, 1]")
 STOPPING = (*ARMS, "early_stopping={pareto_asha: {grace_epochs: 1}}")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from kd_core.config.trial import TrialConfig
 from kd_core.data.splits import DataSummary
-from kd_core.spec.config import TrialConfig
 from kd_core.store.records import Store
+from sweeps.config.errors import SpecError
+from sweeps.config.sweep import SignalConfig
 from sweeps.plan.sharing import Need, share_signals
-from sweeps.spec.mistakes import SpecError
-from sweeps.spec.sweep_config import SignalConfig
 
 DATA = DataSummary("fingerprint", 1000, 100, 100, 10, 32)
 EPOCH_GIB = 1000 * 10 * 2 / 2**30

@@ -2,9 +2,9 @@
 
 import pytest
 
+from sweeps.config.errors import SpecError
+from sweeps.config.reader import read_spec
 from sweeps.plan.wanted import trials_wanted
-from sweeps.spec.mistakes import SpecError
-from sweeps.spec.reader import read_spec
 
 SEARCH = "search={sampler: random, trials: 5}"
 RANGE = "arms=[{method: [kd, kd_mixup], teacher: resnet, temperature: {low: 1, high: 8}, train.epochs: [1, 2, 3]}]"

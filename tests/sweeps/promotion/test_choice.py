@@ -5,8 +5,8 @@ import pytest
 from analysis.choices import WORDS
 from analysis.report import update_report
 from analysis.snapshot import read_sweep
+from sweeps.config.errors import SpecError
 from sweeps.promotion.choice import chosen
-from sweeps.spec.mistakes import SpecError
 
 CLASSIC, SIGMA = "classic seed 0", "kd_mixup resnet T=sigma seed 0"
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kd_core.store.files import read_json, write_json
+from sweeps.config.errors import SpecError
 from sweeps.promotion.formats import (
     CONFIG,
     FORMATS,
@@ -20,7 +21,6 @@ from sweeps.promotion.formats import (
     predictor_of,
     replacing,
 )
-from sweeps.spec.mistakes import SpecError
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != INT8])

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.models import Model
 
 from analysis.snapshot import read_sweep
+from sweeps.config.errors import SpecError
 from sweeps.promotion.registry import CONTENT, Registry, check_alias, content_of
-from sweeps.spec.mistakes import SpecError
 
 FRESH = """
 import sys

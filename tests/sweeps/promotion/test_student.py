@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from kd_core.store.record import Record
+from sweeps.config.errors import SpecError
 from sweeps.promotion.student import student_of
-from sweeps.spec.mistakes import SpecError
 
 
 def test_the_deployed_student_answers_as_the_trial_did(promoted, assert_stored):

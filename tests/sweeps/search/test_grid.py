@@ -4,10 +4,10 @@ import pytest
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.scouts import stopping_of
 from sweeps.search.grid import GridSearcher
-from sweeps.spec.reader import read_spec
 
 GRID = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[0, 1]")
 STOPPING = (*GRID, "early_stopping={pareto_asha: {grace_epochs: 1}}")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.pareto import dominates
+from sweeps.config.search import ParetoAshaConfig
 from sweeps.search.pareto_asha import Rungs, crowding_distances, rung_epochs, spreads, standing_of_last
-from sweeps.spec.search_config import ParetoAshaConfig
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
 GRID = st.integers(0, 4) | st.just(math.inf)  # many ties and duplicates

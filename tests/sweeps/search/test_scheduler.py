@@ -8,10 +8,10 @@ from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.search.pareto_asha import Rungs
 from sweeps.search.scheduler import ParetoAshaScheduler
-from sweeps.spec.reader import read_spec
 
 ARMS = "arms=[{method: [classic, mixup], train.learning_rate: [0.003, 0.03, 0.3]}]"
 LONG = (ARMS, "teachers={}", "train.epochs=4", "early_stopping=null")

@@ -9,10 +9,10 @@ from ray.tune.search import Searcher
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.scouts import stopping_of
 from sweeps.search.searcher import PointSearcher
-from sweeps.spec.reader import read_spec
 
 ARMS = (
     "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 8}, alpha: {low: 0.1, high: 0.9}}, "

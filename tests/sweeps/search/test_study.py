@@ -3,9 +3,9 @@
 import pytest
 from optuna.trial import TrialState
 
+from sweeps.config.reader import read_spec
+from sweeps.config.space import Space
 from sweeps.search.study import Study, population_of
-from sweeps.spec.reader import read_spec
-from sweeps.spec.space import Space
 
 ARMS = (
     "arms=[{method: [kd, kd_mixup], teacher: resnet, temperature: {low: 1, high: 10}, alpha: {low: 0.1, high: 0.9}}, "

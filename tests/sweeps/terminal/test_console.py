@@ -5,9 +5,9 @@ import pytest
 from analysis.report import Report
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec
 from sweeps.plan.cost import cost_of
 from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
 from sweeps.terminal.console import print_failures, print_front, print_outcome, print_plan, print_status
 
 

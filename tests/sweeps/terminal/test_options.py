@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from kd_core.store.records import Store
-from sweeps.spec.mistakes import SpecError
+from sweeps.config.errors import SpecError
 from sweeps.terminal.options import (
     json_option,
     say_what_the_library_does,

@@ -3,8 +3,8 @@
 import io
 
 from kd_core.data.splits import summarize
+from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
-from sweeps.spec.reader import read_spec
 from sweeps.terminal.progress import SweepProgress, figures_line
 
 

@@ -14,7 +14,7 @@ from analysis.snapshot import read_sweep
 from kd_core.data.dataset import load
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
-from sweeps.spec.reader import read_spec, to_yaml
+from sweeps.config.reader import read_spec, to_yaml
 from sweeps.tracking.sync import embedded_uri, sync
 from tests.sweeps.tracking.shown import Proxy, start_server, store_of
 

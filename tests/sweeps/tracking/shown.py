@@ -11,13 +11,13 @@ from contextlib import suppress
 
 from mlflow import MlflowClient
 
+from kd_core.config.identity import trial_key
+from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import load
-from kd_core.spec.config import TrialConfig
-from kd_core.spec.keys import trial_key
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
-from sweeps.spec.arms import trials_of
-from sweeps.spec.reader import to_yaml
+from kd_core.training.trial import run_trial
+from sweeps.config.arms import trials_of
+from sweeps.config.reader import to_yaml
 from tests.benchmarks.harness import WITHOUT_JOBS
 
 

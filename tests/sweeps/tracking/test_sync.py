@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from analysis.report import update_report, write_report
 from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
-from kd_core.trial import run_trial
+from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import BackgroundSync, embedded_uri, is_synced, sync
 from tests.sweeps.tracking.shown import Proxy, config_in, view_of
 

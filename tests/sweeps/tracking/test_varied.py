@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.settings import flat_of
-from kd_core.spec.config import TrialConfig
+from kd_core.config.trial import TrialConfig
 from sweeps.tracking.varied import differing, params_of, text_of, varied_keys
 
 

@@ -10,9 +10,9 @@ from analysis.pareto import OBJECTIVES, front_of, scaled
 from analysis.report import write_report
 from analysis.runs import runs_of, runs_of_experiment
 from analysis.snapshot import read_sweep
-from kd_core.latency import form_of
+from kd_core.evaluate.latency import form_of
 from kd_core.store.files import read_json, write_json
-from kd_core.trial import run_trial
+from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import embedded_uri, sync
 from tests.sweeps.tracking.shown import config_in, view_of
 

@@ -1,0 +1,118 @@
+"""How a sweep was run and judged, for the end of its report: sizes, seeds, versions, time and teacher passes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.runs import recycled_of
+from analysis.snapshot import Member, Snapshot
+from analysis.statistics.bootstrap import COVERAGE
+from analysis.statistics.evidence import Evidence
+from analysis.text.names import share_text, title_of
+from analysis.text.provenance import provenance_of
+from kd_core.config.checkpoint import checkpoint_caveat
+from kd_core.config.recipe import TrainConfig
+from kd_core.measure.calibration import NUM_BINS
+
+
+def protocol_of(
+    snapshot: Snapshot, runs: pd.DataFrame, validation: Evidence | None, test: Evidence | None
+) -> dict[str, str]:
+    """The protocol as titles and texts, from records only, so that equal records give equal text."""
+    members, products = snapshot.members, [*snapshot.teachers, *snapshot.trials]
+    verdicts = [product.verdict for product in products if product.verdict]
+    resampling = ""
+    if validation is not None and test is not None:
+        resampling = (
+            f"{share_text(COVERAGE)} intervals and front probabilities from {validation.num_resamples:,} paired "
+            f"resamples of the images{_of_seeds(validation)}"
+        )
+    parts = {
+        "Images": _images(members.get("data", {}), validation, test),
+        "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
+        "Selection": " ".join(provenance_of(runs)),
+        "Teachers": _given_teachers(snapshot.teachers),
+        "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
+        "Temperature scaling": _scaling(verdicts),
+        "Evidence": resampling,
+        "Unstable arms": _unstable(test),
+        "Computation": _computation(verdicts),
+        "Teacher passes": _teacher_passes(members.get("signals", []), snapshot.trials),
+        "Recycled epochs": ", ".join(map(str, recycled_of(snapshot))),
+        "Versions": _versions(verdicts),
+    }
+    return {title: text for title, text in parts.items() if text}
+
+
+def _of_seeds(validation: Evidence) -> str:
+    if any(number > 1 for number in validation.num_seeds.values()):
+        return ", and of the seeds where an arm has several"
+    return "; with one seed an arm, they do not tell how much another seed would change"
+
+
+def _unstable(test: Evidence | None) -> str:
+    """The arms whose seeds differ visibly more than those of the others, in accuracy or ECE."""
+    if test is None:
+        return ""
+    told = [
+        f"{arm} (seeds differ by {_amount(figure, test.deviation_of_seeds(figure, arm))} in {title_of(figure)}, "
+        f"those of other arms by {_amount(figure, test.seed_deviation[figure])}): its interval is from its own seeds"
+        for figure in ("accuracy", "ece")
+        for arm in test.unstable.get(figure, [])
+    ]
+    return "; ".join(told)
+
+
+def _amount(figure: str, deviation: float) -> str:
+    return f"{100 * deviation:.2f} points" if figure == "accuracy" else f"{deviation:.4f}"
+
+
+def _images(sizes: Mapping[str, int], validation: Evidence | None, test: Evidence | None) -> str:
+    counts = {"training": sizes.get("num_train")}
+    counts |= {"validation": validation.num_images if validation else sizes.get("num_validation")}
+    counts |= {"test": test.num_images if test else sizes.get("num_test")}
+    text = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count is not None)
+    return text + (f"; {sizes['num_classes']} classes at {sizes['image_size']} px" if sizes else "")
+
+
+def _given_teachers(teachers: Iterable[Member]) -> str:
+    """What to bear in mind of teachers that were given as checkpoints."""
+    given = [teacher for teacher in teachers if teacher.config.get("student", {}).get("checkpoint")]
+    return checkpoint_caveat([teacher.entry["name"] for teacher in given])
+
+
+def _scaling(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    """For how many networks the validation images alone have no best temperature; older verdicts do not say."""
+    known = [verdict["temperature_has_optimum"] for verdict in verdicts if "temperature_has_optimum" in verdict]
+    if all(known):
+        return ""
+    return (
+        f"the validation images of {known.count(False)} of {len(known)} networks alone have no best temperature (all "
+        "right, or no better than chance): there a weak prior around T = 1 decides, and more images would change it"
+    )
+
+
+def _computation(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    seconds = [verdict["wall_s"] for verdict in verdicts]
+    return f"{sum(seconds) / 3600:.2f} hours of training and evaluation in {len(seconds)} networks" if seconds else ""
+
+
+def _teacher_passes(signals: Iterable[Mapping[str, Any]], trials: Iterable[Member]) -> str:
+    distilled = [trial.config for trial in trials if trial.config.get("teacher")]
+    if not distilled:
+        return ""
+    live = sum(TrainConfig.model_validate(config["train"]).epochs for config in distilled)
+    stored = sum(signal["epochs"] for signal in signals)
+    if not stored:
+        return f"{live:,}, one for each epoch of each distilled trial"
+    return f"{stored:,} over the training images, stored and shared by the trials that would have made {live:,}"
+
+
+def _versions(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    """Every version that some product was made with."""
+    found: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        for library, version in verdict.get("versions", {}).items():
+            found.setdefault(library, set()).add(str(version))
+    return ", ".join(f"{library} {' and '.join(sorted(versions))}" for library, versions in sorted(found.items()))

@@ -1,0 +1,125 @@
+"""The input of the networks, as frozen values: the images and their splits, the random view, and mixup."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kd_core.config.fields import (
+    AbsolutePath,
+    Config,
+    Fraction,
+    Mark,
+    OpenFraction,
+    Pixels,
+    PositiveFraction,
+    PositiveInt,
+    shown,
+)
+
+
+class DataError(ValueError):
+    """The data cannot be read as configured; the message names the problem, its place and a remedy."""
+
+
+class DataConfig(Config):
+    """Where the images come from and how they are split."""
+
+    source: Literal["digits", "cifar10", "cifar100", "folder", "parquet"]
+    """digits (bundled with scikit-learn), cifar10 or cifar100 (downloaded), folder (one folder of images per class) or
+    parquet (the Hugging Face layout)"""
+    path: Annotated[AbsolutePath | None, Mark.PLACE] = None
+    """the folder of a folder or parquet source, or its URL; or the folder of a download, by default the user's cache"""
+    streaming: Annotated[bool, Mark.APART] = False
+    """whether images of a folder or parquet source are decoded on demand instead of kept in memory"""
+    label_column: str | None = None
+    """the parquet column with integer labels; by default the first integer column"""
+    image_size: Pixels | None = None
+    """pixels a side that every image is resized and cropped to; needed where the images differ in size"""
+    limit: PositiveInt | None = None
+    """at most this many training images, the same share of every class; validation is held out of them"""
+    validation: OpenFraction = 0.1
+    """the share of the training images held out, stratified, for selection and temperature scaling"""
+    test: OpenFraction = 0.2
+    """the share held out as test if the source has no test part"""
+
+    @model_validator(mode="after")
+    def _suits_the_source(self) -> Self:
+        files = self.source in ("folder", "parquet")
+        if self.source == "digits" and self.path is not None:
+            raise ValueError("the digits source is bundled and takes no path")
+        if files and self.path is None:
+            raise ValueError(f"the {self.source} source needs data.path, the folder that holds the images")
+        if self.streaming and not files:
+            raise ValueError(f"the {self.source} source fits in memory; remove streaming")
+        if self.path is not None and "://" in self.path:
+            _check_url(self.path, self.source)
+        return self
+
+    @property
+    def folder(self) -> str | None:
+        """The path; for a URL that means a folder, that folder."""
+        return re.sub(r"^(file|local)://", "", self.path) if self.path is not None else None
+
+
+def _check_url(url: str, source: str) -> None:
+    """Raise ValueError, without the URL, which may hold a password, unless nodes can fetch a source from there."""
+    scheme, rest = url.split("://", 1)
+    if source not in ("folder", "parquet"):
+        raise ValueError(f"the {source} source is downloaded into data.path, which is a URL; give a folder")
+    if ":" in rest.split("/")[0].rpartition("@")[0] or (scheme in ("http", "https") and "?" in rest):
+        raise ValueError(
+            "data.path is a URL with a password or a query, which records would show; remove that, and give it to the "
+            f"driver of {shown(scheme)}:// by its environment or settings"
+        )
+    if scheme == "memory" or "::" in url or (scheme in ("file", "local") and not rest.startswith("/")):
+        raise ValueError(
+            f"data.path is {shown(url)}, where other nodes find nothing; give a folder, or a URL such as "
+            "s3://bucket/images or file:///shared/images"
+        )
+
+
+class ViewConfig(Config):
+    """The random view of an image before mixing, drawn by the vicinal stream."""
+
+    crop: Literal["padded", "resized"] = "padded"
+    """padded (the image shifted by up to `padding`) or resized (a random part of it, Szegedy 2015)"""
+    padding: Annotated[int, Field(ge=0, le=8192)] = 4
+    """pixels of zeros around the image from which a padded crop of the image's own size is taken"""
+    scale: tuple[PositiveFraction, PositiveFraction] = (0.08, 1.0)
+    """the smallest and the largest share of the image's area that a resized crop takes"""
+    flip: bool = True
+    """whether half of the images are mirrored left to right"""
+
+    @model_validator(mode="after")
+    def _scale_is_a_range(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must go from the smaller share to the larger, not {list(self.scale)}")
+        return self
+
+
+class MixupConfig(Config):
+    """How slots are mixed with their partners: x̃ = λx + (1−λ)x′ (Medina 2026, eq. 5)."""
+
+    distribution: Literal["off", "uniform", "beta"] = "uniform"
+    """the distribution of λ: uniform on (0, 1) as in the paper, Beta(concentration, concentration), or off (λ = 1)"""
+    concentration: Annotated[float, Field(gt=0)] | None = None
+    """the parameter of Beta(a, a); only with distribution: beta"""
+    fraction: Fraction = 1.0
+    """the share of slots that are mixed; the rest keep λ = 1"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, value: Any) -> Any:
+        if value is False:  # YAML reads a bare `off` as false
+            return {"distribution": "off"}
+        return {"distribution": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _concentration_belongs_to_beta(self) -> Self:
+        if (self.distribution == "beta") != (self.concentration is not None):
+            raise ValueError("concentration is given with distribution: beta, and only then")
+        return self
+
+
+NO_MIXUP = MixupConfig(distribution="off")

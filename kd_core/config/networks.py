@@ -1,0 +1,67 @@
+"""Networks, as frozen values: any network of timm, the student that is trained, and a teacher."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from kd_core.config.fields import AbsolutePath, Config, Mark, Pixels, Seed
+from kd_core.config.recipe import FinetuneConfig, Precision
+
+MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifiers
+    "convnext_large": "convnext_large.fb_in1k",
+    "convnext_tiny": "convnext_tiny.fb_in1k",
+    "vit_base_patch16": "vit_base_patch16_224.augreg_in21k_ft_in1k",
+    "resnet152v2": "resnetv2_152",
+}
+
+
+class NetworkConfig(Config):
+    """One timm network and its adaptation to small images."""
+
+    model: str
+    """any timm model name, or a teacher of the paper: convnext_large, convnext_tiny, vit_base_patch16, resnet152v2"""
+    bottleneck: Annotated[int, Field(gt=0, le=2**16)] | None = None
+    """width of a Linear–BatchNorm–ReLU–Dropout bottleneck before the classifier (256 in the paper's student)"""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """dropout of the bottleneck"""
+    stem_stride: Literal[1] | None = None
+    """1 for the CIFAR form of a network: first convolution at stride 1 and no pooling after it"""
+    image_size: Pixels | None = None
+    """pixels a side of this network's input; by default the size of the data"""
+    pretrained: bool = False
+    """whether to start from timm's weights for this model"""
+    checkpoint: Annotated[AbsolutePath | None, Mark.PLACE] = None
+    """a .safetensors file (or a .pth of tensors only) to start from, by its path or an fsspec URL"""
+
+    @field_validator("model")
+    @classmethod
+    def _by_its_timm_name(cls, value: str) -> str:
+        return MODEL_ALIASES.get(value, value)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The settings by which a network computes, without where its weights come from."""
+        return {name: getattr(self, name) for name in ARCHITECTURE}
+
+    @property
+    def untrained(self) -> Self:
+        """The same network with no weights to start from, since others are loaded into it."""
+        return self.model_copy(update={"pretrained": False, "checkpoint": None})
+
+
+ARCHITECTURE = tuple(name for name in NetworkConfig.model_fields if name not in ("pretrained", "checkpoint"))
+
+
+class StudentConfig(NetworkConfig):
+    """The small network that is trained."""
+
+
+class TeacherConfig(NetworkConfig):
+    """A large network, loaded or fine-tuned here; its fine-tuning uses mixup only if finetune.mixup is set."""
+
+    precision: Precision = "float32"
+    """the precision in which it labels images for its students; its fine-tuning uses finetune.precision"""
+    finetune: FinetuneConfig | None = None
+    """the recipe that fine-tunes the teacher on the data; without it, the weights are used as they are"""
+    seed: Seed = 0
+    """the seed of its head, dropout and batches"""

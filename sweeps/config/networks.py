@@ -1,0 +1,33 @@
+"""Checks that timm can build the networks of a spec for its data; apart from the reader, since it loads torch."""
+
+from kd_core.config.fields import shown
+from kd_core.config.networks import NetworkConfig, TeacherConfig
+from kd_core.networks.models import ModelError, check_network, pretrained_classes
+from sweeps.config.arms import students_of
+from sweeps.config.errors import SpecError
+from sweeps.config.sweep import SweepSpec
+
+
+def check_networks(spec: SweepSpec, num_classes: int) -> None:
+    """Raise SpecError for a network that timm cannot build as configured, or whose head has other classes."""
+    for name, teacher in spec.teachers.items():
+        _check(teacher, f"teachers.{name}")
+        _check_head(teacher, f"teachers.{name}", num_classes)
+    for where, student in students_of(spec).items():
+        _check(student, where)
+
+
+def _check(network: NetworkConfig, where: str) -> None:
+    try:
+        check_network(network)
+    except ModelError as error:
+        raise SpecError(f"{where}.{error.key}: {shown(getattr(network, error.key))}: {error}") from None
+
+
+def _check_head(teacher: TeacherConfig, where: str, num_classes: int) -> None:
+    """Raise SpecError unless a teacher with timm's weights and no fine-tuning has the classes of the data."""
+    known = pretrained_classes(teacher)
+    as_it_is = teacher.pretrained and not teacher.finetune and not teacher.checkpoint
+    if as_it_is and known != num_classes:
+        problem = f"timm's {teacher.model} has {known} classes and the data has {num_classes}"
+        raise SpecError(f"{where}.finetune: missing, and {problem}; add a recipe such as {{epochs: 10}}")

@@ -1,0 +1,123 @@
+"""The configuration of a whole sweep, as frozen values: the keys of a spec and their defaults."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from kd_core.config.data import DataConfig, ViewConfig
+from kd_core.config.fields import Config, PositiveFloat, PositiveInt, Seed
+from kd_core.config.networks import StudentConfig, TeacherConfig
+from kd_core.config.recipe import TrainConfig
+from sweeps.config.search import EarlyStoppingConfig, SafeName, SearchConfig
+
+Objectives = dict[str, Literal["max", "min"]]
+DEFAULT_OBJECTIVES: Objectives = {"validation/accuracy": "max", "validation/ece": "min"}
+
+
+Threads = dict[Literal["trial", "teacher"], int]
+_CHOSEN = {"cpu", "gpu"}  # by resources: auto
+_MOST_CORES = 4096  # a larger number is a mistake
+
+
+class ResourcesConfig(Config):
+    """The cluster resources of one trial, or one teacher, while it runs."""
+
+    cpu: Annotated[float, Field(gt=0, le=_MOST_CORES)] = 1
+    """CPU cores of a trial, and its threads"""
+    teacher_cpu: Annotated[float, Field(gt=0, le=_MOST_CORES)] | None = None
+    """CPU cores of a teacher while it is fine-tuned, and its threads; by default those of a trial"""
+    gpu: Annotated[float, Field(ge=0)] = 0
+    """GPUs of a trial; a fraction lets several trials share one"""
+    workers: Annotated[int, Field(ge=0, le=_MOST_CORES)] = 0
+    """processes that decode the images of a trial on a streamed dataset; 0: the trial decodes them itself"""
+    auto: bool = False
+    """whether cpu and gpu are chosen by measuring the first steps of the trials, once their teachers are finished"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "auto":
+            raise ValueError("must be auto, or what a trial takes, such as {cpu: 2, gpu: 0.25}")
+        return {"auto": True} if value == "auto" else value
+
+    @model_validator(mode="after")
+    def _auto_leaves_nothing_to_choose(self) -> Self:
+        given = sorted(self.model_fields_set & _CHOSEN) if self.auto else []
+        if given:
+            raise ValueError(f"auto chooses {' and '.join(given)}; remove {' and '.join(given)}, or remove auto")
+        return self
+
+    @property
+    def threads(self) -> Threads:
+        """The threads of a trial, also for its teacher's labels, and of a teacher's fine-tuning.
+
+        They can change the last bits of weights, so they follow from the spec alone, not from the machine.
+        """
+        return {"trial": max(1, int(self.cpu)), "teacher": max(1, int(self.teacher_cpu or self.cpu))}
+
+    @model_serializer(mode="wrap")
+    def _without_what_auto_chooses(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in dump(self).items() if not (self.auto and key in _CHOSEN)}
+
+
+class SignalConfig(Config):
+    """The source of the trials' teacher logits."""
+
+    mode: Literal["auto", "stored", "live"] = "auto"
+    """stored (one teacher pass, shared by all trials), live (each trial runs the teacher itself) or auto (stored where
+    two or more pending trials share it and it fits)"""
+    max_gib: PositiveFloat = 20
+    """the most that the stored signals of the sweep may take, in GiB"""
+    recycle: PositiveInt | None = None
+    """number of epochs of the vicinal stream that distilled students repeat; by default every epoch is new"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, value: Any) -> Any:
+        return {"mode": value} if isinstance(value, str) else value
+
+
+class SweepSpec(Config):
+    """A whole sweep: the settings that its trials share, and the arms in which they differ."""
+
+    name: SafeName
+    """the sweep's name, under which its records and its MLflow experiment are found"""
+    data: DataConfig
+    """the images and their splits"""
+    view: ViewConfig = ViewConfig()
+    """random crop and flip"""
+    teachers: dict[SafeName, TeacherConfig] = Field(default_factory=dict)
+    """the teachers by name"""
+    student: StudentConfig
+    """the network that is trained"""
+    train: TrainConfig
+    """the student's optimisation recipe"""
+    arms: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    """a list of settings, each a method with any trial keys; a list of values makes a grid"""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    """one replicate of every arm per seed"""
+    stream_seed: Seed = 0
+    """seed of the vicinal stream that all trials share"""
+    search: SearchConfig = SearchConfig()
+    """grid (every combination of the arms' lists), or {sampler, trials, seed, warm_start} over lists and ranges"""
+    early_stopping: EarlyStoppingConfig | None = None
+    """null (every trial runs to its last epoch), or {pareto_asha: {grace_epochs, reduction_factor, tolerance}}"""
+    signal: SignalConfig = SignalConfig()
+    """auto, stored or live: whether trials share one pass of their teacher; or {mode, max_gib, recycle}"""
+    resources: ResourcesConfig = ResourcesConfig()
+    """cluster resources of one trial: {cpu, teacher_cpu, gpu, workers}, or auto, which chooses by measuring"""
+    retries: Annotated[int, Field(ge=0, le=100)] = 1
+    """how often a trial, a teacher or a part of a signal that fails, or whose worker dies, is tried again"""
+    objectives: Objectives = DEFAULT_OBJECTIVES
+    """one to three figures, each to be max or min: validation/accuracy, ece, ece_debiased, nll, brier, abs_gap and aurc
+    (each but accuracy and abs_gap also with _scaled, after temperature scaling), num_parameters, latency_ms_1 and
+    latency_ms_64"""
+
+
+def objective_in(figures: Mapping[str, Any], name: str) -> float | None:
+    """An objective from the figures of an epoch or a verdict, None if they lack it; abs_gap is the size of the gap."""
+    if name == "validation/abs_gap":
+        gap = figures.get("validation/gap")
+        return None if gap is None else abs(gap)
+    return figures.get(name)
