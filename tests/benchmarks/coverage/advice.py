@@ -15,7 +15,7 @@ NUM_IMAGES, NUM_RESAMPLES = 300, 400
 SEED_DEVIATION = 0.1  # of logits: about 1.4 points of accuracy
 
 
-def measure(num_repetitions: int = 400) -> dict[str, float]:
+def measure(num_repetitions: int = 300) -> dict[str, float]:
     """In how many repetitions what was advised shows a difference as large as it seemed: images, and seeds."""
     return {
         "advice_shows_by_images_seeds_1": seen(num_repetitions, 1, "more_images"),
