@@ -4,6 +4,8 @@ import pandas as pd
 
 from analysis.pareto import counted
 
+_MOST_NAMED = 3  # arms
+
 
 def provenance_of(runs: pd.DataFrame) -> list[str]:
     """Where the figures of the arms come from, in sentences; none where every seed ran to its end unjudged."""
@@ -15,16 +17,15 @@ def provenance_of(runs: pd.DataFrame) -> list[str]:
         of = f"figures are of {_seeds(followers)}, on which nothing was decided"
         told.append(f"Early stopping decided on {_seeds(runs.loc[runs['role'] == 'scout'])} of each arm alone; {of}.")
     if len(scouts):
-        which = ", ".join(scouts["arm"]) if len(followers) else "all arms"
+        which = _arms(scouts, selecting)
         told.append(
             f"The figures of {which} are of {_seeds(scouts)}, on which early stopping has selected: another seed may "
             "show less."
         )
     if len(fresh):
-        arms = ", ".join(fresh["arm"].drop_duplicates())
         told.append(
-            f"Confirmed: the figures on test of {arms} are of {_seeds(fresh)} alone, trained after the selection; what "
-            "was selected, and the front, are of the other seeds."
+            f"Confirmed: the figures on test of {_arms(fresh, tested)} are of {_seeds(fresh)} alone, trained after the "
+            "selection; what was selected, and the front, are of the other seeds."
         )
     return told
 
@@ -33,6 +34,15 @@ def fresh_arms(runs: pd.DataFrame) -> set[str]:
     """The arms whose figures on test are of fresh seeds alone."""
     tested = counted(runs, "test")
     return set(tested.loc[tested["role"] == "confirmation", "arm"])
+
+
+def _arms(some: pd.DataFrame, everyone: pd.DataFrame) -> str:
+    """The arms of some runs: their names, of many the first ones, or that they are all."""
+    names = some["arm"].drop_duplicates().tolist()
+    if len(names) == everyone["arm"].nunique():
+        return "all arms"
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + f" and {more} more" * (more > 0)
 
 
 def _seeds(runs: pd.DataFrame) -> str:

@@ -237,7 +237,7 @@ def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
     assert recycled_of(read_sweep(store, "demo")) == []
     config = store.trial("trial-0-0").config()
     for recycle, told in ((config["train"]["epochs"], []), (1, [1])):
-        write_json(store.trial("trial-0-0").path / "config.json", config | {"recycle": recycle})
+        write_json(store.trial("trial-0-0").path / "config.json", {"recipe": config | {"recycle": recycle}})
         assert recycled_of(read_sweep(store, "demo")) == told
     assert "Recycled epochs" in write_report(read_sweep(store, "demo")).path.read_text(encoding="utf-8")
 

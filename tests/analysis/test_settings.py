@@ -17,7 +17,7 @@ def changed(**changes):
 
 
 def test_only_keys_in_which_trials_differ_are_settings_and_what_has_its_column_is_none():
-    other = changed(method="kd", seed=1, student={"model": "large", "dropout": 0.5}, teacher={"model": "t"}, threads=2)
+    other = changed(method="kd", seed=1, student={"model": "large", "dropout": 0.5}, teacher={"model": "t"})
     assert differing_settings([PLAIN, other]) == [{"student.dropout": 0.3}, {"student.dropout": 0.5}]
     assert differing_settings([PLAIN, PLAIN]) == [{}, {}]
 

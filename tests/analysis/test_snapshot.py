@@ -71,7 +71,7 @@ def test_a_member_has_the_status_and_says_what_its_record_does(make_sweep):
     assert [trial.status for trial in trials] == statuses
     assert statuses == ["finished", "damaged", "damaged", "failed", "stopped", "running", "pending", "finished"]
     for trial in trials:
-        assert trial.config == trial.record.config() | ({"threads": 3} if trial.record == finished else {})
+        assert (trial.config, trial.threads) == (trial.record.config(), 3 if trial.record == finished else None)
         assert (trial.verdict or None) == trial.record.verdict()
         assert (trial.failure or None, trial.stop or None) == (trial.record.failure(), trial.record.stop())
         assert (trial.journal, trial.problem) == (trial.record.journal(), trial.record.damage())

@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("kd_core", "analysis", "sweeps", "tests", "pyproject.toml", "README.md")
-ROOMS = [f"kd_core/{room}" for room in ("networks", "data", "measure", "store")]
+ROOMS = [f"kd_core/{room}" for room in ("networks", "methods", "stream", "data", "measure", "store")]
 ROOMS += ["analysis/statistics", "analysis/pareto.py", "sweeps/plan", "sweeps/search"]
 SEED = 0
 AT_ONCE = 2
@@ -33,7 +33,7 @@ COMPARISONS = {"==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">
 COMPARISONS |= {"is": "is not", "is not": "is", "in": "not in", "not in": "in"}
 ARITHMETIC = {"+": "-", "-": "+", "*": "/", "/": "*", "//": "*", "%": "*", "**": "*"}
 BOOLEAN = {"and": "or", "or": "and"}
-FURTHER_TESTS = {"kd_core/methods/losses.py": ("tests/kd_core/networks/test_methods.py",)}  # beside test_losses.py
+FURTHER_TESTS = {"kd_core/methods/losses.py": ("tests/kd_core/methods/test_gradients.py",)}  # beside test_losses.py
 EQUIVALENT: dict[str, str] = json.loads(Path(__file__).with_name("equivalent_mutants.json").read_text())
 """Mutants of the sample that no test can catch, by their names, and why."""
 
