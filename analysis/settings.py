@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kd_core.config.identity import canonical_json
+from kd_core.config.identity import canonical_json, flattened
 
 _LEFT_OUT = {"method", "teacher", "temperature", "alpha", "student.model", "seed"}
 
@@ -21,15 +21,9 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     return [{key: value for key, value in settings.items() if key in differing} for settings in flat]
 
 
-def flat_of(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config under dotted keys, without what is not set."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flat_of(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def flat_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested config, as JSON, under dotted keys, without what is not set."""
+    return {key: value for key, value in flattened(dict(config)).items() if value is not None}
 
 
 def _is_idle(key: str, config: Mapping[str, Any]) -> bool:

@@ -30,11 +30,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
+def flattened(value: Any, name: str = "") -> dict[str, Any]:
     """A JSON value with its nested keys as dotted ones: {"train.epochs": 3, …}."""
     if not isinstance(value, dict):
         return {name: value}
-    return {inner: leaf for key in value for inner, leaf in flat(value[key], f"{name}.{key}".strip(".")).items()}
+    return {inner: leaf for key in value for inner, leaf in flattened(value[key], f"{name}.{key}".strip(".")).items()}
 
 
 def file_sha256(path: Path | UPath) -> str:

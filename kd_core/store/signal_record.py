@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from upath import UPath
 
-from kd_core.config.identity import digest, flat
+from kd_core.config.identity import digest, flattened
 from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, write_json, writing
 from kd_core.store.lease import Lease
 
@@ -76,7 +76,7 @@ class SignalRecord:
         found = read_json(path)
         if found is None:
             raise SignalError(f"{damage_in(path) or f'{self.path}: holds no teacher signal'}; {REMEDY}")
-        there, expected = flat(found), flat(manifest)
+        there, expected = flattened(found), flattened(manifest)
         for name in sorted(expected.keys() | there.keys()):
             if expected.get(name) != there.get(name):
                 raise SignalError(f"{path}: {name} is {there.get(name)} where {expected.get(name)} is needed; {REMEDY}")

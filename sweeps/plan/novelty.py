@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kd_core.config.fields import shown
-from kd_core.config.identity import canonical_json, flat, trial_identity
+from kd_core.config.identity import canonical_json, flattened, trial_identity
 from kd_core.store.files import read_ahead
 from kd_core.store.record import Record
 from kd_core.store.records import Store
@@ -59,7 +59,7 @@ def novelties(plan: Plan, store: Store) -> list[Novelty]:
 
 def _novelty(trial: TrialPlan, plan: Plan, finished: Mapping[str, frozenset[tuple[str, str]]]) -> Novelty:
     teacher = next((each.record.key for each in plan.teachers if each.name == trial.trial.teacher), None)
-    own = flat(trial_identity(trial.trial.config, plan.data.fingerprint, teacher))
+    own = flattened(trial_identity(trial.trial.config, plan.data.fingerprint, teacher))
     items = _items(own)
     nearest = min(finished, key=lambda label: len(items ^ finished[label]))
     there = dict(finished[nearest] - items)
@@ -79,7 +79,7 @@ def _finished(store: Store, first: str) -> Iterator[tuple[str, frozenset[tuple[s
             verdicts = read_ahead(Record.verdict, [store.trial(member["key"]) for member in members])
             for member, verdict in zip(members, verdicts, strict=True):
                 if verdict and verdict.get("identity"):
-                    yield f"{member['label']} of {sweep.name}", _items(flat(verdict["identity"]))
+                    yield f"{member['label']} of {sweep.name}", _items(flattened(verdict["identity"]))
 
 
 def _items(identity: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
