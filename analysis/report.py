@@ -14,7 +14,7 @@ from kd_core.measure.outcomes import SCALED
 from kd_core.store.files import damage_in, json_text, read_ahead, read_json, write_bytes, write_json
 from kd_core.store.records import Store
 
-REPORT_VERSION = 7  # increment when equal records give another report
+REPORT_VERSION = 8  # increment when equal records give another report
 PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"
 Rows = list[dict[str, Any]]
 
@@ -107,10 +107,8 @@ def report_problems(store: Store, name: str) -> list[str]:
     folder = store.sweep(name).report
     if not folder.exists():
         return []
-    files = (read_json(folder / INPUTS) or {}).get("files", {})
-    if not isinstance(files, dict):  # of an older version, which listed their names
-        files = {}
-    elif not files:
+    files = (read_json(folder / INPUTS) or {}).get("files")
+    if not files:
         return [damage_in(folder / INPUTS) or f"{folder / INPUTS}: is missing"]
     return _unlike(folder, files)
 
@@ -142,8 +140,8 @@ def _said(snapshot: Snapshot) -> list[object]:
 
 
 def _content(product: Member) -> list[object]:
-    """All that a record says; the verdict of one that is finished has the checksums of its other files."""
-    if "files" in product.verdict:
-        return [product.verdict]
-    said = [product.config, product.verdict, product.failure or product.stop]
-    return [product.status, *(each or None for each in said), product.journal]
+    """All that a product says; the manifest of one that is finished has the checksums of its other files."""
+    if product.manifest is not None:
+        return [product.manifest.model_dump(mode="json")]
+    end = product.failure or product.stop
+    return [product.status, product.config, end and end.model_dump(mode="json"), product.epochs]

@@ -25,11 +25,10 @@ FIGURES = ["scaling_temperature", "num_parameters", "wall_s", *LATENCIES]
 def runs_of(snapshot: Snapshot) -> pd.DataFrame:
     """One row per trial of a sweep, in the order of its spec; an unfinished trial has its status and NaN figures.
 
-    Those whose teacher is not finished have no key yet, and come last; those that are left out since their scout was
-    stopped are `stopped` themselves. A trial whose verdict is damaged is not finished but `damaged`, and its error says
-    which file is; so is one whose predictions are, once they were checked. Columns `abs_gap` are |gap| of each trial.
-    The latencies of all students are from one device, latency_device.
-    Settings are the keys, beside those that have columns, in which the trials of the sweep differ.
+    Those that are left out since their scout was stopped are `stopped` themselves. A trial whose manifest is damaged is
+    not finished but `damaged`, and its error says which file is; so is one whose predictions are, once they were
+    checked. Columns `abs_gap` are |gap| of each trial. The latencies of all students are from one device, which is in
+    latency_device. Settings are the keys, beside those that have columns, in which trials of the sweep differ.
     """
     trials = snapshot.trials
     rows = [
@@ -50,7 +49,7 @@ def teachers_of(snapshot: Snapshot) -> pd.DataFrame:
 
 def journals_of(snapshot: Snapshot) -> pd.DataFrame:
     """One row per epoch of every trial that trained: arm, seed, epoch and the figures of its journal."""
-    journals = read_ahead(lambda trial: trial.journal, snapshot.trials)
+    journals = read_ahead(lambda trial: trial.epochs, snapshot.trials)
     rows = [
         {"arm": trial.entry["arm"], "seed": trial.entry["seed"], **row}
         for trial, journal in zip(snapshot.trials, journals, strict=True)
@@ -128,15 +127,13 @@ def _teacher_row(teacher: Member) -> dict[str, Any]:
 
 
 def _findings(member: Member) -> dict[str, Any]:
-    status, failure, verdict = member.status, member.failure, member.verdict
-    findings = {"status": status, "error": failure["error"].splitlines()[0] if failure else member.problem}
-    if status == "stopped":
-        findings["error"] = f"rung {member.stop['rung']}: {member.stop['reason']}"
-    if status != "finished":
+    failure, stop, result = member.failure, member.stop, member.result
+    error = failure.error.splitlines()[0] if failure else member.problem
+    findings = {"status": member.status, "error": f"rung {stop.rung}: {stop.reason}" if stop else error}
+    if result is None:
         return findings
-    figures = {"scaling_temperature": verdict.get("temperature")}
-    figures |= {name: verdict.get(name) for name in ("num_parameters", "wall_s")}
-    return findings | figures | verdict["metrics"]
+    figures = {"scaling_temperature": result.temperature, "num_parameters": result.num_parameters}
+    return findings | figures | {"wall_s": result.wall_s} | result.metrics
 
 
 def _experiment(tracking_uri: str, name: str) -> tuple[Any, str]:

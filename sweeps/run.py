@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.report import Report, update_report
-from analysis.snapshot import read_sweep
+from analysis.snapshot import Snapshot, read_sweep
 from kd_core.config.checkpoint import checkpoint_caveat
 from kd_core.data.splits import summarize
 from kd_core.evaluate.latency import measure_latency, unmeasured
-from kd_core.store.records import Store
+from kd_core.store.records import Store, left_out
 from sweeps.config.reader import paths_of
 from sweeps.config.sweep import SweepSpec
 from sweeps.plan.plan import Plan, plan_sweep
+from sweeps.plan.scouts import role_of, status_in
 from sweeps.plan.validation_size import too_small
 from sweeps.terminal.progress import SweepProgress
 from sweeps.tracking.sync import BackgroundSync, is_synced
@@ -52,7 +53,7 @@ def run_sweep(
     read.
     """
     plan, background = plan_sweep(spec, store, summarize(spec.data)), None
-    num_reused = _num_done(plan)
+    num_reused = sum(trial.done for trial in plan.trials)
     if plan.up_to_date:
         plan.write(store)
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
@@ -68,14 +69,14 @@ def run_sweep(
             plan.write(store)
             background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
             plan = _train(plan, store, progress)
-    _measure_latencies(plan, store, progress)
-    snapshot = read_sweep(store, spec.name)
+    snapshot = read_sweep(store, spec.name, plan.finished)
+    _measure_latencies(snapshot, progress)
     report = update_report(snapshot)
     if background is None and tracking_uri and not is_synced(snapshot, tracking_uri):
         background = BackgroundSync(store, spec.name, tracking_uri, progress.note)
     if background:
         background.finish()
-    return SweepOutcome(spec.name, _counts(plan, num_reused), report)
+    return SweepOutcome(spec.name, _counts(spec, snapshot, num_reused), report)
 
 
 @contextmanager
@@ -107,15 +108,8 @@ def _check_networks(plan: Plan) -> None:
     check_networks(plan.spec, plan.data.num_classes)
 
 
-def _planned_anew(plan: Plan, store: Store) -> Plan:
-    """Plan the same spec again, with the current store, and write the products down."""
-    anew = plan_sweep(plan.spec, store, plan.data)
-    anew.write(store)
-    return anew
-
-
 def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
-    """Make everything that is missing on the cluster; returns the new plan."""
+    """Make everything that is missing on the cluster; returns the plan by which the trials have run."""
     from kd_core.data.dataset import load
     from sweeps.engine.cluster import whole_resources
     from sweeps.engine.teacher_pass import label_signals
@@ -125,21 +119,23 @@ def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
     for problem in to_make_again(plan):
         progress.note(f"{problem}; making it again")
     dataset, resources = load(plan.spec.data), whole_resources(plan.spec.resources)
-    finetune_teachers(plan, resources, dataset, progress)
-    plan = _planned_anew(plan, store)
+    if plan.missing_teachers:
+        finetune_teachers(plan, resources, dataset, progress)
+        plan = plan_sweep(plan.spec, store, plan.data, plan.finished)
+        plan.write(store)
     label_signals(plan, resources, dataset, progress)
     resources = trial_resources(plan, dataset, store, progress)
     run_trials(plan, resources, dataset, store, progress)
-    return _planned_anew(plan, store)
+    return plan
 
 
-def _measure_latencies(plan: Plan, store: Store, progress: SweepProgress) -> None:
+def _measure_latencies(snapshot: Snapshot, progress: SweepProgress) -> None:
     """Measure on this machine the latency of each student form that has none; if that fails, a note says so."""
-    for form in unmeasured(store.latencies(), plan.forms):
+    for form in unmeasured(snapshot.store.latencies(), snapshot.forms.values()):
         model = form["student"]["model"]
         try:
             latency = measure_latency(form)
-            store.keep_latency(latency)
+            snapshot.store.keep_latency(latency)
         except Exception as error:
             progress.note(f"latency of {model}: not measured: {type(error).__name__}: {error}".splitlines()[0])
         else:
@@ -149,17 +145,14 @@ def _measure_latencies(plan: Plan, store: Store, progress: SweepProgress) -> Non
             )
 
 
-def _num_done(plan: Plan) -> int:
-    return sum(trial.done for trial in plan.trials)
-
-
-def _counts(plan: Plan, num_reused: int) -> dict[str, int]:
+def _counts(spec: SweepSpec, snapshot: Snapshot, num_reused: int) -> dict[str, int]:
     """The trials by status; one whose worker or teacher left no result counts as failed."""
-    stopped = sum(trial.status == "stopped" for trial in plan.trials)
-    done = _num_done(plan)
-    return {
-        "finished": done - stopped,
-        "stopped": stopped,
-        "failed": len(plan.trials) - done,
-        "reused": num_reused,
-    }
+    roles = [role_of(spec, trial.entry["seed"]) for trial in snapshot.trials]
+    statuses = [
+        (trial.entry["arm"], role, status_in(spec, role, trial))
+        for trial, role in zip(snapshot.trials, roles, strict=True)
+    ]
+    finished = sum(status == "finished" for _, _, status in statuses)
+    stopped = sum(status == "stopped" for _, _, status in statuses) + sum(left_out(statuses))
+    failed = len(statuses) - finished - stopped
+    return {"finished": finished, "stopped": stopped, "failed": failed, "reused": num_reused}

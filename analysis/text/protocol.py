@@ -1,6 +1,6 @@
 """How a sweep was run and judged, for the end of its report: sizes, seeds, versions, time and teacher passes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from analysis.text.provenance import provenance_of
 from kd_core.config.checkpoint import checkpoint_caveat
 from kd_core.config.recipe import TrainConfig
 from kd_core.measure.calibration import NUM_BINS
+from kd_core.store.manifest import Manifest, TrialResult
 
 
 def protocol_of(
@@ -21,7 +22,7 @@ def protocol_of(
 ) -> dict[str, str]:
     """The protocol as titles and texts, from records only, so that equal records give equal text."""
     members, products = snapshot.members, [*snapshot.teachers, *snapshot.trials]
-    verdicts = [product.verdict for product in products if product.verdict]
+    manifests = [product.manifest for product in products if product.manifest]
     resampling = ""
     if validation is not None and test is not None:
         resampling = (
@@ -34,13 +35,13 @@ def protocol_of(
         "Selection": " ".join(provenance_of(runs)),
         "Teachers": _given_teachers(snapshot.teachers),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
-        "Temperature scaling": _scaling(verdicts),
+        "Temperature scaling": _scaling([manifest.result for manifest in manifests]),
         "Evidence": resampling,
         "Unstable arms": _unstable(test),
-        "Computation": _computation(verdicts),
+        "Computation": _computation([manifest.result for manifest in manifests]),
         "Teacher passes": _teacher_passes(members.get("signals", []), snapshot.trials),
         "Recycled epochs": ", ".join(map(str, recycled_of(snapshot))),
-        "Versions": _versions(verdicts),
+        "Versions": _versions(manifests),
     }
     return {title: text for title, text in parts.items() if text}
 
@@ -82,19 +83,19 @@ def _given_teachers(teachers: Iterable[Member]) -> str:
     return checkpoint_caveat([teacher.entry["name"] for teacher in given])
 
 
-def _scaling(verdicts: Iterable[Mapping[str, Any]]) -> str:
-    """For how many networks the validation images alone have no best temperature; older verdicts do not say."""
-    known = [verdict["temperature_has_optimum"] for verdict in verdicts if "temperature_has_optimum" in verdict]
-    if all(known):
+def _scaling(results: Sequence[TrialResult]) -> str:
+    """For how many networks the validation images alone have no best temperature."""
+    num_without = sum(not result.temperature_has_optimum for result in results)
+    if not num_without:
         return ""
     return (
-        f"the validation images of {known.count(False)} of {len(known)} networks alone have no best temperature (all "
+        f"the validation images of {num_without} of {len(results)} networks alone have no best temperature (all "
         "right, or no better than chance): there a weak prior around T = 1 decides, and more images would change it"
     )
 
 
-def _computation(verdicts: Iterable[Mapping[str, Any]]) -> str:
-    seconds = [verdict["wall_s"] for verdict in verdicts]
+def _computation(results: Iterable[TrialResult]) -> str:
+    seconds = [result.wall_s for result in results]
     return f"{sum(seconds) / 3600:.2f} hours of training and evaluation in {len(seconds)} networks" if seconds else ""
 
 
@@ -109,10 +110,10 @@ def _teacher_passes(signals: Iterable[Mapping[str, Any]], trials: Iterable[Membe
     return f"{stored:,} over the training images, stored and shared by the trials that would have made {live:,}"
 
 
-def _versions(verdicts: Iterable[Mapping[str, Any]]) -> str:
+def _versions(manifests: Iterable[Manifest]) -> str:
     """Every version that some product was made with."""
     found: dict[str, set[str]] = {}
-    for verdict in verdicts:
-        for library, version in verdict.get("versions", {}).items():
-            found.setdefault(library, set()).add(str(version))
+    for manifest in manifests:
+        for library, version in manifest.versions.items():
+            found.setdefault(library, set()).add(version)
     return ", ".join(f"{library} {' and '.join(sorted(versions))}" for library, versions in sorted(found.items()))

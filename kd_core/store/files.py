@@ -1,8 +1,7 @@
 """Atomic file writes, locally by write, fsync and rename, elsewhere as whole objects; files that say if they are whole.
 
 A JSON file, and a line of a journal, is an object whose last entry, `sha256`, is the checksum of the text before it. A
-file of bytes ends in its checksum, or has it in a JSON file beside it. A damaged file is as good as a missing one. JSON
-without a checksum is of an older version and taken as it is, unless it is no object or an empty one.
+file of bytes ends in its checksum, or has it in a manifest. A damaged file is as good as a missing one.
 """
 
 import errno
@@ -14,7 +13,7 @@ import socket
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,9 +49,37 @@ def write_bytes(path: UPath | Path, content: bytes) -> None:
     if isinstance(path, Path):
         with writing(path) as temporary:
             temporary.write_bytes(content)
-    else:  # an object store writes whole objects
+    else:
+        _put(path, content)
+
+
+def _put(path: UPath, content: bytes, **options: Any) -> None:
+    """Write a whole object, in one request where no folder has to be made."""
+    file_system: Any = path.fs
+    try:
+        file_system.pipe_file(path.path, content, **options)
+    except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        file_system.pipe_file(path.path, content, **options)
+
+
+def append_line(path: UPath | Path, lines: Sequence[bytes]) -> None:
+    """Append the last of some lines to a file that has the others; an object store gets all of them anew."""
+    if not isinstance(path, Path):
+        return write_bytes(path, b"".join(lines))
+    with path.open("ab") as file:
+        file.write(lines[-1])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def remove(path: UPath | Path) -> None:
+    """Remove a file, if it is there, in one request to an object store."""
+    with suppress(FileNotFoundError, KeyError):  # the latter from a file system in memory
+        if isinstance(path, Path):
+            path.unlink()
+        else:
+            path.fs.rm_file(path.path)
 
 
 class DamagedError(ValueError):
@@ -77,10 +104,8 @@ def from_json(text: bytes) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         raise ValueError("it holds nothing")
     name, last = value.popitem()
-    if name != "sha256" and not re.fullmatch("[0-9a-f]{64}", str(last)):  # of an older version
-        return value | {name: last}
     before = text[: text.rfind(b'"sha256"')]
-    if last != hashlib.sha256(before).hexdigest():
+    if name != "sha256" or last != hashlib.sha256(before).hexdigest():
         raise ValueError("its checksum is another")
     return value
 
@@ -101,9 +126,8 @@ def create_json(path: UPath | Path, value: dict[str, Any]) -> bool:
             return False
         write_json(path, value)
         return True
-    file_system: Any = path.fs
     try:
-        file_system.pipe_file(path.path, json_text(value).encode(), mode="create")
+        _put(path, json_text(value).encode(), mode="create")
     except FileExistsError:
         return False
     return True
@@ -117,21 +141,30 @@ def read_bytes(path: UPath | Path) -> bytes:
     return file_system.cat_file(path.path, max_concurrency=1)  # with more, s3fs asks for the size first
 
 
+def load_json(path: UPath | Path) -> dict[str, Any]:
+    """The JSON object of a file, without its checksum; raises FileNotFoundError and DamagedError."""
+    content = read_bytes(path)
+    try:
+        return from_json(content)
+    except ValueError as error:
+        raise DamagedError(f"{path}: is damaged: {error}") from None
+
+
 def read_json(path: UPath | Path) -> Any:
     """The JSON object of a file, without its checksum; None if the file does not exist or is damaged."""
-    with suppress(FileNotFoundError, ValueError):
-        return from_json(read_bytes(path))
+    with suppress(FileNotFoundError, DamagedError):
+        return load_json(path)
     return None
 
 
 def damage_in(path: UPath | Path) -> str:
     """What is wrong with a JSON file, in one line that names it; empty if it is whole or does not exist."""
     try:
-        from_json(read_bytes(path))
+        load_json(path)
     except FileNotFoundError:
         return ""
-    except ValueError as error:
-        return f"{path}: is damaged: {error}"
+    except DamagedError as error:
+        return str(error)
     return ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from upath import UPath
 
-from kd_core.store.files import create_json, is_alive, read_json, write_json
+from kd_core.store.files import create_json, is_alive, read_json, remove, write_json
 
 LEASE_S = 60.0  # a lease whose time differs by more from the present has expired; clocks may differ by less
 
@@ -82,19 +82,18 @@ class Lease:
         More than one can where a network file system has no locks or an object store no exclusive writes, or where an
         object store has the lease of a process that died.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(self.path.parent):
             if create_json(self.path, self._content(since=time.time())):
                 return True
             if self.in_other_hands:
                 return False
-            self.path.unlink(missing_ok=True)  # it has expired, or is this process's own
+            remove(self.path)  # it has expired, or is this process's own
             return create_json(self.path, self._content(since=time.time()))
 
     def release(self) -> None:
         """Let the lease go if this process holds it."""
         if (holder := self.holder) is not None and holder.is_this_process:
-            self.path.unlink(missing_ok=True)
+            remove(self.path)
 
     @contextmanager
     def held(self) -> Iterator[dict[str, Any]]:
@@ -116,7 +115,7 @@ class Lease:
         finally:
             done.set()
             thread.join()
-            self.path.unlink(missing_ok=True)
+            remove(self.path)
 
 
 @contextmanager
@@ -125,6 +124,7 @@ def _one_at_a_time(folder: UPath | Path) -> Iterator[None]:
     if not isinstance(folder, Path):
         yield
         return
+    folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems lock no folders

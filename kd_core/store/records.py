@@ -1,9 +1,9 @@
 """The layout of the store: one folder per product, whose files are written atomically.
 
-    <storage>/teachers/<key>/  config.json journal.jsonl checkpoint-*.pt weights.safetensors outcomes-*.npz card.json
+    <storage>/teachers/<key>/  manifest.json journal.jsonl weights.safetensors predictions-*.npz
               signals/<key>/   manifest.json epoch-00001.npy …
-              trials/<key>/    config.json journal.jsonl checkpoint-*.pt student.safetensors outcomes-*.npz result.json
-                               stopped.json (of a trial stopped early, until it goes on)
+              trials/<key>/    manifest.json journal.jsonl student.safetensors predictions-*.npz; until it is finished
+                               checkpoint-*.pt lease.json failure.json stopped.json
               latency/<key>.json
               sweeps/<name>/   spec.yaml trials.json report/ confirmation.json (of one that is confirmed)
 
@@ -12,7 +12,7 @@ A storage is a local path or any fsspec URL; local files are written by write, f
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +20,17 @@ from typing import Any, Literal
 from upath import UPath
 
 from kd_core.config.identity import digest
-from kd_core.store.files import DamagedError, damage_in, read_bytes, read_json, write_bytes, write_json
-from kd_core.store.record import Record
+from kd_core.store.files import (
+    DamagedError,
+    damage_in,
+    read_ahead,
+    read_bytes,
+    read_json,
+    sizes_in,
+    write_bytes,
+    write_json,
+)
+from kd_core.store.product import Product, State
 from kd_core.store.signal_record import SignalRecord
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -86,8 +95,6 @@ class SweepRecord:
         first, _, text = read_bytes(path).decode(errors="replace").partition("\n")
         if first == _sha256_comment(text):
             return text
-        if first.startswith("name:") and "\ufffd" not in text:  # of an older version
-            return f"{first}\n{text}"
         raise DamagedError(f"{path}: is damaged: its checksum is another; run its spec again to write it anew")
 
     def problems(self) -> list[str]:
@@ -131,13 +138,28 @@ class Store:
         """The store's folder on this machine's file system, or None when it is remote."""
         return Path(self.root) if isinstance(self.root, Path) else None
 
-    def teacher(self, key: str) -> Record:
-        """The record of one teacher."""
-        return Record(self.root / "teachers" / key, weights_name="weights.safetensors", verdict_name="card.json")
+    def teacher(self, key: str) -> Product:
+        """The product of one teacher."""
+        return Product(self.root / "teachers" / key, "teacher")
 
-    def trial(self, key: str) -> Record:
-        """The record of one trial."""
-        return Record(self.root / "trials" / key)
+    def trial(self, key: str) -> Product:
+        """The product of one trial."""
+        return Product(self.root / "trials" / key)
+
+    def states(self, products: Iterable[Product], known: Mapping[str, State] | None = None) -> Iterator[State]:
+        """The state of each product, in their order, read ahead, but for those that are known by their key.
+
+        The folder of all is listed once, so that a product that has not begun costs no request.
+        """
+        products, known = list(products), known or {}
+        begun = {folder: sizes_in(folder) for folder in {product.path.parent for product in products}}
+
+        def read(product: Product) -> State:
+            """The state of one product."""
+            is_absent = product.key not in begun[product.path.parent]
+            return known.get(product.key) or product.state({} if is_absent else None)
+
+        return read_ahead(read, products)
 
     def signal(self, key: str) -> SignalRecord:
         """The record of one teacher signal."""

@@ -20,7 +20,7 @@ from filelock import FileLock
 from upath import UPath
 
 from kd_core.config.identity import digest, flattened
-from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, write_json, writing
+from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, remove, sizes_in, write_json, writing
 from kd_core.store.lease import Lease
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class SignalRecord:
         clear_orphans(self.path)
         for lease in self._leases():
             if not lease.taken:
-                lease.path.unlink(missing_ok=True)
+                remove(lease.path)
 
     def check(self, manifest: dict[str, Any]) -> None:
         """Raise SignalError, naming the difference, unless the stored manifest is this one."""
@@ -83,8 +83,9 @@ class SignalRecord:
 
     def epochs(self) -> frozenset[int]:
         """The epochs that are stored."""
-        names = (path.name for path in self.path.iterdir()) if self.path.exists() else ()
-        return frozenset(int(name[6:-4]) for name in names if name.startswith("epoch-") and name.endswith(".npy"))
+        return frozenset(
+            int(name[6:-4]) for name in sizes_in(self.path) if name.startswith("epoch-") and name.endswith(".npy")
+        )
 
     def has(self, epoch: int) -> bool:
         """Whether an epoch is stored."""
@@ -100,7 +101,7 @@ class SignalRecord:
         return any(lease.taken for lease in self._leases())
 
     def _leases(self) -> list[Lease]:
-        return [Lease(path) for path in self.path.iterdir() if path.suffix == ".lease"] if self.exists else []
+        return [Lease(self.path / name) for name in sizes_in(self.path) if name.endswith(".lease")]
 
     def size_of(self, epochs: Iterable[int]) -> int:
         """The size of these stored epochs in bytes."""

@@ -9,7 +9,8 @@ import ray
 
 from kd_core.config.fields import size_text
 from kd_core.data.dataset import Dataset
-from kd_core.store.record import MadeFrom, Record
+from kd_core.store.manifest import MadeFrom
+from kd_core.store.product import Product
 from kd_core.store.signal_record import REMEDY, SignalError
 from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.tasks import Task, reason_of, settled
@@ -27,8 +28,8 @@ def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, prog
 
     If a teacher's pass fails, this logs the error, and its trials run the teacher themselves.
     """
-    teachers = {teacher.name: teacher.record for teacher in plan.teachers}
-    finished = {teacher.name: {"teacher": teacher.weights} for teacher in plan.teachers if teacher.weights}
+    teachers = {teacher.name: teacher.product for teacher in plan.teachers}
+    finished = {teacher.name: teacher.made_from for teacher in plan.teachers if teacher.made_from}
     wanted = [each for each in plan.signals if each.stored and each.pending_epochs and each.teacher in finished]
     passes = [_Pass(each, finished[each.teacher], plan.data.num_train, progress) for each in wanted]
     passes = [each for each in passes if each.prepare()]
@@ -79,7 +80,7 @@ class _Pass:
             self.progress.waits(self.label, next(filter(None, holders), "another process"))
         return bool(self.missing)
 
-    def tasks(self, dataset: Any, teacher: Record, resources: ResourcesConfig, threads: int) -> list[Task]:
+    def tasks(self, dataset: Any, teacher: Product, resources: ResourcesConfig, threads: int) -> list[Task]:
         """The tasks: each gets all missing epochs, starts at another one, and skips those that others label."""
         gpus, total = math.ceil(resources.gpu), ray.cluster_resources()
         room = total.get("GPU", 0) // gpus if gpus else total["CPU"] // resources.cpu

@@ -15,7 +15,8 @@ from ray.exceptions import RayError
 from kd_core.config.identity import trial_identity
 from kd_core.data.dataset import Dataset
 from kd_core.evaluate.footprint import Footprint
-from kd_core.store.record import Record
+from kd_core.store.manifest import Failure
+from kd_core.store.product import Product, State
 from kd_core.store.records import LEFT_OUT, Store
 from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.cluster import nodes_of_cluster, whole_resources
@@ -85,12 +86,12 @@ def finetune_teachers(plan: Plan, resources: ResourcesConfig, dataset: Dataset, 
     taken = resources.model_copy(update={"cpu": cpu})
     submit = task_of(finetune_teacher, taken).remote
     given = taken.model_dump() | {"threads": plan.threads["teacher"]}
-    before = {each.record.key: each.record.failure() for each in missing}
+    before = {each.product.key: each.state.failure for each in missing}
     running = {
         Task(
             f"teacher {each.name}",
-            partial(submit, each.finetuning, shared, each.record, given),
-            partial(other_at_work, each.record),
+            partial(submit, each.finetuning, shared, each.product, given),
+            partial(other_at_work, each.product),
         ): each
         for each in missing
     }
@@ -101,36 +102,35 @@ def finetune_teachers(plan: Plan, resources: ResourcesConfig, dataset: Dataset, 
             _show_epoch(teacher, progress)
 
     for task in settled(list(running), plan.spec.retries, progress, show):
-        record = running.pop(task).record
+        product = running.pop(task).product
         reason = reason_of(task.error) if task.error is not None else ""
         if reason:
-            _fail(record, before[record.key], reason, task.error)
-        _show_end(task.label, record, progress, reason)
+            _fail(product, before[product.key], reason, task.error)
+        _show_end(task.label, product.state(), progress, reason)
 
 
 def _show_epoch(teacher: TeacherPlan, progress: SweepProgress) -> None:
-    journal = teacher.record.journal()
-    if journal:
-        progress.epoch(
-            f"teacher {teacher.name}", journal[-1]["epoch"], teacher.finetuning.train.num_epochs, journal[-1]
-        )
+    journal = teacher.product.journal()
+    if rows := journal.epochs:
+        progress.epoch(f"teacher {teacher.name}", journal.num_epochs, teacher.finetuning.train.num_epochs, rows[-1])
 
 
-def _fail(record: Record, before: dict[str, Any] | None, reason: str, error: object) -> None:
-    """Write a failure to the record unless the worker has written one since `before`, the failure of an earlier run."""
+def _fail(product: Product, before: Failure | None, reason: str, error: object) -> None:
+    """Write a failure unless the worker has written one since `before`, the failure of an earlier run."""
     with suppress(OSError):  # a store that cannot be written loses the reason, but not the sweep
-        if record.verdict() is None and record.failure() in (None, before):
-            record.fail(reason, str(error))
+        state = product.state()
+        if state.result is None and state.failure in (None, before):
+            product.fail(reason, str(error))
 
 
-def _show_end(label: str, record: Record, progress: SweepProgress, reason: str) -> None:
-    """Show the end of a trial or teacher; reason is that of a failure which could not be written to its record."""
-    if (verdict := record.verdict()) is not None:
-        progress.done(label, record.status, figures_line(verdict["metrics"]), verdict["metrics"])
-    elif (stop := record.stop()) is not None and record.failure() is None:
-        progress.done(label, "stopped", stop["reason"])
+def _show_end(label: str, state: State, progress: SweepProgress, reason: str) -> None:
+    """Show the end of a trial or teacher; reason is that of a failure which could not be written to its folder."""
+    if state.result is not None:
+        progress.done(label, "finished", figures_line(state.result.metrics), state.result.metrics)
+    elif state.stop is not None and state.failure is None:
+        progress.done(label, "stopped", state.stop.reason)
     else:
-        progress.done(label, "failed", (record.failure() or {}).get("error") or reason)
+        progress.done(label, "failed", state.failure.error if state.failure else reason)
 
 
 def run_trials(plan: Plan, resources: ResourcesConfig, dataset: Dataset, store: Store, progress: SweepProgress) -> None:
@@ -186,11 +186,11 @@ def _show_without_teacher(planned: TrialPlan, progress: SweepProgress) -> None:
 
 def _trial_config(planned: TrialPlan, plan: Plan) -> dict[str, Any]:
     """What a worker needs to know of a trial (`sweeps.engine.worker.TrialTrainable`)."""
-    teacher_key = next((each.record.key for each in plan.teachers if each.name == planned.trial.teacher), None)
+    teacher_key = next((each.product.key for each in plan.teachers if each.name == planned.trial.teacher), None)
     signal = planned.signal.identity if planned.signal is not None and planned.signal.ready else None
     config = planned.trial.config
     return {
-        "key": planned.record.key,
+        "key": planned.product.key,
         "identity": trial_identity(config, plan.data.fingerprint, teacher_key),
         "config": config.model_dump(mode="json"),
         "teacher_key": teacher_key,
@@ -205,12 +205,10 @@ class _Watch(tune.Callback):
     def __init__(self, plan: Plan, progress: SweepProgress) -> None:
         self.plan, self.progress = plan, progress
         self.expected: dict[str, TrialPlan] = {}
-        self.before: dict[str, dict[str, Any] | None] = {}
 
     def expect(self, planned: TrialPlan) -> dict[str, Any]:
         """Learn of a trial before Tune starts it; returns its config."""
-        self.expected[planned.record.key] = planned
-        self.before[planned.record.key] = planned.record.failure()
+        self.expected[planned.product.key] = planned
         return _trial_config(planned, self.plan)
 
     def propose(self, planned: TrialPlan) -> None:
@@ -221,11 +219,11 @@ class _Watch(tune.Callback):
         elif planned.role == "follower" and planned.status == "stopped":
             self.progress.done(planned.trial.label, "stopped", LEFT_OUT)
         elif planned.done:
-            _show_end(planned.trial.label, planned.record, self.progress, "")
+            _show_end(planned.trial.label, planned.state, self.progress, "")
 
     def give_up(self, planned: TrialPlan, scout: TrialPlan) -> None:
         """Show that a follower is not to run, since its scout has not finished."""
-        if status_in(self.plan.spec, "scout", scout.record, scout.made_from) == "stopped":
+        if status_in(self.plan.spec, "scout", scout.product.state(), scout.made_from) == "stopped":
             self.progress.done(planned.trial.label, "stopped", LEFT_OUT)
         else:
             self.progress.done(planned.trial.label, "failed", "its scout failed")
@@ -260,14 +258,14 @@ class _Watch(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Show the end of a trial, finished or failed."""
         planned = self._planned(trial)
-        _show_end(planned.trial.label, planned.record, self.progress, trial.last_result.get("error", ""))
+        _show_end(planned.trial.label, planned.product.state(), self.progress, trial.last_result.get("error", ""))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record and show the failure of a trial whose worker died once too often."""
         planned = self._planned(trial)
         reason = reason_of(_error_of(trial))
-        _fail(planned.record, self.before[planned.record.key], reason, _error_of(trial))
-        _show_end(planned.trial.label, planned.record, self.progress, reason)
+        _fail(planned.product, planned.state.failure, reason, _error_of(trial))
+        _show_end(planned.trial.label, planned.product.state(), self.progress, reason)
 
 
 def _error_of(trial: Any) -> str:

@@ -26,7 +26,7 @@ from kd_core.evaluate.footprint import Footprint, footprint, forget_peak, larges
 from kd_core.networks.execution import keep_freed_memory, return_freed_memory
 from kd_core.networks.models import Network
 from kd_core.store.lease import Holder
-from kd_core.store.record import Record
+from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
 from kd_core.teachers.labelling import TeacherPass, label_epochs
@@ -41,8 +41,8 @@ class TrialTrainable(tune.Trainable):
     """Runs one trial after another in one actor, which gets the dataset once, through the object store.
 
     The config is {"trial": {"key", "config": TrialConfig as JSON, "teacher_key": key or None, "signal": the identity of
-    a stored signal, or None for a live one, "identity", "made_from": `kd_core.store.record.MadeFrom`}}. A trial with an
-    error is tried again `retries` times; then the error is reported as an outcome, so that the actor and the sweep
+    a stored signal, or None for a live one, "identity", "made_from": `kd_core.store.manifest.MadeFrom`}}. A trial with
+    an error is tried again `retries` times; then the error is reported as an outcome, so that the actor and the sweep
     continue.
     """
 
@@ -70,7 +70,7 @@ class TrialTrainable(tune.Trainable):
 
     def _start(self, trial: dict[str, Any]) -> None:
         self.trial, self.num_failures = trial, 0
-        self.record = self.store.trial(self.trial["key"])
+        self.product = self.store.trial(self.trial["key"])
         self._begin()
 
     def _begin(self) -> None:
@@ -82,12 +82,12 @@ class TrialTrainable(tune.Trainable):
         try:
             signal = _signal(config, trial, self.store, self._teacher)
         except Exception as error:  # before the record begins
-            self.record.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+            self.product.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
             raise
         yield from run_trial(
             config,
             self.dataset,
-            self.record,
+            self.product,
             signal=signal,
             device=self.device,
             num_workers=self.num_workers,
@@ -107,17 +107,17 @@ class TrialTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train one epoch, or report that the trial waits for another process, is tried again, or is done."""
-        if not self.begun and (holder := other_at_work(self.record)):
+        if not self.begun and (holder := other_at_work(self.product)):
             time.sleep(WAIT_S)
             return {"done": False, "status": "waiting", "holder": str(holder)}
         self.begun = True
         try:
             result = next(self.epochs)
         except StopIteration:
-            return {"done": True, "status": self.record.status}
+            return {"done": True, "status": self.product.status}
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            self.record.lease.release()  # which is not done yet if the record could not begin
+            self.product.lease.release()  # which is not done yet if the record could not begin
         else:
             return self._report(result)
         if self.num_failures == self.retries:
@@ -136,10 +136,12 @@ class TrialTrainable(tune.Trainable):
         """Load nothing: the record holds the checkpoint."""
 
 
-def other_at_work(record: Record) -> Holder | None:
-    """The other living process that works on an unfinished record, or None."""
-    holder = record.lease.holder if record.verdict() is None else None
-    return None if holder is None or holder.is_this_process else holder
+def other_at_work(product: Product) -> Holder | None:
+    """The other living process that works on an unfinished product, or None."""
+    holder = product.lease.holder
+    if holder is None or holder.is_this_process or product.status == "finished":
+        return None
+    return holder
 
 
 def task_of(function: Callable[..., Any], resources: ResourcesConfig) -> Any:
@@ -150,25 +152,25 @@ def task_of(function: Callable[..., Any], resources: ResourcesConfig) -> Any:
     return ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=0)(function)
 
 
-def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, record: Record, resources: dict[str, float]) -> None:
-    """Fine-tune one teacher unless it is finished or another process does; an error is also written to its record."""
-    if other_at_work(record) is not None:
+def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, product: Product, resources: dict[str, float]) -> None:
+    """Fine-tune one teacher unless it is finished or another process does; an error is also written to its folder."""
+    if other_at_work(product) is not None:
         return
     try:
         workers = int(resources["workers"])
         identity = trial_identity(finetuning, dataset.fingerprint)
         device = device_of(resources)
-        for _ in run_trial(finetuning, dataset, record, device=device, num_workers=workers, identity=identity):
+        for _ in run_trial(finetuning, dataset, product, device=device, num_workers=workers, identity=identity):
             pass
     finally:
-        record.lease.release()
+        product.lease.release()
 
 
 def label_signal(
     trial: TrialConfig,
     dataset: Dataset,
     signal: SignalRecord,
-    teacher: Record,
+    teacher: Product,
     epochs: Sequence[int],
     resources: dict[str, float],
 ) -> None:

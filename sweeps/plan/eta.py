@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from kd_core.config.identity import canonical_json
 from kd_core.config.networks import ARCHITECTURE
 from kd_core.store.files import read_ahead
-from kd_core.store.record import Record
+from kd_core.store.manifest import Begun
+from kd_core.store.product import State
 from kd_core.store.records import Store, SweepRecord
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def time_of(plan: Plan, store: Store) -> TimeLeft:
     for each in plan.missing_teachers:
         config = each.finetuning.model_dump(mode="json")
         form = form_of_trial(config, vars(plan.data), False, plan.threads["teacher"])
-        works.append(Work(form, each.finetuning.train.num_epochs - each.record.num_epochs))
+        works.append(Work(form, each.finetuning.train.num_epochs - each.state.journal.num_epochs))
     works = [work for work in works if work.epochs > 0]
     return paces_in(store, {work.form for work in works}, first=plan.spec.name).time_left(works)
 
@@ -149,32 +150,30 @@ def paces_in(store: Store, forms: set[str], first: str) -> Paces:
     """
     paces, devices, num_read = Paces(), dict[str, str](), 0
     for sweep in sorted(store.sweeps(), key=lambda each: each.name != first) if forms else ():
-        for form, record, device in _finished(store, sweep):
+        for form, state, device in _finished(store, sweep):
             num_read += 1
             if form in forms and devices.setdefault(form, device) == device:
-                paces.add(form, record.key, (row["epoch_s"] for row in record.journal() if "epoch_s" in row))
+                paces.add(form, state.key, (row["epoch_s"] for row in state.epochs if "epoch_s" in row))
             if num_read == _MOST_READ or all(paces.num_trials(each) >= _ENOUGH for each in forms):
                 return paces
     return paces
 
 
-def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Record, str]]:
-    """Form, record and device of each finished trial and teacher of a sweep, without those of some older versions."""
+def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, State, str]]:
+    """Form, state and device of each finished trial and teacher of a sweep."""
     with suppress(FileNotFoundError):
         members = sweep.members()
-        records = [(each, store.trial(each["key"])) for each in members["trials"]]
-        records += [(each, store.teacher(each["key"])) for each in members["teachers"]]
-        verdicts = read_ahead(Record.verdict, [record for _, record in records])
-        for (member, record), verdict in zip(records, verdicts, strict=True):
-            with suppress(KeyError, TypeError):
-                if verdict:
-                    form = form_of_member(member, verdict["recipe"], members, verdict["threads"])
-                    yield form, record, verdict["machine"]["device"]
+        products = [store.trial(each["key"]) for each in members["trials"]]
+        products += [store.teacher(each["key"]) for each in members["teachers"]]
+        entries = [*members["trials"], *members["teachers"]]
+        for entry, state in zip(entries, store.states(products), strict=True):
+            if state.manifest:
+                yield form_of_member(entry, state.manifest.begun, members), state, state.manifest.machine["device"]
 
 
-def form_of_member(member: dict[str, Any], config: dict[str, Any], members: dict[str, Any], threads: int | None) -> str:
-    """The form of a trial or teacher that a sweep lists; raises KeyError or TypeError if an older version wrote it."""
-    return form_of_trial(config, members["data"], bool(member.get("signal")), threads)
+def form_of_member(entry: Mapping[str, Any], begun: Begun, members: Mapping[str, Any]) -> str:
+    """The form of a trial or teacher that a sweep lists."""
+    return form_of_trial(begun.recipe, members["data"], bool(entry.get("signal")), begun.threads)
 
 
 def duration_text(seconds: float) -> str:

@@ -7,8 +7,6 @@ from typing import Any
 
 from kd_core.config.fields import shown
 from kd_core.config.identity import canonical_json, flattened, trial_identity
-from kd_core.store.files import read_ahead
-from kd_core.store.record import Record
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, TrialPlan
 
@@ -58,7 +56,7 @@ def novelties(plan: Plan, store: Store) -> list[Novelty]:
 
 
 def _novelty(trial: TrialPlan, plan: Plan, finished: Mapping[str, frozenset[tuple[str, str]]]) -> Novelty:
-    teacher = next((each.record.key for each in plan.teachers if each.name == trial.trial.teacher), None)
+    teacher = next((each.product.key for each in plan.teachers if each.name == trial.trial.teacher), None)
     own = flattened(trial_identity(trial.trial.config, plan.data.fingerprint, teacher))
     items = _items(own)
     nearest = min(finished, key=lambda label: len(items ^ finished[label]))
@@ -76,10 +74,10 @@ def _finished(store: Store, first: str) -> Iterator[tuple[str, frozenset[tuple[s
         with suppress(FileNotFoundError):
             members = sweep.members()["trials"][:left]
             left -= len(members)
-            verdicts = read_ahead(Record.verdict, [store.trial(member["key"]) for member in members])
-            for member, verdict in zip(members, verdicts, strict=True):
-                if verdict and verdict.get("identity"):
-                    yield f"{member['label']} of {sweep.name}", _items(flattened(verdict["identity"]))
+            states = store.states(store.trial(member["key"]) for member in members)
+            for member, state in zip(members, states, strict=True):
+                if state.manifest:
+                    yield f"{member['label']} of {sweep.name}", _items(flattened(state.manifest.identity))
 
 
 def _items(identity: Mapping[str, Any]) -> frozenset[tuple[str, str]]:

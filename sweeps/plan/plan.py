@@ -8,9 +8,8 @@ from typing import Any
 from kd_core.config.identity import digest, signal_identity, trial_key
 from kd_core.config.trial import TrialConfig, finetuning_trial
 from kd_core.data.splits import DataSummary
-from kd_core.evaluate.latency import form_of
-from kd_core.store.files import read_ahead
-from kd_core.store.record import DONE, MadeFrom, Record, Status
+from kd_core.store.manifest import MadeFrom
+from kd_core.store.product import DONE, Product, State, Status
 from kd_core.store.records import LEFT_OUT, Role, Store, left_out
 from sweeps.config.arms import PlannedTrial
 from sweeps.config.reader import to_yaml
@@ -22,32 +21,43 @@ from sweeps.plan.wanted import trials_wanted
 
 @dataclass(frozen=True)
 class TeacherPlan:
-    """One teacher that the sweep's trials need: its fine-tuning as a trial, its record, and the hash of its weights.
-
-    The hash is None until it is finished.
-    """
+    """One teacher that the sweep's trials need: its fine-tuning as a trial, and the state of its product."""
 
     name: str
     finetuning: TrialConfig
-    record: Record
-    weights: str | None
+    state: State
     num_trials: int
+
+    @property
+    def product(self) -> Product:
+        """The product that it makes."""
+        return self.state.product
+
+    @property
+    def made_from(self) -> MadeFrom | None:
+        """What trials with this teacher are made from; None until it is finished."""
+        return {"teacher": self.state.manifest.weights_sha256} if self.state.manifest else None
 
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """One trial, its record, its status at the time of the plan, its role (`sweeps.plan.scouts`), its teacher's signal.
+    """One trial, the state of its product, its status in the sweep, its role (`sweeps.plan.scouts`), and its signal.
 
     made_from are the hashes of the products that it is made from; None until its teacher is finished. A follower is
     only `stopped` if it is left out.
     """
 
     trial: PlannedTrial
-    record: Record
+    state: State
     status: Status
     made_from: MadeFrom | None
     role: Role = ""
     signal: SignalPlan | None = None
+
+    @property
+    def product(self) -> Product:
+        """The product that it makes."""
+        return self.state.product
 
     @property
     def can_run(self) -> bool:
@@ -67,12 +77,12 @@ class TrialPlan:
     @property
     def num_trained(self) -> int:
         """The epochs that the trial has trained so far."""
-        return self.record.num_epochs if self.status != "stale" else 0
+        return self.state.journal.num_epochs if self.status != "stale" else 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All teachers, signals and trials of a sweep, with their records.
+    """All teachers, signals and trials of a sweep, with the states of their products.
 
     In a search, trials holds the trials of the points proposed so far, and num_unproposed counts the points still to
     come. unproposed holds stand-ins for their trials: those of as many random points, and one for every signal that may
@@ -105,7 +115,7 @@ class Plan:
     @property
     def missing_teachers(self) -> list[TeacherPlan]:
         """The teachers that are not finished."""
-        return [teacher for teacher in self.teachers if teacher.weights is None]
+        return [teacher for teacher in self.teachers if teacher.made_from is None]
 
     @property
     def given_teachers(self) -> list[str]:
@@ -113,13 +123,11 @@ class Plan:
         return [each.name for each in self.teachers if each.finetuning.student.checkpoint is not None]
 
     @property
-    def forms(self) -> list[dict[str, Any]]:
-        """The student form of each finished trial (`kd_core.evaluate.latency`)."""
-        finished = (each.trial.config for each in self.trials if each.status == "finished")
-        return [
-            form_of(config.student.model_dump(mode="json"), self.data.num_classes, self.data.image_size)
-            for config in finished
-        ]
+    def finished(self) -> dict[str, State]:
+        """The states of the finished teachers and trials by their keys, which need not be read again."""
+        states = [each.state for each in self.teachers if each.made_from]
+        states += [each.state for each in self.trials if each.status == "finished"]
+        return {state.key: state for state in states}
 
     @property
     def up_to_date(self) -> bool:
@@ -131,7 +139,7 @@ class Plan:
         return {
             "sweep": self.spec.name,
             "teachers": [
-                {"name": each.name, "status": each.record.status, "trials": each.num_trials} for each in self.teachers
+                {"name": each.name, "status": each.state.status, "trials": each.num_trials} for each in self.teachers
             ],
             "signals": [
                 {
@@ -158,7 +166,7 @@ class Plan:
             "objectives": dict(self.spec.objectives),
             "threads": self.threads,
             "data": dict(vars(self.data)),
-            "teachers": [{"name": teacher.name, "key": teacher.record.key} for teacher in self.teachers],
+            "teachers": [{"name": teacher.name, "key": teacher.product.key} for teacher in self.teachers],
             "signals": [
                 {"key": each.record.key, "label": each.label, "teacher": each.teacher, "epochs": each.num_epochs}
                 for each in self.signals
@@ -170,7 +178,7 @@ class Plan:
     def _member(self, planned: TrialPlan) -> dict[str, Any]:
         """What trials.json says of a trial; the settings of a search's trial are the point that it proposed."""
         trial, signal = planned.trial, planned.signal
-        member = {"key": planned.record.key, "label": trial.label, "arm": trial.arm, "teacher": trial.teacher}
+        member = {"key": planned.product.key, "label": trial.label, "arm": trial.arm, "teacher": trial.teacher}
         member |= {"seed": trial.config.seed} | ({"role": planned.role} if planned.role else {})
         member |= {"signal": signal.record.key} if signal is not None and signal.stored else {}
         return member if self.spec.search.is_grid else member | {"settings": trial.settings}
@@ -184,10 +192,11 @@ class Plan:
         teachers = {each.name: each for each in self.teachers}
         signals, added = {each.record.key: each for each in self.signals}, []
         for trial in trials:
-            planned = _planned(self.spec, store, self.data, teachers, trial)
+            product = _product(store, self.data, teachers, trial)
+            planned = _planned(self.spec, teachers, trial, product.state())
             signal = None
             if trial.teacher is not None:
-                key = teachers[trial.teacher].record.key
+                key = teachers[trial.teacher].product.key
                 signal = signals.get(digest(signal_identity(trial.config, self.data.fingerprint, key)))
             covered = signal is not None and signal.num_epochs >= trial.config.num_stream_epochs
             added.append(replace(planned, signal=signal if covered else None))
@@ -195,20 +204,26 @@ class Plan:
         return replace(self, trials=(*self.trials, *_without_left_out(added)), num_unproposed=num_unproposed)
 
 
-def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
-    """Compare a spec with a store; raises SpecError if signals that must be stored exceed signal.max_gib."""
+def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary, known: Mapping[str, State] | None = None) -> Plan:
+    """Compare a spec with a store, in which products whose state is known by their key are not read again.
+
+    Raises SpecError if signals that must be stored exceed signal.max_gib.
+    """
     wanted = trials_wanted(spec, store)
     num_known, teachers = len(wanted.trials), dict[str, TeacherPlan]()
     for name, config in spec.teachers.items():
         num_trials = sum(trial.teacher == name for trial in wanted.trials + wanted.unproposed)
         if num_trials:
             finetuning = finetuning_trial(config, spec.data, spec.view)
-            record = store.teacher(trial_key(finetuning, data.fingerprint))
-            weights = (record.verdict() or {}).get("weights_sha256")
-            teachers[name] = TeacherPlan(name, finetuning, record, weights, num_trials)
-    plan_trial = partial(_planned, spec, store, data, teachers)
-    planned = _without_left_out(list(read_ahead(plan_trial, wanted.trials)))
-    planned += [_stand_in(store, data, teachers, trial) for trial in wanted.unproposed]
+            product = store.teacher(trial_key(finetuning, data.fingerprint))
+            teachers[name] = TeacherPlan(name, finetuning, product.state(), num_trials)
+    products = [_product(store, data, teachers, trial) for trial in wanted.trials]
+    states = store.states(products, known)
+    planned = _without_left_out(list(map(partial(_planned, spec, teachers), wanted.trials, states)))
+    planned += [
+        replace(_planned(spec, teachers, trial, State(_product(store, data, teachers, trial), {}, "pending")), role="")
+        for trial in wanted.unproposed
+    ]
     needs = [
         _need(each, teachers, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
         for index, each in enumerate(planned)
@@ -221,20 +236,15 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary) -> Plan:
     )
 
 
-def _planned(
-    spec: SweepSpec, store: Store, data: DataSummary, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial
-) -> TrialPlan:
-    stand_in, role = _stand_in(store, data, teachers, trial), role_of(spec, trial.config.seed)
-    return replace(stand_in, status=status_in(spec, role, stand_in.record, stand_in.made_from), role=role)
+def _planned(spec: SweepSpec, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial, state: State) -> TrialPlan:
+    role, made_from = role_of(spec, trial.config.seed), teachers[trial.teacher].made_from if trial.teacher else {}
+    return TrialPlan(trial, state, status_in(spec, role, state, made_from), made_from, role)
 
 
-def _stand_in(store: Store, data: DataSummary, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial) -> TrialPlan:
-    """A trial as it is before its record is looked at."""
-    if trial.teacher is None:
-        return TrialPlan(trial, store.trial(trial_key(trial.config, data.fingerprint)), "pending", {})
-    teacher = teachers[trial.teacher]
-    record = store.trial(trial_key(trial.config, data.fingerprint, teacher.record.key))
-    return TrialPlan(trial, record, "pending", {"teacher": teacher.weights} if teacher.weights else None)
+def _product(store: Store, data: DataSummary, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial) -> Product:
+    """The product that a trial makes."""
+    teacher_key = teachers[trial.teacher].product.key if trial.teacher else None
+    return store.trial(trial_key(trial.config, data.fingerprint, teacher_key))
 
 
 def _without_left_out(trials: Sequence[TrialPlan]) -> list[TrialPlan]:
@@ -258,5 +268,5 @@ def _need(
     trial = planned.trial
     if trial.teacher is None:
         return None
-    key = teachers[trial.teacher].record.key
+    key = teachers[trial.teacher].product.key
     return Need(trial.teacher, trial.config, key, not planned.done, stands_for_others, foreseen)

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kd_core.store.files import sizes_in
-from kd_core.store.record import MadeFrom, Record, Status
+from kd_core.store.manifest import MadeFrom
+from kd_core.store.product import State, Status
 from kd_core.store.records import Role
 from sweeps.config.sweep import SweepSpec
 
@@ -28,25 +28,23 @@ def role_of(spec: SweepSpec, seed: int) -> Role:
 
 
 def stopping_of(spec: SweepSpec) -> dict[str, Any]:
-    """The sweep and the rule that stop trials early, as the record of a stopped trial names them."""
+    """The sweep and the rule that stop trials early, as a stopped trial names them."""
     rule = spec.early_stopping.model_dump(mode="json") if spec.early_stopping is not None else None
     return {"sweep": spec.name, "early_stopping": rule, "objectives": dict(spec.objectives)}
 
 
-def status_in(spec: SweepSpec, role: Role, record: Record, made_from: MadeFrom | None) -> Status:
-    """The present status of a trial in a sweep: that of its record, but pending or stale if it is to go on.
+def status_in(spec: SweepSpec, role: Role, state: State, made_from: MadeFrom | None = None) -> Status:
+    """The status of a trial in a sweep: that of its product, but pending or stale if it is to go on.
 
     Pending is what was stopped by another sweep or rule, or is no scout; stale what was made from other weights of its
     teacher than made_from has, which is None while the teacher is not finished.
     """
-    verdict = record.verdict()
-    if verdict is not None:
-        return "finished" if made_from is None or verdict.get("made_from", {}) == made_from else "stale"
-    status = record.unfinished_status(sizes_in(record.path))
-    if status == "stopped":
-        stop = record.stop() or {}
+    if state.manifest is not None:
+        return "finished" if made_from in (None, state.made_from) else "stale"
+    if state.stop is not None and state.status == "stopped":
+        stop = state.stop.model_dump()
         return "stopped" if role == "scout" and stop | stopping_of(spec) == stop else "pending"
-    return status
+    return state.status
 
 
 class Line:
@@ -75,9 +73,9 @@ class Line:
         return any(self._held.values())
 
     def ended(self, trial: "TrialPlan") -> list["TrialPlan"]:
-        """Learn from its record how a trial has ended; returns the followers that are not to run after that."""
+        """Learn from its files how a trial has ended; returns the followers that are not to run after that."""
         held = self._held.pop(trial.trial.arm, []) if trial.role == "scout" else []
-        if status_in(self._spec, trial.role, trial.record, trial.made_from) == "finished":
+        if held and status_in(self._spec, trial.role, trial.product.state(), trial.made_from) == "finished":
             self._ready.extend(held)
             return []
         return held

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from kd_core.config.identity import digest, signal_identity
@@ -61,9 +62,9 @@ class SignalPlan:
         name = "unmixed" if mixup.distribution == "off" else mixup.distribution
         return f"{self.teacher} {name}{concentration}{part}"
 
-    @property
+    @cached_property
     def ready(self) -> bool:
-        """Whether the trials use stored logits, and all of them are stored."""
+        """Whether the trials use stored logits, and all of them are stored; asked once they are labelled."""
         return self.stored and self.record.epochs().issuperset(self.epochs)
 
     @property

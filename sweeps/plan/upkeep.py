@@ -10,7 +10,7 @@ from analysis.report import report_problems
 from kd_core.data.dataset import Dataset
 from kd_core.networks.models import ModelError
 from kd_core.store.files import damage_in, read_ahead
-from kd_core.store.record import Record
+from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
 from kd_core.teachers.labelling import Replay, TeacherPass, replay
@@ -31,15 +31,15 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
     members = sweep.members()
     yield from sweep.problems()
     trials = [store.trial(each["key"]) for each in members["trials"]]
-    for record in [*(store.teacher(each["key"]) for each in members["teachers"]), *trials]:
-        yield from record.problems()
-    verdicts = list(read_ahead(Record.verdict, trials))
-    teachers = {each["name"]: store.teacher(each["key"]).verdict() for each in members["teachers"]}
-    for member, record, verdict in zip(members["trials"], trials, verdicts, strict=True):
-        teacher = teachers.get(member["teacher"])
-        if verdict and teacher and verdict.get("made_from", {}) != {"teacher": teacher["weights_sha256"]}:
-            yield f"{stale_text(record, member['teacher'])}; run its spec again"
-    finished = None not in verdicts
+    for product in [*(store.teacher(each["key"]) for each in members["teachers"]), *trials]:
+        yield from product.problems()
+    states = list(store.states(trials))
+    teachers = {each["name"]: store.teacher(each["key"]).state().manifest for each in members["teachers"]}
+    for entry, state in zip(members["trials"], states, strict=True):
+        teacher = teachers.get(entry["teacher"])
+        if state.manifest and teacher and state.made_from != {"teacher": teacher.weights_sha256}:
+            yield f"{stale_text(state.product, entry['teacher'])}; run its spec again"
+    finished = all(state.manifest for state in states)
     for member in members.get("signals", ()):
         signal = store.signal(member["key"])
         stored = signal.epochs()
@@ -50,21 +50,21 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
     yield from report_problems(store, name)
 
 
-def stale_text(record: Record, teacher: str | None) -> str:
+def stale_text(product: Product, teacher: str | None) -> str:
     """That a trial is stale."""
-    return f"{record.path}: its teacher, {teacher}, has other weights now than it was trained with"
+    return f"{product.path}: its teacher, {teacher}, has other weights now than it was trained with"
 
 
 def to_make_again(plan: Plan) -> Iterator[str]:
     """What is damaged of the products that a run will make, or need, one line each."""
-    yield from (problem for each in plan.missing_teachers for problem in each.record.problems())
-    yield from (stale_text(each.record, each.trial.teacher) for each in plan.pending if each.status == "stale")
-    records = [each.record for each in plan.pending]
-    yield from (problem for problems in read_ahead(Record.problems, records) for problem in problems)
+    yield from (problem for each in plan.missing_teachers for problem in each.product.problems())
+    yield from (stale_text(each.product, each.trial.teacher) for each in plan.pending if each.status == "stale")
+    begun = [each.product for each in plan.pending if each.state.sizes]
+    yield from (problem for problems in read_ahead(Product.problems, begun) for problem in problems)
     needed = {each.trial.teacher for each in [*plan.pending, *plan.unproposed]}
     for teacher in plan.teachers:
         if teacher.name in needed:
-            yield from teacher.record.check(teacher.record.weights_name)
+            yield from teacher.product.check(teacher.product.weights.name)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def _verified(signal: SignalPlan, teacher: TeacherPlan, dataset: Dataset, num_sl
     record = signal.record
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        record.check(signal.identity | {"made_from": {"teacher": teacher.weights}})
-        network = load_teacher(signal.trial.teacher, teacher.record, dataset.num_classes)
+        record.check(signal.identity | {"made_from": teacher.made_from})
+        network = load_teacher(signal.trial.teacher, teacher.product, dataset.num_classes)
         found = replay(record, TeacherPass(signal.trial, dataset, network, device), num_slots)
     except (SignalError, TeacherError, ModelError) as error:
         return Verification(signal.label, None, str(error))
@@ -131,8 +131,8 @@ def unneeded_signals(store: Store, finished: bool) -> list[Unneeded]:
     needed: dict[str, int] = {}
     for sweep in store.sweeps():
         members = sweep.members()
-        verdicts = read_ahead(Record.verdict, [store.trial(each["key"]) for each in members["trials"]])
-        if not finished or None in verdicts:
+        states = store.states(store.trial(each["key"]) for each in members["trials"])
+        if not finished or not all(state.manifest for state in states):
             for signal in members.get("signals", ()):
                 needed[signal["key"]] = max(signal["epochs"], needed.get(signal["key"], 0))
     unneeded = []

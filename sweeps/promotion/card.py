@@ -78,10 +78,10 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
 
 def _teacher_figures(snapshot: Snapshot, name: str) -> str:
     """The teacher's own accuracy and ECE on test, if its record is whole."""
-    verdict = next((teacher.verdict for teacher in snapshot.teachers if teacher.entry["name"] == name), None)
-    if not verdict:
+    result = next((teacher.result for teacher in snapshot.teachers if teacher.entry["name"] == name), None)
+    if result is None:
         return ""
-    accuracy, ece = (verdict["metrics"][f"test/{figure}"] for figure in ("accuracy", "ece"))
+    accuracy, ece = (result.metrics[f"test/{figure}"] for figure in ("accuracy", "ece"))
     return f", {100 * accuracy:.2f} % accurate with an ECE of {ece:.4f}"
 
 
@@ -150,7 +150,7 @@ def _limits(choice: Choice, student: Student) -> list[str]:
 
 def _calibration(student: Student) -> str:
     text = f"The temperature was fitted on {len(student.validation):,} validation images, which also chose the arm"
-    validation = student.record.outcomes("validation", with_logits=True)
+    validation = student.trial.product.outcomes("validation", with_logits=True)
     if validation.logits is None or has_optimum(validation.logits, validation.label):
         return f"{text}."
     return (

@@ -10,7 +10,7 @@ from analysis.report import Report, update_report
 from analysis.runs import runs_of
 from analysis.snapshot import Member, Snapshot
 from kd_core.measure.outcomes import SCALED
-from kd_core.store.record import SPLITS, Record, outcomes_name
+from kd_core.store.product import SPLITS, outcomes_name
 from sweeps.config.errors import SpecError
 
 
@@ -39,7 +39,7 @@ def chosen(snapshot: Snapshot, wanted: str) -> Choice:
         key, reason = _named(runs, name, wanted), "as named"
     place = runs["trial"].tolist().index(key)
     run, trial = {str(name): value for name, value in runs.iloc[place].items()}, snapshot.trials[place]
-    _check_whole(trial.record, run)
+    _check_whole(trial, run)
     report = report or update_report(snapshot)
     arm = next(row for row in report.arms if key in row["trials"])
     return Choice(trial, run, report, arm, reason)
@@ -68,10 +68,10 @@ def _named(runs: pd.DataFrame, name: str, wanted: str) -> str:
     return found[0][0]
 
 
-def _check_whole(record: Record, run: dict[str, Any]) -> None:
-    """Raise SpecError unless everything of a record that is promoted is whole."""
+def _check_whole(trial: Member, run: dict[str, Any]) -> None:
+    """Raise SpecError unless everything of a trial that is promoted is whole."""
     if run["status"] != "finished":
         error = f" ({run['error']})" if run["error"] else ""
         raise SpecError(f"{run['label']}: is {run['status']}, not finished{error}; run its spec again, or name another")
-    for problem in record.check(record.weights_name, *map(outcomes_name, SPLITS)):
+    for problem in trial.product.check(trial.product.weights.name, *map(outcomes_name, SPLITS)):
         raise SpecError(f"{problem}; run its spec again to make it anew")

@@ -44,7 +44,7 @@ def write_formats(student: Student, folder: Path, formats: tuple[str, ...] = FOR
     """Write a student to a folder in these formats, with config.json beside the weights."""
     network = student.deployed()
     if WEIGHTS in formats:
-        (folder / WEIGHTS).write_bytes(student.record.weights.read_bytes())
+        (folder / WEIGHTS).write_bytes(student.trial.product.weights.read_bytes())
         write_json(folder / CONFIG, _config_of(student, network))
     if PROGRAM in formats:
         torch.export.save(_program(network, student.image_size), folder / PROGRAM)
@@ -65,7 +65,7 @@ def _config_of(student: Student, network: Deployed) -> dict[str, Any]:
         "mean": mean,
         "std": std,
         "temperature": student.temperature,
-        "trial": student.record.key,
+        "trial": student.trial.key,
     }
 
 
@@ -162,7 +162,7 @@ def checked(student: Student, folder: Path, tolerance: float) -> list[Measured]:
     measured = [_measured(student, path, np.concatenate(parts)) for path, parts in made.items()]
     for each in measured:
         if each.name != INT8 and not each.difference <= tolerance:
-            device = ((student.record.verdict() or {}).get("machine") or {}).get("device", "an unknown device")
+            device = student.trial.manifest.machine["device"] if student.trial.manifest else "an unknown device"
             problem = f"differs by {each.difference:.2g} from the stored test probabilities, computed on {device}"
             raise ExportError(f"{each.name}: {problem}; if that is rounding there, give a larger --tolerance")
     return measured

@@ -91,9 +91,10 @@ def _promoted(
     from sweeps.promotion.student import student_of
 
     sweep = snapshot.sweep
-    student = student_of(sweep, choice.trial.record)
+    student = student_of(sweep, choice.trial)
     card = card_of(snapshot, choice, student)
-    content = content_of(card, choice.trial.verdict["weights_sha256"])
+    assert choice.trial.manifest is not None
+    content = content_of(card, choice.trial.manifest.weights_sha256)
     with redirect_stdout(sys.stderr), found_in(str(sweep.path / "spec.yaml")), TemporaryDirectory() as scratch:
         with _answering(uri):
             registry = Registry(snapshot, uri)
@@ -148,7 +149,7 @@ def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, mea
     for file in ("front.svg", PAGE):
         (folder / file).write_bytes((sweep.report / file).read_bytes())
     files: dict[str, Any] = {each.name: vars(each) for each in measured}
-    write_json(folder / MARK, {"sweep": sweep.name, "trial": student.record.key, "files": files})
+    write_json(folder / MARK, {"sweep": sweep.name, "trial": student.trial.key, "files": files})
 
 
 def _print_files(measured: list[Measured], folder: Path | None) -> None:

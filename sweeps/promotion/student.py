@@ -15,7 +15,7 @@ from kd_core.data.splits import parts_of
 from kd_core.data.streaming import StreamedSplit
 from kd_core.measure.outcomes import Outcomes
 from kd_core.networks.models import ModelError, Network, build_network, load_weights
-from kd_core.store.record import Record
+from kd_core.store.product import State
 from kd_core.store.records import SweepRecord
 from sweeps.config.errors import SpecError, found_in
 
@@ -37,9 +37,9 @@ class Deployed(nn.Module):
 
 @dataclass(frozen=True)
 class Student:
-    """A trial's student: its form, its record's test outcomes, and the images to check and to calibrate it with."""
+    """A trial's student: its form, its trial's test outcomes, and the images to check and to calibrate it with."""
 
-    record: Record
+    trial: State
     config: StudentConfig
     outcomes: Outcomes
     test: StreamedSplit
@@ -66,7 +66,7 @@ class Student:
     def deployed(self) -> Deployed:
         """The network with its weights, on the CPU, for inference."""
         try:
-            return deployed(self.config, len(self.class_names), self.temperature, self.record.weights)
+            return deployed(self.config, len(self.class_names), self.temperature, self.trial.product.weights)
         except ModelError as error:
             raise SpecError(f"{error}; use the version of timm that it was trained with") from None
 
@@ -77,12 +77,10 @@ class Student:
         return np.stack([self.validation.image(int(place)).numpy() for place in places])
 
 
-def student_of(sweep: SweepRecord, record: Record) -> Student:
+def student_of(sweep: SweepRecord, trial: State) -> Student:
     """The student of a finished trial of a sweep, with the sweep's data; raises SpecError for data of another kind."""
-    path, config = sweep.path / "spec.yaml", record.config() or {}
-    outcomes = record.outcomes("test", with_logits=True)
-    if outcomes.logits is None:
-        raise SpecError(f"{record.path}: holds no logits, as an older version wrote it; remove it and run the spec")
+    path = sweep.path / "spec.yaml"
+    outcomes = trial.product.outcomes("test", with_logits=True)
     for problem in sweep.problems():
         raise SpecError(problem)
     with found_in(str(path)):
@@ -91,8 +89,8 @@ def student_of(sweep: SweepRecord, record: Record) -> Student:
         _, validation, test = (_split(part, data.image_size) for part in parts.splits)
     if not np.array_equal(test.labels, outcomes.label):
         raise SpecError(f"{path}: data: its test labels are not those that the trial was tested on; run the spec again")
-    network = StudentConfig.model_validate(config["student"]).untrained
-    return Student(record, network, outcomes, test, validation, len(parts.train), parts.class_names)
+    network = StudentConfig.model_validate(trial.config["student"]).untrained
+    return Student(trial, network, outcomes, test, validation, len(parts.train), parts.class_names)
 
 
 def deployed(config: StudentConfig, num_classes: int, temperature: float, weights: object) -> Deployed:

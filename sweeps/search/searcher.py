@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 
 from kd_core.config.identity import canonical_json
 from kd_core.config.trial import TrialConfig
+from kd_core.store.product import State
 from kd_core.store.records import Store
 from sweeps.config.errors import SpecError
 from sweeps.config.space import Settings, Space
@@ -118,16 +119,17 @@ class PointSearcher(Searcher):
         if point.num_open:
             return
         planned = point.planned
-        states = [status_in(self.plan.spec, each.role, each.record, each.made_from) for each in planned]
-        stopped = "stopped" in states
-        trials = [(each.role, each.record.verdict()) for each in planned]
-        whole = [(role, values) for role, verdict in trials if (values := self._values(verdict)) is not None]
+        states = [each.state if each.done else each.product.state() for each in planned]
+        trials = list(zip(planned, states, strict=True))
+        stopped = "stopped" in [status_in(self.plan.spec, each.role, state, each.made_from) for each, state in trials]
+        whole = [(each.role, values) for each, state in trials if (values := self._values(state)) is not None]
         point.values = _measured(whole) if whole and not stopped else None
         self.study.tell(point.trial, point.values, stopped=stopped)
 
-    def _values(self, verdict: dict[str, Any] | None) -> list[float] | None:
+    def _values(self, state: State) -> list[float] | None:
         """The objectives of a finished trial."""
-        figures = verdict["metrics"] | {"num_parameters": verdict.get("num_parameters")} if verdict else {}
+        result = state.result
+        figures = result.metrics | {"num_parameters": result.num_parameters} if result else {}
         found = [objective_in(figures, name) for name in self.plan.spec.objectives]
         values = [value for value in found if value is not None]
         return values if len(values) == len(found) else None
@@ -186,9 +188,10 @@ class PointSearcher(Searcher):
         for name in self.plan.spec.search.warm_start:
             found: dict[str, tuple[Settings, list[tuple[str, list[float]]]]] = {}
             finished = 0
-            for role, config, verdict in _finished(self.store, name):
+            for role, state in _finished(self.store, name):
                 finished += 1
-                settings, values = self.space.settings_of(config), self._values(verdict)
+                config = TrialConfig.model_validate(state.config)
+                settings, values = self.space.settings_of(config), self._values(state)
                 if settings is not None and values is not None:
                     found.setdefault(canonical_json(settings), (settings, []))[1].append((role, values))
             num_used = sum(len(values) for _, values in found.values())
@@ -202,10 +205,8 @@ def _measured(values: Sequence[tuple[str, list[float]]]) -> list[float]:
     return list(map(fmean, zip(*(followers or [each for _, each in values]), strict=True)))
 
 
-def _finished(store: Store, name: str) -> Iterable[tuple[str, TrialConfig, dict[str, Any]]]:
-    """Role, config and verdict of each finished trial of a sweep; those of older versions are left out."""
-    for member in store.sweep(name).members()["trials"]:
-        record = store.trial(member["key"])
-        if (verdict := record.verdict()) is not None:
-            with suppress(ValueError, KeyError):
-                yield member.get("role", ""), TrialConfig.model_validate(verdict["recipe"]), verdict
+def _finished(store: Store, name: str) -> Iterable[tuple[str, State]]:
+    """Role and state of each finished trial of a sweep."""
+    members = store.sweep(name).members()["trials"]
+    states = store.states(store.trial(member["key"]) for member in members)
+    return [(member.get("role", ""), state) for member, state in zip(members, states, strict=True) if state.manifest]

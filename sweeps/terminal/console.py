@@ -89,7 +89,7 @@ def print_plan(
 def _teachers_table(plan: Plan) -> Table:
     teachers = table("teacher", "model", "status", "trials", "epochs")
     for each in plan.teachers:
-        network, status = each.finetuning, each.record.status
+        network, status = each.finetuning, each.state.status
         teachers.add_row(each.name, network.student.model, status, str(each.num_trials), str(network.train.num_epochs))
     return teachers
 

@@ -4,8 +4,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from analysis.snapshot import Member, read_member
+from analysis.snapshot import Member, member_of
 from kd_core.store.files import sizes_in
+from kd_core.store.manifest import Begun
+from kd_core.store.product import LEASE
 from kd_core.store.records import LEFT_OUT, Store, SweepRecord, left_out
 from sweeps.plan.eta import form_of_member, paces_in
 from sweeps.terminal.board import Board, objectives_shown
@@ -87,11 +89,11 @@ class Follower:
             return ""
         sizes, before = sizes_in(record.path), self._sizes.get(record.key)
         without_teacher = f"teacher {entry['teacher']}" in self._failed
-        if sizes == before and "heartbeat.json" not in sizes and not without_teacher:
+        if sizes == before and LEASE not in sizes and not without_teacher:
             return ""
         self._sizes[record.key] = sizes
-        trial = read_member(entry, record, sizes)
-        state, metrics, detail = trial.status, trial.verdict.get("metrics", {}), why(trial)
+        trial = member_of(entry, record.state(sizes))
+        state, metrics, detail = trial.status, trial.result.metrics if trial.result else {}, why(trial)
         if state == "pending" and without_teacher:
             state, detail = "failed", f"its teacher, {entry['teacher']}, failed"
         known = {"arm": entry["arm"], "form": self._form(trial), "figures": metrics}
@@ -112,7 +114,7 @@ class Follower:
 
     def _epochs(self, trial: Member) -> None:
         """Read the journal of a trial."""
-        label, rows = trial.entry["label"], trial.journal
+        label, rows = trial.entry["label"], trial.epochs
         shown = self.board.trials[label]
         new = [row["epoch_s"] for row in rows if row["epoch"] > shown.epoch and "epoch_s" in row]
         self.board.timed(label, new)
@@ -122,17 +124,17 @@ class Follower:
     def _form(self, trial: Member) -> str:
         """The form of a trial, from the sweep's spec, or, if it was not known there, from its config."""
         label, config = trial.entry["label"], trial.config
-        if label not in self._forms and config:
+        if label not in self._forms and trial.begun:
             with suppress(KeyError, TypeError):
-                self._forms[label] = form_of_member(dict(trial.entry), config, self._members, trial.threads)
+                self._forms[label] = form_of_member(trial.entry, trial.begun, self._members)
                 self._lengths[label] = num_epochs_in(config)
         return self._forms.get(label, "")
 
     def _teacher(self, entry: dict[str, Any]) -> tuple[str, str, str] | None:
         """Show a teacher that is running; returns it if it has failed since."""
-        label, teacher = f"teacher {entry['name']}", read_member(entry, self.store.teacher(entry["key"]))
+        label, teacher = f"teacher {entry['name']}", self.store.teacher(entry["key"]).state()
         if teacher.status == "running":
-            last = teacher.journal[-1] if teacher.journal else {}
+            last = teacher.epochs[-1] if teacher.epochs else {}
             epochs = num_epochs_in(teacher.config) if teacher.config else 0
             self.board.other(label, state="running", epoch=last.get("epoch", 0), num_epochs=epochs, note=_figures(last))
         else:
@@ -162,8 +164,8 @@ class Follower:
         with suppress(ValueError, OSError, KeyError, TypeError):
             for each in trials_of(parse_spec(self.sweep.spec_yaml(), str(self.sweep.path / "spec.yaml"))):
                 lengths[each.label] = each.config.train.num_epochs
-                config, member = each.config.model_dump(mode="json"), listed.get(each.label, {})
-                forms[each.label] = form_of_member(member, config, self._members, threads)
+                begun = Begun(recipe=each.config.model_dump(mode="json"), threads=threads, made_from={})
+                forms[each.label] = form_of_member(listed.get(each.label, {}), begun, self._members)
         return forms, lengths
 
 

@@ -158,8 +158,7 @@ def figures_line(metrics: Mapping[str, float]) -> str:
 
 
 def _told(planned: TrialPlan) -> dict[str, Any]:
-    """What the record of a trial says of it: the figures of one that is done, or how many epochs were trained."""
+    """What is known of a trial: the figures of one that is done, or how many epochs were trained."""
     if planned.done:
-        verdict = planned.record.verdict() or {}
-        return {"figures": verdict.get("metrics", {})}
+        return {"figures": planned.state.result.metrics if planned.state.result else {}}
     return {"epoch": planned.num_trained}

@@ -5,6 +5,7 @@ from typing import Any
 from analysis.snapshot import Member, Snapshot
 from kd_core.config.recipe import TrainConfig
 from kd_core.store.files import read_ahead
+from kd_core.store.product import State
 from kd_core.store.records import LEFT_OUT
 from kd_core.store.signal_record import SignalRecord
 
@@ -52,16 +53,16 @@ def _product(label: str, product: Member) -> dict[str, Any]:
     row = {"label": label, "key": product.key, "status": status, "epoch": epochs, "epochs": epochs, "error": None}
     if status == "finished" and epochs is not None:
         return row
-    return row | {"epoch": product.journal[-1]["epoch"] if product.journal else 0, "error": why(product) or None}
+    return row | {"epoch": product.journal.num_epochs, "error": why(product) or None}
 
 
-def why(product: Member) -> str:
+def why(product: State) -> str:
     """Why a product has its status: the error of a failure, what is damaged, or where it was stopped; else ""."""
-    if product.status == "failed":
-        return product.failure.get("error", "")
-    if product.status == "stopped":
-        return f"stopped at epoch {product.stop['epoch']} (rung {product.stop['rung']})"
-    return product.problem if product.status == "damaged" else ""
+    if product.failure:
+        return product.failure.error
+    if product.stop:
+        return f"stopped at epoch {product.stop.epoch} (rung {product.stop.rung})"
+    return product.problem
 
 
 def num_stored(record: SignalRecord, num_epochs: int) -> int:

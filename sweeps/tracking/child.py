@@ -26,17 +26,20 @@ _SHORT = 500  # characters of an error in a tag; its traceback is an artifact
 
 def seconds_of(trial: Member) -> float:
     """How long a trial has trained, as far as it is known."""
-    return trial.verdict.get("wall_s") or sum(row["epoch_s"] for row in trial.journal)
+    return trial.result.wall_s if trial.result else sum(row["epoch_s"] for row in trial.epochs)
 
 
 def started_at(trial: Member) -> float:
     """When the first epoch of a trial began, in seconds."""
-    return trial.journal[0]["time"] - trial.journal[0]["epoch_s"] if trial.journal else time.time()
+    return trial.epochs[0]["time"] - trial.epochs[0]["epoch_s"] if trial.epochs else time.time()
 
 
 def ended_at(trial: Member | None) -> float | None:
     """When a trial finished, failed or was stopped, in seconds; None before."""
-    return trial and (trial.verdict.get("finished_at") or trial.failure.get("time") or trial.stop.get("time"))
+    if trial is None or trial.manifest is not None:
+        return trial and trial.manifest and trial.manifest.finished_at
+    end = trial.failure or trial.stop
+    return end and end.time
 
 
 def end_of(trial: Member) -> str:
@@ -48,52 +51,50 @@ def end_of(trial: Member) -> str:
 
 def tags_of(trial: Member) -> dict[str, str]:
     """Status, epochs, why a trial failed or was stopped, and the code and the machine that made it."""
-    machine = trial.verdict.get("machine", {})
-    tags = {f"kdsweep.{name}": machine[name] for name in ("node", "device") if name in machine}
-    commit = trial.verdict.get("versions", {}).get("commit")
+    manifest = trial.manifest
+    tags = {f"kdsweep.{name}": text for name, text in manifest.machine.items()} if manifest else {}
+    commit = manifest and manifest.versions.get("commit")
     if commit:
         tags["mlflow.source.git.commit"] = commit.removesuffix("-dirty")
         tags["mlflow.source.git.dirty"] = str(commit.endswith("-dirty")).lower()
     if trial.failure:
-        tags["kdsweep.error"] = trial.failure["error"][:_SHORT]
+        tags["kdsweep.error"] = trial.failure.error[:_SHORT]
     if trial.stop:
-        tags |= {"stop_reason": str(trial.stop["reason"])[:_SHORT], "rung": str(trial.stop["rung"])}
-    if trial.journal:
-        tags["kdsweep.epochs"] = str(trial.journal[-1]["epoch"])
+        tags |= {"stop_reason": trial.stop.reason[:_SHORT], "rung": str(trial.stop.rung)}
+    if trial.epochs:
+        tags["kdsweep.epochs"] = str(trial.journal.num_epochs)
     return tags | {"kdsweep.status": trial.status, "kdsweep.ended": end_of(trial)}
 
 
 def points_of(trial: Member, since_epoch: int) -> list[Any]:
-    """The figures of a trial's epochs after one, and of its verdict, and the rung of a stop, by which one sorts."""
+    """The figures of a trial's epochs after one, and of its result, and the rung of a stop, by which one sorts."""
     from mlflow.entities import Metric
 
-    rows, stop = [row for row in trial.journal if row["epoch"] > since_epoch], trial.stop
+    rows, stop = [row for row in trial.epochs if row["epoch"] > since_epoch], trial.stop
     points = [
         Metric(key, value, int(1000 * row["time"]), row["epoch"])
         for row in rows
         for key, value in row.items()
         if key not in ("epoch", "time")
     ]
-    rung = [Metric("rung", float(stop["rung"]), int(1000 * stop["time"]), stop["epoch"])] if stop else []
+    rung = [Metric("rung", float(stop.rung), int(1000 * stop.time), stop.epoch)] if stop else []
     return points + _final_points(trial) + rung
 
 
 def _final_points(trial: Member) -> list[Any]:
-    """The figures of the verdict, except those that the last epoch has logged with the same value."""
+    """The figures of the result, except those that the last epoch has logged with the same value."""
     from mlflow.entities import Metric
 
-    verdict = trial.verdict
-    if not verdict:
+    if trial.manifest is None:
         return []
-    figures = verdict["metrics"] | {
-        "scaling_temperature": verdict["temperature"],
-        "num_parameters": verdict["num_parameters"],
-        "wall_s": verdict["wall_s"],
+    result, last = trial.manifest.result, trial.epochs[-1] if trial.epochs else {}
+    figures = result.metrics | {
+        "scaling_temperature": result.temperature,
+        "num_parameters": result.num_parameters,
+        "wall_s": result.wall_s,
     }
-    timestamp, last = int(1000 * verdict["finished_at"]), trial.journal[-1] if trial.journal else {}
-    return [
-        Metric(key, value, timestamp, verdict["epochs"]) for key, value in figures.items() if last.get(key) != value
-    ]
+    timestamp = int(1000 * trial.manifest.finished_at)
+    return [Metric(key, value, timestamp, result.epochs) for key, value in figures.items() if last.get(key) != value]
 
 
 def write_files(trial: Member, folder: Path) -> bool:
@@ -101,7 +102,7 @@ def write_files(trial: Member, folder: Path) -> bool:
     if trial.config:
         (folder / "config.json").write_text(json.dumps(trial.config, indent=2, ensure_ascii=False) + "\n")
     if trial.failure:
-        (folder / "failure.txt").write_text(trial.failure["traceback"].rstrip() + "\n")
+        (folder / "failure.txt").write_text(trial.failure.traceback.rstrip() + "\n")
     return True
 
 

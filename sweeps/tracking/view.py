@@ -104,7 +104,7 @@ class SweepView:
         run, statuses = self._runs.parent, _statuses(snapshot)
         self._attach_new(run, "kdsweep.spec", self._sweep.path / "spec.yaml", self._copy_spec)
         tags = {f"kdsweep.{status}": str(statuses.count(status)) for status in _STATUSES} | {"standing": SWEEP}
-        failures = [(trial.entry["label"], trial.failure["error"]) for trial in trials.values() if trial.failure]
+        failures = [(trial.entry["label"], trial.failure.error) for trial in trials.values() if trial.failure]
         hours = sum(map(seconds_of, trials.values())) / 3600
         tags["mlflow.note.content"] = note_of(self._sweep.name, snapshot.members, statuses, hours, failures, content)
         run.log(tags)

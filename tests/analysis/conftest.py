@@ -9,8 +9,10 @@ import pytest
 
 from kd_core.config.trial import TrialConfig
 from kd_core.measure.outcomes import Outcomes, summary_of, validation_and_test_outcomes
-from kd_core.store.record import Record
+from kd_core.store.product import Product
 from kd_core.store.records import Store
+from kd_core.store.writer import ProductWriter
+from tests import products
 
 NUM_CLASSES = 5
 DIGITS = {"source": "digits"}
@@ -37,18 +39,16 @@ def random_outcomes(
     return validation_and_test_outcomes(split(1), split(2), standardized)
 
 
-def finish(record: Record, config: TrialConfig, splits: dict[str, Outcomes]) -> None:
+def finish(record: Product, config: TrialConfig, splits: dict[str, Outcomes]) -> None:
     """Write a record as a trial of three epochs that ended with these outcomes."""
-    record.begin(config.model_dump(mode="json"))
-    metrics = summary_of(splits)
+    writer, metrics = ProductWriter(record, config.model_dump(mode="json")), summary_of(splits)
     for epoch in range(1, config.train.epochs + 1):
         share = 1 - 0.5**epoch
         row = {"epoch": epoch, "time": 1.7e9 + epoch, "train/loss": 1 / epoch}
-        record.append(
+        writer.append(
             row | {f"validation/{name}": share * metrics[f"validation/{name}"] for name in ("accuracy", "ece", "nll")}
         )
-    verdict = {"metrics": metrics, "temperature": splits["test"].temperature, "epochs": 3, "num_parameters": 1234}
-    record.finish(splits, verdict | {"weights_sha256": "0" * 64, "wall_s": 1.5})
+    products.finish(record, None, splits, writer=writer, metrics=metrics, temperature=splits["test"].temperature)
 
 
 def label_of(arm: dict[str, Any]) -> str:
@@ -85,7 +85,7 @@ def write_sweep(
             )
             members.append({"key": key, "label": label, "arm": name, "teacher": arm.get("teacher"), "seed": seed})
             if label in unfinished:
-                store.trial(key).begin(config.model_dump(mode="json"))
+                ProductWriter(store.trial(key), config.model_dump(mode="json"))
                 store.trial(key).fail("FloatingPointError: the loss is nan at epoch 2", "Traceback …")
             else:
                 standardized = not config.has_logit_scale

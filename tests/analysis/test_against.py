@@ -4,6 +4,7 @@ import pytest
 from analysis.findings import findings_of
 from analysis.snapshot import read_sweep
 from kd_core.measure.outcomes import outcomes_of
+from tests.products import finish
 
 
 def test_another_sweep_is_compared_arm_by_arm_on_the_same_images(make_sweep):
@@ -30,8 +31,8 @@ def test_sweeps_of_other_images_are_not_compared(make_sweep):
     record, members = store.trial("other"), store.sweep("demo").members()
     labels = np.zeros(200, dtype=int)
     outcomes = outcomes_of(np.random.default_rng(0).normal(size=(200, 5)), labels, 1.0)
-    record.begin(store.trial("trial-0-0").config())
-    record.finish({"validation": outcomes, "test": outcomes}, store.trial("trial-0-0").verdict())
+    first = store.trial("trial-0-0").state()
+    finish(record, first.config, {"validation": outcomes, "test": outcomes}, metrics=first.result.metrics)
     trial = {"key": "other", "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
     store.sweep("else").write("", members | {"sweep": "else", "trials": [trial]})
     with pytest.raises(ValueError, match="trial other was evaluated on other images"):

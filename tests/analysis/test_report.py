@@ -8,6 +8,7 @@ from analysis.report import CONTENT, INPUTS, PAGE, report_problems, update_repor
 from analysis.snapshot import read_sweep
 from kd_core.store.files import read_json, write_json
 from tests.damages import DAMAGES, damage
+from tests.products import finish
 
 
 @pytest.fixture
@@ -101,13 +102,12 @@ def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
     store = make_sweep(arms=arms)
     before = update_report(read_sweep(store, "demo")).front
     members, worst = store.sweep("demo").members(), store.trial("worst")
-    verdict, splits = store.trial("trial-0-0").verdict(), {}
+    first, splits = store.trial("trial-0-0").state(), {}
     for split in ("validation", "test"):
         splits[split] = store.trial("trial-0-0").outcomes(split)
     worst_of = {"accuracy": 0.01, "confidence": 1.0, "ece": 0.99}
     metrics = {f"validation/{name}{suffix}": value for name, value in worst_of.items() for suffix in ("", "_scaled")}
-    worst.begin(store.trial("trial-0-0").config())
-    worst.finish(splits, verdict | {"metrics": verdict["metrics"] | metrics})
+    finish(worst, first.config, splits, metrics=first.result.metrics | metrics)
     trial = {"key": "worst", "label": "worst seed 0", "arm": "worst", "teacher": None, "seed": 0}
     store.sweep("demo").write("name: demo\n", members | {"trials": [*members["trials"], trial]})
     after = update_report(read_sweep(store, "demo")).front
@@ -117,7 +117,7 @@ def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
 def fail_a_trial(store):
     """Make a finished trial fail."""
     record = store.trial("trial-0-0")
-    (record.path / "result.json").unlink()
+    (record.path / "manifest.json").unlink()
     record.fail("FloatingPointError: the loss is nan", "")
 
 

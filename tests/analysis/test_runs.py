@@ -20,8 +20,9 @@ from analysis.runs import (
 )
 from analysis.snapshot import read_sweep
 from kd_core.evaluate.latency import form_of
-from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
+from kd_core.store.writer import ProductWriter
+from tests.products import STOP, edit
 
 
 def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
@@ -31,28 +32,28 @@ def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
     assert (row["method"], row["teacher"], row["temperature"], row["alpha"]) == ("kd_mixup", "resnet", "sigma", 0.2)
     assert (row["student"], row["seed"], row["num_parameters"]) == ("tiny", 1, 1234)
     assert row["settings"] == {"mixup.distribution": "uniform"}  # the only other key in which trials differ
-    verdict = store.trial(row["trial"]).verdict()
-    assert row[METRICS].dropna().to_dict() == verdict["metrics"]
-    assert row["scaling_temperature"] == verdict["temperature"]
-    assert list(verdict["metrics"]) == [name for name in METRICS if not name.endswith("_standardized")]
+    result = store.trial(row["trial"]).result()
+    assert row[METRICS].dropna().to_dict() == result.metrics
+    assert row["scaling_temperature"] == result.temperature
+    assert list(result.metrics) == [name for name in METRICS if not name.endswith("_standardized")]
 
 
 def test_a_student_without_a_logit_scale_has_every_figure_in_three_readings(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": "sigma"}]
     store = make_sweep(arms=arms, seeds=(0,))
     runs = runs_of(read_sweep(store, "demo")).set_index("arm")
-    verdict = store.trial(runs.loc["kd resnet T=sigma", "trial"]).verdict()
-    assert runs.loc["kd resnet T=sigma", METRICS].to_dict() == verdict["metrics"]
+    result = store.trial(runs.loc["kd resnet T=sigma", "trial"]).result()
+    assert runs.loc["kd resnet T=sigma", METRICS].to_dict() == result.metrics
     assert runs.loc["classic", [name for name in METRICS if name.endswith("_standardized")]].isna().all()
 
 
 @pytest.mark.usefixtures("sketches")
 def test_a_record_of_before_a_figure_was_known_lacks_that_figure_only(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0,))
-    path = store.trial("trial-0-0").path / "result.json"
-    verdict = read_json(path)
-    known = {name: value for name, value in verdict["metrics"].items() if "aurc" not in name and "mce" not in name}
-    write_json(path, verdict | {"metrics": known})
+    product = store.trial("trial-0-0")
+    metrics = product.result().metrics
+    known = {name: value for name, value in metrics.items() if "aurc" not in name and "mce" not in name}
+    edit(product, result={"metrics": known})
     row = runs_of(read_sweep(store, "demo")).iloc[0]
     assert row[METRICS].dropna().to_dict() == known
     point = front_of(runs_of(read_sweep(store, "demo"))).members.iloc[0]
@@ -72,7 +73,7 @@ def measure(store, **choices):
     """Keep a latency of the sweep's student, on data whose size the sweep tells."""
     sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
     sweep.write("", sweep.members() | {"data": data})
-    form = form_of(store.trial("trial-0-0").config()["student"], **data)
+    form = form_of(store.trial("trial-0-0").state().config["student"], **data)
     store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0} | choices)
 
 
@@ -99,9 +100,9 @@ def test_an_unfinished_trial_keeps_its_status_and_error_and_has_no_figures(store
 
 
 @pytest.mark.usefixtures("sketches")
-@pytest.mark.parametrize("name", ["result.json", "outcomes-validation.npz", "outcomes-test.npz"])
+@pytest.mark.parametrize("name", ["manifest.json", "predictions-validation.npz", "predictions-test.npz"])
 @pytest.mark.parametrize("kind", ["cut", "flipped"])
-def test_a_trial_whose_verdict_or_outcomes_are_damaged_has_no_figures_and_says_why(make_sweep, name, kind):
+def test_a_trial_whose_manifest_or_predictions_are_damaged_has_no_figures_and_says_why(make_sweep, name, kind):
     store = make_sweep()
     path = store.trial("trial-0-0").path / name
     content = path.read_bytes()
@@ -143,7 +144,7 @@ def test_teachers_are_rows_with_the_figures_of_their_cards(store):
         "resnet18",
         "finished",
     )
-    assert row["test/accuracy"] == store.teacher("teacher-resnet").verdict()["metrics"]["test/accuracy"]
+    assert row["test/accuracy"] == store.teacher("teacher-resnet").result().metrics["test/accuracy"]
 
 
 def test_journals_are_one_row_an_epoch_of_every_trial_that_trained(store):
@@ -192,7 +193,7 @@ def experiment(make_sweep, database, tmp_path):
         names = ("trial", "label", "arm", "teacher", "seed", "status", "error", "latency_device")
         tags = {f"kdsweep.{name}": str(row[name]) for name in names} | {"kdsweep.place": str(place)}
         figures = {"train/loss": 1.0} | {name: row[name] for name in (*FIGURES, *METRICS) if not np.isnan(row[name])}
-        config = store.trial(rows[0][1]["trial"] if place < 0 else row["trial"]).config()
+        config = store.trial(rows[0][1]["trial"] if place < 0 else row["trial"]).state().config
         client.log_batch(
             client.create_run(identifier, start_time=100 - place).info.run_id,
             metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
@@ -235,9 +236,9 @@ def test_an_experiment_without_a_report_has_no_objectives_of_its_own(experiment)
 def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=(), seeds=(0, 1))
     assert recycled_of(read_sweep(store, "demo")) == []
-    config = store.trial("trial-0-0").config()
+    config = store.trial("trial-0-0").state().config
     for recycle, told in ((config["train"]["epochs"], []), (1, [1])):
-        write_json(store.trial("trial-0-0").path / "config.json", {"recipe": config | {"recycle": recycle}})
+        edit(store.trial("trial-0-0"), begun={"recipe": config | {"recycle": recycle}})
         assert recycled_of(read_sweep(store, "demo")) == told
     assert "Recycled epochs" in write_report(read_sweep(store, "demo")).path.read_text(encoding="utf-8")
 
@@ -248,8 +249,8 @@ def test_who_is_left_out_is_stopped_and_says_why_and_roles_are_told(make_sweep):
     trials = [each | {"role": "follower" if each["seed"] else "scout"} for each in sweep.members()["trials"]]
     sweep.write("", sweep.members() | {"trials": trials})
     scout = store.trial(trials[0]["key"])
-    scout.begin(scout.config())
-    scout.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
+    ProductWriter(scout, scout.state().config)
+    scout.write_stop(STOP)
     runs = runs_of(read_sweep(store, "demo"))
     assert runs["role"].tolist() == ["scout", "follower"] * 4
     assert runs["status"].tolist()[:3] == ["stopped", "stopped", "finished"]

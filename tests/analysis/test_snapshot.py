@@ -17,7 +17,7 @@ def remote(tmp_path):
     store = write_sweep(f"memory://{tmp_path.name}", unfinished=("mixup seed 1",))
     sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
     sweep.write("name: demo\n", sweep.members() | {"data": data})
-    form = form_of(store.trial("trial-0-0").config()["student"], **data)
+    form = form_of(store.trial("trial-0-0").state().config["student"], **data)
     store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
     return store
 
@@ -29,9 +29,9 @@ def test_a_report_reads_each_file_and_lists_each_folder_once(remote, requests):
     assert set(known.values()) == {1}
     root = remote.root.path.strip("/")
     keys = [trial for arm in report.arms for trial in arm["trials"]]
-    read = [f"{root}/trials/{key}/outcomes-{split}.npz" for key in keys for split in ("validation", "test")]
+    read = [f"{root}/trials/{key}/predictions-{split}.npz" for key in keys for split in ("validation", "test")]
     assert len(keys) == 7
-    assert {*read, f"{root}/teachers/teacher-resnet/outcomes-test.npz", f"{root}/trials/trial-1-1"} <= known.keys()
+    assert {*read, f"{root}/teachers/teacher-resnet/predictions-test.npz", f"{root}/trials/trial-1-1"} <= known.keys()
     requests.clear()
     assert update_report(read_sweep(remote, "demo")).content == report.content  # without a prediction
     assert not [path for path in requests if path.endswith(".npz")]
@@ -57,24 +57,24 @@ def test_a_member_has_the_status_and_says_what_its_record_does(make_sweep):
     finished, cut, flipped, failed, stopped, running, empty, _ = (
         store.trial(trial["key"]) for trial in store.sweep("demo").members()["trials"]
     )
-    damage(cut.path / "outcomes-test.npz", "cut")
-    damage(flipped.path / "result.json", "flipped")
+    damage(cut.path / "predictions-test.npz", "cut")
+    damage(flipped.path / "manifest.json", "flipped")
     for record in (failed, stopped, running, empty):
-        (record.path / "result.json").unlink()
+        (record.path / "manifest.json").unlink()
     failed.fail("OSError: no", "")
     stopped.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
     verdict = finished.verdict()
-    write_json(finished.path / "result.json", verdict | {"recipe": finished.config(), "threads": 3})
+    write_json(finished.path / "manifest.json", verdict | {"recipe": finished.state().config, "threads": 3})
     with running.lease.held():
         trials = read_sweep(store, "demo").trials
-        statuses = [trial.record.status for trial in trials]
+        statuses = [trial.product.status for trial in trials]
     assert [trial.status for trial in trials] == statuses
     assert statuses == ["finished", "damaged", "damaged", "failed", "stopped", "running", "pending", "finished"]
     for trial in trials:
-        assert (trial.config, trial.threads) == (trial.record.config(), 3 if trial.record == finished else None)
-        assert (trial.verdict or None) == trial.record.verdict()
-        assert (trial.failure or None, trial.stop or None) == (trial.record.failure(), trial.record.stop())
-        assert (trial.journal, trial.problem) == (trial.record.journal(), trial.record.damage())
+        assert (trial.config, trial.threads) == (trial.product.state().config, 3 if trial.product == finished else None)
+        assert (trial.verdict or None) == trial.product.verdict()
+        assert (trial.failure or None, trial.stop or None) == (trial.product.failure(), trial.product.stop())
+        assert (trial.journal, trial.problem) == (trial.product.journal().epochs, trial.product.damage())
 
 
 @pytest.mark.parametrize("checksums", [True, False], ids=["", "of an older version"])
@@ -82,14 +82,14 @@ def test_damaged_predictions_are_found_as_they_are_read(make_sweep, checksums):
     store = make_sweep(arms=[{"method": "classic"}], teachers=())
     whole, damaged = (store.trial(f"trial-0-{seed}") for seed in (0, 1))
     if not checksums:
-        verdict = read_json(damaged.path / "result.json")
+        verdict = read_json(damaged.path / "manifest.json")
         del verdict["files"]
-        write_json(damaged.path / "result.json", verdict)
-    damage(damaged.path / "outcomes-test.npz", "flipped")
+        write_json(damaged.path / "manifest.json", verdict)
+    damage(damaged.path / "predictions-test.npz", "flipped")
     snapshot = read_sweep(store, "demo")
     read = reader_of(snapshot.trials, "test", with_logits=True)
     np.testing.assert_array_equal(read(whole.key).logits, whole.outcomes("test", with_logits=True).logits)
-    with pytest.raises(DamagedError, match=r"outcomes-test\.npz: is damaged"):
+    with pytest.raises(DamagedError, match=r"predictions-test\.npz: is damaged"):
         read(damaged.key)
     assert [(trial.status, bool(trial.verdict)) for trial in snapshot.checked().trials] == [
         ("finished", True),

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kd_core.data.splits import stratified_sample
-from kd_core.store.record import Record
+from kd_core.store.product import Product
 from kd_core.store.records import Store
 from sweeps.config.sweep import SweepSpec
 from tests.benchmarks.harness import timed_sweep
@@ -55,7 +55,7 @@ def finetune_teacher(data: Path, storage: Path) -> None:
     timed_sweep(sweep_spec(data, {"method": "kd_mixup", "teacher": TEACHER}, 1, 1, "live"), storage)
 
 
-def teacher_record(storage: Path) -> Record:
+def teacher_record(storage: Path) -> Product:
     """The only teacher of a store."""
     (path,) = (storage / "teachers").iterdir()
     return Store.at(storage).teacher(path.name)

@@ -17,7 +17,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from kd_core.store.record import Record
+from kd_core.store.product import Product
 from kd_core.store.records import Store
 from tests.benchmarks.harness import MlflowServer
 
@@ -184,7 +184,7 @@ class Ordeal:
     def _need_the_signals(self) -> None:
         """Delete the results of all trials, as a damaged signal is labelled again only while a trial needs it."""
         for trial in self.hurt.sweep(NAME).members()["trials"]:
-            (self.hurt.trial(trial["key"]).path / "result.json").unlink(missing_ok=True)
+            (self.hurt.trial(trial["key"]).path / "manifest.json").unlink(missing_ok=True)
 
     def figures(self) -> dict[str, Any]:
         """Kills by victim, damaged files, and runs of the command that were not left alone."""
@@ -195,7 +195,7 @@ class Ordeal:
         self._wait_for_end_of(self.processes)
         whole, hurt = _contents(self.whole), _contents(self.hurt)
         found = [name for name in sorted(whole.keys() | hurt.keys()) if whole.get(name) != hurt.get(name)]
-        left = [path for name in ("*.tmp", "*.lease", "heartbeat.json") for path in self.hurt.root.rglob(name)]
+        left = [path for name in ("*.tmp", "*.lease", "lease.json") for path in self.hurt.root.rglob(name)]
         found += [f"left: {path}" for path in [*left, *self.temporary.glob("kdsweep-*")]]
         found += [f"left: process {command}" for command in self.processes().values()]
         epochs = list(range(1, self.num_epochs + 1))
@@ -232,7 +232,7 @@ def _files(store: Store, kind: str) -> Iterator[Path]:
     """The files of the products of a kind that hold something; not leases, nor what was put aside."""
     assert store.local is not None
     for path in store.local.glob(f"{kind}/*/*"):
-        if path.is_file() and path.suffix not in (".lease", ".damaged", ".tmp") and path.name != "heartbeat.json":
+        if path.is_file() and path.suffix not in (".lease", ".damaged", ".tmp") and path.name != "lease.json":
             yield path
 
 
@@ -251,8 +251,9 @@ def _contents(store: Store) -> dict[str, Any]:
     return found | {"front": [[row["label"], row["accuracy"], row["ece"]] for row in front["raw"]["front"]]}
 
 
-def _content(record: Record) -> dict[str, Any]:
-    verdict = record.verdict() or {}
-    journal = [{name: each for name, each in row.items() if name not in OF_THE_MACHINE} for row in record.journal()]
-    outcomes = {path.name: path.read_bytes() for path in sorted(record.path.glob("outcomes-*.npz"))}
-    return {"weights": verdict.get("weights_sha256"), "metrics": verdict.get("metrics"), "journal": journal, **outcomes}
+def _content(record: Product) -> dict[str, Any]:
+    state = record.state()
+    journal = [{name: each for name, each in row.items() if name not in OF_THE_MACHINE} for row in state.epochs]
+    outcomes = {path.name: path.read_bytes() for path in sorted(record.path.glob("predictions-*.npz"))}
+    weights = state.manifest.weights_sha256 if state.manifest else None
+    return {"weights": weights, "metrics": state.result and state.result.metrics, "journal": journal, **outcomes}

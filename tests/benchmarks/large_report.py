@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from kd_core.measure.outcomes import Outcomes, outcomes_of, outcomes_to_bytes, summary_of
-from kd_core.store.files import write_bytes, write_json
+from kd_core.store.files import write_bytes
+from kd_core.store.manifest import File
 from kd_core.store.records import Store
+from kd_core.store.writer import ProductWriter
+from tests.products import finish
 
 NAME, NUM_CLASSES, NUM_DIFFERENT = "large", 10, 40
 SPLITS = ("validation", "test")
@@ -51,11 +54,11 @@ def write_records(store: Store, num_trials: int, num_images: int, num_seeds: int
         record, chosen = store.trial(key), int(generator.integers(NUM_DIFFERENT))
         config = {"method": method, "student": {"model": "tiny"}, "seed": seed, "train": {"epochs": 1}}
         config |= {"temperature": float(place), "alpha": 0.0, "teacher": {"model": "resnet18"}} if distilled else {}
-        write_json(record.path / "config.json", config)
+        writer = ProductWriter(record, config)
         for split in SPLITS:
-            write_bytes(record.path / f"outcomes-{split}.npz", contents[chosen][split])
-        verdict = {"metrics": metrics[chosen], "temperature": 1.3, "num_parameters": 1000, "wall_s": 1.0}
-        write_json(record.path / "result.json", verdict)
+            write_bytes(record.path / f"predictions-{split}.npz", contents[chosen][split])
+            writer.files[f"predictions-{split}.npz"] = File.of(contents[chosen][split])
+        finish(record, writer=writer, metrics=metrics[chosen])
         teacher = "resnet" if distilled else None
         members.append({"key": key, "label": f"{arm} seed {seed}", "arm": arm, "teacher": teacher, "seed": seed})
     objectives = {"validation/accuracy": "max", "validation/ece": "min"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from ray import tune
 
+from kd_core.store.product import State
 from kd_core.store.records import Store
 from sweeps.config.sweep import SweepSpec
 from tests.benchmarks.harness import ray_cluster, timed_sweep
@@ -20,10 +21,10 @@ def measure(num_trials: int = 100, num_functions: int = 25) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, ray_cluster(num_cpus=1):
         storage = Path(name)
         wall_s = timed_sweep(_spec(num_trials), storage / "store")
-        records = _records(Store.at(storage / "store"))
+        states = _finished(Store.at(storage / "store"))
         function_s = _function_trainables_s(num_functions, storage / "tune") / num_functions
-    gaps = [_gap_s(*pair) for pair in itertools.pairwise(records)]
-    own_s = (wall_s - sum(verdict["wall_s"] for _, verdict in records)) / num_trials
+    gaps = [_gap_s(*pair) for pair in itertools.pairwise(states)]
+    own_s = (wall_s - sum(state.result.wall_s for state in states if state.result)) / num_trials
     return {
         "trials": num_trials,
         "seconds_per_trial": own_s,
@@ -48,16 +49,20 @@ def _spec(num_trials: int) -> SweepSpec:
     )
 
 
-def _records(store: Store) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each trial's first epoch and its verdict, in the order in which they ended."""
-    records = [store.trial(trial["key"]) for trial in store.sweep("overhead").members()["trials"]]
-    ends = [(record.journal()[0], record.verdict() or {}) for record in records]
-    return sorted(ends, key=lambda each: each[1]["finished_at"])
+def _finished(store: Store) -> list[State]:
+    """The finished trials, in the order in which they ended."""
+    states = store.states(store.trial(trial["key"]) for trial in store.sweep("overhead").members()["trials"])
+    return sorted((state for state in states if state.manifest), key=_ended_at)
 
 
-def _gap_s(earlier: tuple[dict[str, Any], dict[str, Any]], later: tuple[dict[str, Any], dict[str, Any]]) -> float:
-    """From one trial's verdict to the beginning of the next one's first epoch."""
-    return later[0]["time"] - later[0]["epoch_s"] - earlier[1]["finished_at"]
+def _ended_at(state: State) -> float:
+    assert state.manifest is not None
+    return state.manifest.finished_at
+
+
+def _gap_s(earlier: State, later: State) -> float:
+    """From the end of one trial to the beginning of the next one's first epoch."""
+    return later.epochs[0]["time"] - later.epochs[0]["epoch_s"] - _ended_at(earlier)
 
 
 def _function_trainables_s(num_trials: int, storage: Path) -> float:

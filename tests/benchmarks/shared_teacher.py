@@ -102,8 +102,10 @@ def _teacher_pass_s(spec: SweepSpec, storage: Path) -> float:
 
 def _weights(storage: Path) -> dict[str, str]:
     """The hash of each trial's student, by the trial's key."""
-    verdicts = {path.name: Store.at(storage).trial(path.name).verdict() for path in (storage / "trials").iterdir()}
-    return {key: verdict["weights_sha256"] for key, verdict in verdicts.items() if verdict is not None}
+    manifests = {
+        path.name: Store.at(storage).trial(path.name).state().manifest for path in (storage / "trials").iterdir()
+    }
+    return {key: manifest.weights_sha256 for key, manifest in manifests.items() if manifest is not None}
 
 
 def draw(figures: dict[str, Any]) -> Figure:

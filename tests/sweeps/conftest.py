@@ -190,13 +190,13 @@ def _train_here(spec: SweepSpec, store: Store) -> None:
     """Make all products of a sweep and its report one after another in this process: no Ray, MLflow or latencies."""
     dataset, given = load(spec.data), {"cpu": 1, "gpu": 0, "workers": 0, "threads": 1}
     for teacher in plan_sweep(spec, store, summarize(spec.data)).teachers:
-        finetune_teacher(teacher.finetuning, dataset, teacher.record, given)
+        finetune_teacher(teacher.finetuning, dataset, teacher.product, given)
     plan = plan_sweep(spec, store, summarize(spec.data))
-    teachers = {teacher.name: teacher.record for teacher in plan.teachers}
-    weights = {teacher.name: teacher.weights for teacher in plan.teachers}
+    teachers = {teacher.name: teacher.product for teacher in plan.teachers}
+    made_from = {teacher.name: teacher.made_from for teacher in plan.teachers}
     for shared in plan.signals:
         if shared.stored:
-            shared.record.begin(shared.identity | {"made_from": {"teacher": weights[shared.teacher]}})
+            shared.record.begin(shared.identity | {"made_from": made_from[shared.teacher]})
             label_signal(shared.trial, dataset, shared.record, teachers[shared.teacher], shared.missing, given)
     for each in plan_sweep(spec, store, summarize(spec.data)).trials:
         config, signal, teacher = each.trial.config, None, teachers.get(each.trial.teacher or "")
@@ -205,7 +205,7 @@ def _train_here(spec: SweepSpec, store: Store) -> None:
         elif teacher is not None:
             signal = LiveSignal(load_teacher(config.teacher, teacher, dataset.num_classes))
         identity = trial_identity(config, dataset.fingerprint, teacher and teacher.key)
-        list(run_trial(config, dataset, each.record, signal=signal, identity=identity, made_from=each.made_from))
+        list(run_trial(config, dataset, each.product, signal=signal, identity=identity, made_from=each.made_from))
     plan_sweep(spec, store, summarize(spec.data)).write(store)
     write_report(read_sweep(store, spec.name))
 
@@ -242,8 +242,8 @@ def students_of() -> Callable[[Store], dict[str, str]]:
     """The hash of every student of a store's tiny sweep by its trial's key."""
 
     def students(store: Store) -> dict[str, str]:
-        """The weights' hashes from the verdicts."""
+        """The weights' hashes from the manifests."""
         records = [store.trial(trial["key"]) for trial in store.sweep("tiny").members()["trials"]]
-        return {record.key: (record.verdict() or {})["weights_sha256"] for record in records}
+        return {state.key: state.manifest.weights_sha256 for state in store.states(records) if state.manifest}
 
     return students

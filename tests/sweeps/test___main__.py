@@ -48,7 +48,7 @@ def taught(tiny, tmp_path_factory):
     """A store in which the teacher of the tiny sweep is finished."""
     spec, store = read_spec(str(tiny)), Store.at(tmp_path_factory.mktemp("taught"))
     (teacher,) = plan_sweep(spec, store, summarize(spec.data)).teachers
-    list(run_trial(teacher.finetuning, load(spec.data), teacher.record))
+    list(run_trial(teacher.finetuning, load(spec.data), teacher.product))
     return store.local
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from kd_core.store.writer import ProductWriter
 from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
 from sweeps.config.reader import read_spec
@@ -16,9 +17,9 @@ from sweeps.plan.plan import plan_sweep
 from sweeps.plan.upkeep import to_make_again
 from sweeps.tracking.sync import embedded_uri
 from tests.damages import DAMAGES, damage
+from tests.products import STOP
 
-PARTS = ("config.json", "journal.jsonl", "{}.safetensors", "{}.safetensors.sha256")
-PARTS += ("outcomes-validation.npz", "outcomes-test.npz", "{}.json")
+PARTS = ("journal.jsonl", "{}.safetensors", "predictions-validation.npz", "predictions-test.npz", "manifest.json")
 SHARED = ("spec.yaml", "mlflow.json", "report/inputs.json", "report/front.json", "report/report.html")
 SHARED = tuple(f"sweeps/tiny/{name}" for name in SHARED)
 FIGURES = ("accuracy", "ece", "nll", "ece_scaled")
@@ -58,8 +59,7 @@ def records_of(store):
 
 def named(record, part):
     """The path of a part of a record."""
-    weights, verdict = record.weights_name.split(".")[0], record.verdict_name.split(".")[0]
-    return record.path / part.format(verdict if part == "{}.json" else weights)
+    return record.path / part.format(record.weights.name.split(".")[0])
 
 
 def figures_of(store):
@@ -67,9 +67,9 @@ def figures_of(store):
     return {
         label: (
             record.weights.read_bytes(),
-            record.verdict()["metrics"],
-            [(record.path / f"outcomes-{split}.npz").read_bytes() for split in ("validation", "test")],
-            [(row["epoch"], row["train/loss"], row["validation/nll"]) for row in record.journal()],
+            record.result().metrics,
+            [(record.path / f"predictions-{split}.npz").read_bytes() for split in ("validation", "test")],
+            [(row["epoch"], row["train/loss"], row["validation/nll"]) for row in record.journal().epochs],
         )
         for label, record in records_of(store).items()
     }
@@ -116,13 +116,13 @@ PAIRS = list(product(PARTS, DAMAGES))
 
 END_TO_END = {  # what becomes of the teacher and of three trials: every part and every kind
     "one": list(zip(PARTS[:4], DAMAGES[:4], strict=True)),
-    "other": list(zip(PARTS[2:3] + PARTS[4:], ("deleted", "cut", "flipped", "empty"), strict=True)),
+    "other": list(zip(PARTS[1:], ("deleted", "cut", "flipped", "empty"), strict=True)),
 }
 
 
 def is_forgotten(part, kind):
     """Whether a damaged product looks like one that never ended."""
-    return (part, kind) == ("{}.json", "deleted")
+    return (part, kind) == ("manifest.json", "deleted")
 
 
 @pytest.mark.parametrize("label", ["resnet", "classic seed 0"])
@@ -239,17 +239,17 @@ def test_a_sweep_that_was_left_half_done_and_damaged_goes_on(store, sweep, comma
     records = list(records_of(store).values())[1:]
     (signal,) = store.signals()
     for record in records:
-        config = record.config()
+        config = record.state().config
         shutil.rmtree(record.path)
-        record.begin(config)
-        record.write_checkpoint(1, b"no checkpoint")
-        record.append({"epoch": 1, "train/loss": 0.0})
+        writer = ProductWriter(record, config)
+        writer.write_checkpoint(1, b"no checkpoint")
+        writer.append({"epoch": 1, "train/loss": 0.0})
     records[0].fail("ValueError: no", "")
     records[1].lease.renew(host="elsewhere")
-    records[1].write_stop({"sweep": "tiny", "early_stopping": None})
-    files = [records[0].path / "failure.json", records[1].path / "heartbeat.json"]
+    records[1].write_stop(STOP)
+    files = [records[0].path / "failure.json", records[1].path / "lease.json"]
     files += [records[1].path / "stopped.json"]
-    files += [record.path / name for record in records for name in ("journal.jsonl", "config.json")]
+    files += [record.path / "journal.jsonl" for record in records]
     files += [record.checkpoints()[0] for record in records]
     files += [signal.path / "epoch-00001.npy", signal.path / "manifest.json"]
     for number, path in enumerate(files):
@@ -290,7 +290,7 @@ def test_a_damaged_trial_that_another_sweep_shares_is_named_by_both(tiny, store,
     assert list(run_trial(trial.config, None, record)) == []  # finished: the data is not even looked at
     listed = store.sweep("tiny").members()
     store.sweep("other").write("name: other\n", listed | {"sweep": "other", "trials": listed["trials"][:1]})
-    damage(record.path / "result.json", "cut")
+    damage(record.path / "manifest.json", "cut")
     for name in ("tiny", "other"):
         done = kdsweep("verify", name, "--samples", "0", "--storage", store.root)
         assert done.exit_code == 1

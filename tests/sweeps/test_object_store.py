@@ -63,7 +63,7 @@ def test_data_on_an_object_store_give_the_same_trials_as_in_a_folder(kdsweep, ti
         """The keys of what a plan of the images at a path would make."""
         spec = read_spec(str(tiny), [data.format(path)])
         plan = plan_sweep(spec, Store.at(tmp_path / "runs"), summarize(spec.data))
-        return [each.record.key for each in (*plan.teachers, *plan.trials)]
+        return [each.product.key for each in (*plan.teachers, *plan.trials)]
 
     def planned(path):
         """What `kdsweep plan` gives, without what it measures, and what it says meanwhile."""

@@ -61,7 +61,7 @@ def starved(tiny, tmp_path_factory):
     One of its trials has failed before.
     """
     spec, store = read_spec(str(tiny)), Store.at(tmp_path_factory.mktemp("starved"))
-    plan_sweep(spec, store, summarize(spec.data)).trials[0].record.fail("ValueError: an old reason", "")
+    plan_sweep(spec, store, summarize(spec.data)).trials[0].product.fail("ValueError: an old reason", "")
     command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={store.root}"]
     limits = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "50", "COLUMNS": "200"}
     done = subprocess.run(command, env=os.environ | limits, capture_output=True, text=True, check=False)
@@ -98,4 +98,4 @@ def test_the_reason_of_an_earlier_failure_is_not_shown_for_a_new_one(starved, kd
     store, _ = starved
     assert "an old reason" not in kdsweep("status", "tiny", "--storage", store.root).stderr
     trial = next(each for each in store.sweep("tiny").members()["trials"] if each["label"] == "classic seed 0")
-    assert store.trial(trial["key"]).failure()["error"].startswith("out of memory: ")
+    assert store.trial(trial["key"]).state().failure.error.startswith("out of memory: ")

@@ -3,10 +3,12 @@
 import shutil
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+from kd_core.store.files import read_json
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
 from tests.benchmarks.kills import Ordeal
@@ -47,23 +49,28 @@ def test_neither_other_resources_nor_what_was_there_before_change_a_key_or_a_wei
 
 def teachers_of(store):
     """The hash of every teacher of a store, and the number of its threads, by its key."""
-    cards = {path.name: store.teacher(path.name).verdict() for path in store.local.glob("teachers/*")}
-    return {key: (card["weights_sha256"], card["threads"]) for key, card in cards.items()}
+    cards = {path.name: store.teacher(path.name).state().manifest for path in store.local.glob("teachers/*")}
+    return {key: (card.weights_sha256, card.begun.threads) for key, card in cards.items()}
 
 
 def test_two_runs_of_one_spec_at_once_train_every_product_once(
     start_driver, both_cores, tiny_store, tmp_path, students_of
 ):
-    """Two shells; whoever trains a product writes its config, and the other one waits."""
+    """Two shells; whoever trains a product takes its lease, and the other one waits."""
     store = Store.at(tmp_path / "runs")
-    drivers, begun = [start_driver(store) for _ in range(2)], {}
+    drivers, holders, written = [start_driver(store) for _ in range(2)], defaultdict(set), defaultdict(set)
     while any(driver.poll() is None for driver in drivers):
-        for path in store.local.glob("t*/*/config.json"):
-            begun.setdefault(path.parent.name, set()).add(path.stat().st_mtime_ns)
+        for path in store.local.glob("t*/*/lease.json"):
+            if lease := read_json(path):
+                holders[path.parent.name].add((lease["pid"], lease.get("since")))
+        for path in store.local.glob("t*/*/manifest.json"):
+            written[path.parent.name].add(path.stat().st_ino)
         time.sleep(0.005)
     for driver in drivers:
         _, log = driver.communicate()
         assert driver.returncode == 0, log
         assert "3 finished, 0 stopped, 0 failed" in log
-    assert sorted(map(len, begun.values())) == [1, 1, 1, 1]
+    assert holders
+    assert max(map(len, holders.values())) == 1
+    assert list(map(len, written.values())) == [1, 1, 1, 1]
     assert students_of(store) == students_of(tiny_store)

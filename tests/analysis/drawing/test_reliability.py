@@ -15,7 +15,7 @@ def record(store):
 
 
 def test_a_curve_has_the_figures_of_its_record_and_every_image(record):
-    metrics, outcomes = record.verdict()["metrics"], record.outcomes("test")
+    metrics, outcomes = record.result().metrics, record.outcomes("test")
     curves = [reliability_curve(outcomes, reading) for reading in (RAW, SCALED)]
     assert [curve.figures["ece"] for curve in curves] == [metrics["test/ece"], metrics["test/ece_scaled"]]
     for curve in curves:

@@ -4,6 +4,8 @@ from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
 from analysis.statistics.evidence import evidence_of
 from analysis.text.protocol import protocol_of
+from kd_core.store.files import read_json, write_json
+from tests.products import edit
 
 
 def evidence(store, split):
@@ -55,8 +57,12 @@ def test_stored_signals_versions_and_sizes_are_told(make_sweep):
     sizes = {"num_train": 1000, "num_validation": 200, "num_test": 200, "num_classes": 5, "image_size": 8}
     signal = {"key": "s", "label": "resnet", "teacher": "resnet", "epochs": 3}
     store.sweep("demo").write("", store.sweep("demo").members() | {"data": sizes, "signals": [signal]})
-    record = store.trial("trial-0-0")
-    record.finish({}, record.verdict() | {"versions": {"torch": "2.14.1"}})
+    for product in (
+        store.teacher("teacher-resnet"),
+        *(store.trial(f"trial-{arm}-{seed}") for arm in range(4) for seed in (0, 1)),
+    ):
+        manifest = read_json(product.path / "manifest.json")
+        write_json(product.path / "manifest.json", manifest | {"versions": {"torch": "2.14.1"}})
     protocol = protocol_in(store)
     assert protocol["Images"] == "1,000 training, 200 validation, 200 test; 5 classes at 8 px"
     assert protocol["Teacher passes"] == (
@@ -71,19 +77,19 @@ def test_a_temperature_that_the_images_do_not_determine_is_told(make_sweep):
 
     def scaling(*known):
         for number, has_optimum in enumerate(known):
-            record = store.trial(f"trial-{number}-0")
-            record.finish({}, record.verdict() | {"temperature_has_optimum": has_optimum})
+            edit(store.trial(f"trial-{number}-0"), result={"temperature_has_optimum": has_optimum})
         return protocol_in(store).get("Temperature scaling", "")
 
     assert scaling() == scaling(True, True) == ""
-    assert scaling(True, False).startswith("the validation images of 1 of 2 networks alone have no best temperature")
+    assert scaling(True, False).startswith("the validation images of 1 of 9 networks alone have no best temperature")
 
 
 def test_a_teacher_given_as_a_checkpoint_is_told(make_sweep):
     store = make_sweep()
     assert "Teachers" not in protocol_in(store)
     record = store.teacher("teacher-resnet")
-    config = record.config()
-    record.begin(config | {"student": config["student"] | {"checkpoint": "/shared/resnet.safetensors"}})
+    begun = record.state().begun
+    student = begun.recipe["student"] | {"checkpoint": "/shared/resnet.safetensors"}
+    edit(record, begun={"recipe": begun.recipe | {"student": student}})
     said = protocol_in(store)["Teachers"]
     assert said.startswith("the checkpoint of the teacher resnet may have been trained on images that are validation")

@@ -12,6 +12,7 @@ from upath import UPath
 
 from kd_core.store.files import (
     DamagedError,
+    append_line,
     cache_folder,
     clear_orphans,
     damage_in,
@@ -21,6 +22,7 @@ from kd_core.store.files import (
     read_bytes,
     read_json,
     read_sealed,
+    remove,
     sizes_in,
     write_bytes,
     write_json,
@@ -186,13 +188,24 @@ def test_a_damaged_object_is_as_good_as_missing_and_named(tmp_path, content, sai
     assert damage_in(path).startswith(f"{path}: is damaged: {said}")
 
 
-def test_what_an_older_version_wrote_is_taken_as_it_is_and_what_this_one_wrote_may_be_empty(tmp_path):
+def test_what_has_no_checksum_is_damaged_and_what_is_written_may_be_empty(tmp_path):
     path = UPath(tmp_path / "value.json")
     path.write_text(json.dumps(VALUE))
-    assert read_json(path) == VALUE
+    assert damage_in(path) == f"{path}: is damaged: its checksum is another"
     write_json(path, {})
     assert read_json(path) == {}
     assert damage_in(path) == ""
+
+
+@pytest.mark.parametrize("root", ["", "memory://"])
+def test_lines_are_appended_and_files_removed_wherever_they_are(tmp_path, root):
+    path = UPath(f"{root}{tmp_path}") / "folder" / "lines.txt"
+    write_bytes(path, b"one\n")
+    append_line(path, [b"one\n", b"two\n"])
+    assert path.read_bytes() == b"one\ntwo\n"
+    for _ in range(2):
+        remove(path)
+    assert not path.exists()
 
 
 def test_sealed_bytes_come_back_or_not_at_all(tmp_path):

@@ -15,7 +15,7 @@ from kd_core.store.lease import LEASE_S, Lease
 def lease(request, tmp_path) -> Lease:
     """A lease without a holder, in a local folder and in memory."""
     folder = UPath(tmp_path) if request.param == "local" else UPath(f"memory://{tmp_path.name}")
-    return Lease(folder / "heartbeat.json")
+    return Lease(folder / "lease.json")
 
 
 def say(lease: Lease, host: str, pid: int, age_s: float = 0.0) -> None:
@@ -93,7 +93,7 @@ def contend(folder, barrier, counts):
     """Take one lease a round, together with other processes, and count how many got it."""
     for number in range(ROUNDS):
         barrier.wait()
-        taken = Lease(folder / str(number) / "heartbeat.json").take()
+        taken = Lease(folder / str(number) / "lease.json").take()
         with counts.get_lock():
             counts[number] += taken
     barrier.wait()  # a lease of a dead process is free
@@ -119,7 +119,7 @@ def test_a_lease_in_other_hands_cannot_be_taken(lease):
 
 
 def test_only_one_of_many_gets_a_free_lease_of_an_object_store(s3):
-    lease = Lease(s3 / "heartbeat.json")
+    lease = Lease(s3 / "lease.json")
     code = (
         "import sys; from upath import UPath; from kd_core.store.lease import Lease; lease = Lease(UPath(sys.argv[1]));"
         "print(flush=True); input(); print(lease.take(), flush=True); input()"

@@ -3,13 +3,15 @@ import pytest
 from kd_core.store.files import DamagedError
 from kd_core.store.records import Store, left_out
 from tests.damages import DAMAGES, damage
+from tests.products import finish
 
 
 def test_teachers_and_trials_differ_in_two_names(store):
     teacher, trial = store.teacher("key"), store.trial("key")
     assert (teacher.weights.name, trial.weights.name) == ("weights.safetensors", "student.safetensors")
-    teacher.finish({}, {"a": 1})
-    assert [path.name for path in teacher.path.iterdir()] == ["card.json"]
+    finish(teacher)
+    assert teacher.state().manifest.kind == "teacher"
+    assert teacher.state().manifest.files.keys() == {"journal.jsonl", "weights.safetensors"}
     assert teacher.key == "key"
     assert trial.status == "pending"
 
@@ -58,12 +60,6 @@ def test_a_damaged_list_of_a_sweep_or_its_spec_is_one_sentence(store, kind):
         sweep.members()
     sweep.write("name: first\n", {"sweep": "first", "trials": []})
     assert sweep.problems() == []
-
-
-def test_a_spec_of_an_older_version_is_taken_as_it_is(store):
-    store.sweep("old").path.mkdir(parents=True)
-    (store.sweep("old").path / "spec.yaml").write_text("name: old\nseeds: [0]\n")
-    assert store.sweep("old").spec_yaml() == "name: old\nseeds: [0]\n"
 
 
 def test_a_latency_is_kept_once_a_form_and_device(store):

@@ -7,7 +7,7 @@ from kd_core.config.networks import TeacherConfig
 from kd_core.config.recipe import FinetuneConfig
 from kd_core.config.trial import finetuning_trial
 from kd_core.evaluate.evaluation import predict
-from kd_core.store.record import Record
+from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.teachers.teacher import TeacherError, load_teacher
 from kd_core.training.trial import run_trial
@@ -18,7 +18,7 @@ TEACHER = TeacherConfig(
 
 
 @pytest.fixture
-def record(tmp_path, digits) -> Record:
+def record(tmp_path, digits) -> Product:
     """A teacher fine-tuned for one epoch."""
     record = Store.at(tmp_path).teacher("key")
     config = finetuning_trial(TEACHER, DataConfig(source="digits", limit=120), ViewConfig(padding=1, flip=False))
@@ -58,4 +58,4 @@ def test_a_teacher_whose_weights_are_gone_is_refused(record):
     record.weights.unlink()
     with pytest.raises(TeacherError, match=r"weights\.safetensors: is missing or was cut; run the sweep again"):
         load_teacher(TEACHER, record, num_classes=10)
-    assert record.verdict() is None
+    assert record.result() is None

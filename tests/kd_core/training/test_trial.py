@@ -20,7 +20,7 @@ from kd_core.evaluate.latency import processor_name
 from kd_core.measure.outcomes import summary_of
 from kd_core.methods.losses import METHODS
 from kd_core.networks.models import build_teacher
-from kd_core.store.record import Record
+from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.teachers.signal import LiveSignal
 from kd_core.training import trial as trial_module
@@ -47,11 +47,11 @@ def store(tmp_path) -> Store:
 
 
 @pytest.fixture(scope="module")
-def whole(digits, signal, tmp_path_factory) -> Callable[[TrialConfig], Record]:
+def whole(digits, signal, tmp_path_factory) -> Callable[[TrialConfig], Product]:
     """The record of a trial that nothing has happened to, trained once for all tests of its config; only to be read."""
     store = Store.at(tmp_path_factory.mktemp("whole"))
 
-    def record_of(config: TrialConfig) -> Record:
+    def record_of(config: TrialConfig) -> Product:
         """Train it, unless it is finished."""
         record = store.trial(digest(config.model_dump(mode="json")))
         return finished(config, digits, record, signal if config.teacher is not None else None)
@@ -59,55 +59,57 @@ def whole(digits, signal, tmp_path_factory) -> Callable[[TrialConfig], Record]:
     return record_of
 
 
-def copied(record: Record, to: Record) -> Record:
+def copied(record: Product, to: Product) -> Product:
     """A copy of a record."""
     shutil.copytree(record.path, to.path)
     return to
 
 
-def contents(record: Record) -> dict[str, tuple[int, bytes]]:
+def contents(record: Product) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in Path(record.path).iterdir()}
 
 
-def finished(config: TrialConfig, dataset, record: Record, signal=None) -> Record:
+def finished(config: TrialConfig, dataset, record: Product, signal=None) -> Product:
     list(run_trial(config, dataset, record, signal=signal))
     return record
 
 
-def test_a_trial_leaves_a_whole_record_with_its_verdict_last(trial, digits, store, signal):
+def test_a_trial_leaves_a_whole_record_with_its_manifest_last(trial, digits, store, signal):
     config = trial("kd_mixup", alpha=0.2)
     record = store.trial("key")
     for result in run_trial(config, digits, record, signal=signal):
         assert record.status == "running"
-        assert record.journal()[-1]["epoch"] == result.epoch
+        assert record.journal().epochs[-1]["epoch"] == result.epoch
     assert record.status == "finished"
-    assert record.begun() == {"recipe": config.model_dump(mode="json"), "threads": 1, "made_from": {}}
+    begun = record.state().begun
+    assert begun.model_dump() == {"recipe": config.model_dump(mode="json"), "threads": 1, "made_from": {}}
     files = contents(record)
     assert set(files) == {
-        *("config.json", "journal.jsonl", "student.safetensors", "student.safetensors.sha256", "result.json"),
-        *("outcomes-validation.npz", "outcomes-test.npz"),
+        *("journal.jsonl", "student.safetensors", "manifest.json"),
+        *("predictions-validation.npz", "predictions-test.npz"),
     }
-    assert max(files, key=lambda name: files[name][0]) == "result.json"
+    assert max(files, key=lambda name: files[name][0]) == "manifest.json"
 
 
-def test_a_verdict_holds_what_the_network_does(trial, digits, store):
+def test_a_manifest_holds_what_the_network_does(trial, digits, store):
     config, record = trial("mixup"), store.trial("key")
     finished(config, digits, record)
     *_, last = train(config, digits)
     splits = evaluate(last.network, digits)
-    verdict = record.verdict()
-    assert verdict["metrics"] == summary_of(splits)
-    assert verdict["temperature"] == splits["test"].temperature
-    assert verdict["weights_sha256"] == file_sha256(record.weights)
-    assert verdict["num_parameters"] == sum(parameter.numel() for parameter in last.network.parameters())
-    assert verdict["epochs"] == 3
-    assert verdict["wall_s"] > 0
-    assert verdict["machine"] == {"node": platform.node(), "device": processor_name()}
+    manifest = record.state().manifest
+    result = manifest.result
+    assert result.metrics == summary_of(splits)
+    assert result.temperature == splits["test"].temperature
+    assert result.num_parameters == sum(parameter.numel() for parameter in last.network.parameters())
+    assert result.epochs == 3
+    assert result.wall_s > 0
+    assert manifest.weights_sha256 == file_sha256(record.weights)
+    assert manifest.machine == {"node": platform.node(), "device": processor_name()}
     weights = load_file(record.weights)
     assert all(np.array_equal(weights[name], value) for name, value in last.network.state_dict().items())
     np.testing.assert_array_equal(record.outcomes("test", with_logits=True).logits, splits["test"].logits)
-    last_row = record.journal()[-1]
-    assert last_row["validation/ece"] == verdict["metrics"]["validation/ece"]
+    last_row = record.journal().epochs[-1]
+    assert last_row["validation/ece"] == result.metrics["validation/ece"]
 
 
 def test_running_a_finished_trial_again_does_nothing(trial, digits, store):
@@ -131,9 +133,9 @@ def test_a_trial_that_was_left_goes_on_to_the_same_result(
     assert record.status not in ("finished", "failed")
     remaining = [result.epoch for result in run_trial(config, digits, record)]
     assert remaining == list(range(stop_after + 1, 4))  # a trial that is closed writes a checkpoint
-    assert [row["epoch"] for row in record.journal()] == [1, 2, 3]
+    assert [row["epoch"] for row in record.journal().epochs] == [1, 2, 3]
     assert record.weights.read_bytes() == whole(config).weights.read_bytes()
-    assert record.verdict()["metrics"] == whole(config).verdict()["metrics"]
+    assert record.result().metrics == whole(config).result().metrics
 
 
 def test_a_trial_that_is_closed_keeps_its_last_epoch_and_lets_its_record_go(trial, digits, store):
@@ -142,7 +144,7 @@ def test_a_trial_that_is_closed_keeps_its_last_epoch_and_lets_its_record_go(tria
     epochs.close()
     assert [path.name for path in record.checkpoints()] == ["checkpoint-000000001.pt"]
     assert not record.lease.taken
-    assert record.failure() is None
+    assert record.state().failure is None
 
 
 @pytest.mark.parametrize(("at", "method"), enumerate(METHODS, start=1))
@@ -154,20 +156,20 @@ def test_a_trial_that_was_killed_goes_on_to_the_same_result(
     signal = None if config.teacher is None else signal
     process = processes.Process(target=train_slowly, args=(config, tmp_path, record.key))
     process.start()
-    wait_until(lambda: len(record.journal()) >= at, process)
+    wait_until(lambda: len(record.journal().epochs) >= at, process)
     process.kill()
     process.join()
     assert process.exitcode == -signals.SIGKILL
-    done = len(record.journal())
+    done = len(record.journal().epochs)
     assert at <= done < 12
-    assert record.verdict() is None
+    assert record.result() is None
 
     resumed = [result.epoch for result in run_trial(config, digits, record, signal=signal)]
     assert resumed[0] in (done, done + 1)
     assert resumed[-1] == 12
-    assert [row["epoch"] for row in record.journal()] == list(range(1, 13))
+    assert [row["epoch"] for row in record.journal().epochs] == list(range(1, 13))
     assert record.weights.read_bytes() == whole(config).weights.read_bytes()
-    assert record.verdict()["metrics"] == whole(config).verdict()["metrics"]
+    assert record.result().metrics == whole(config).result().metrics
 
 
 def train_slowly_with(environment: dict[str, str], *arguments: Any) -> None:
@@ -182,12 +184,12 @@ def test_a_trial_on_an_object_store_that_was_killed_goes_on_to_the_same_result(
     config, record = trial("mixup", train={"epochs": 12}), Store.at(s3).trial("killed")
     process = processes.Process(target=train_slowly_with, args=(s3_settings, config, str(s3), record.key))
     process.start()
-    wait_until(lambda: len(record.journal()) >= 3, process)
+    wait_until(lambda: len(record.journal().epochs) >= 3, process)
     process.kill()
     process.join()
     resumed = [result.epoch for result in run_trial(config, digits, record)]
     assert 3 <= resumed[0] <= resumed[-1] == 12
-    assert [row["epoch"] for row in record.journal()] == list(range(1, 13))
+    assert [row["epoch"] for row in record.journal().epochs] == list(range(1, 13))
     assert record.weights.read_bytes() == whole(config).weights.read_bytes()
 
 
@@ -206,13 +208,13 @@ def test_a_trial_goes_on_with_the_threads_with_which_it_began_whatever_the_cores
         next(running)
         running.close()
         list(run_trial(config, digits, record, num_threads=1))
-        assert record.verdict()["threads"] == record.begun()["threads"] == torch.get_num_threads() == 2
+        assert record.state().begun.threads == torch.get_num_threads() == 2
         process = processes.Process(target=train_on_one_core, args=(config, tmp_path, one_core.key, 2))
         process.start()
         process.join()
         assert record.weights.read_bytes() == one_core.weights.read_bytes()
         list(run_trial(config, digits, store.trial("other"), num_threads=1))  # in the process that had two
-        assert store.trial("other").verdict()["threads"] == 1
+        assert store.trial("other").state().begun.threads == 1
     finally:
         torch.set_num_threads(1)
 
@@ -222,47 +224,47 @@ def test_a_failure_is_written_down_and_forgotten_at_the_next_try(trial, digits, 
     with pytest.raises(NonFiniteLossError, match=r"epoch 1, step \d"):
         finished(trial(train={"learning_rate": 1e30}), digits, record)
     assert record.status == "failed"
-    assert record.verdict() is None
-    failure = record.failure()
-    assert failure["error"].startswith("NonFiniteLossError: classic test_efficientnet seed 0: epoch 1, step ")
-    assert "epoch 1, step" in failure["error"]
-    assert "Traceback" in failure["traceback"]
+    assert record.result() is None
+    failure = record.state().failure
+    assert failure.error.startswith("NonFiniteLossError: classic test_efficientnet seed 0: epoch 1, step ")
+    assert "epoch 1, step" in failure.error
+    assert "Traceback" in failure.traceback
     finished(trial(), digits, record)
     assert record.status == "finished"
-    assert record.failure() is None
+    assert record.state().failure is None
 
 
 def test_a_trial_without_epochs_is_evaluated_as_it_is(trial, digits, store):
     record = finished(trial(train={"epochs": 0}), digits, store.trial("key"))
     assert record.status == "finished"
-    assert record.journal() == []
-    assert record.verdict()["metrics"]["test/accuracy"] < 0.5
+    assert record.journal().epochs == []
+    assert record.result().metrics["test/accuracy"] < 0.5
 
 
 def test_two_processes_on_one_record_train_it_once(trial, digits, store, tmp_path, processes, wait_until):
     config, record = trial("classic", train={"epochs": 8}), store.trial("shared")
     first = processes.Process(target=train_slowly, args=(config, tmp_path, record.key))
     first.start()
-    wait_until(record.journal, first)
+    wait_until(lambda: record.journal().epochs, first)
     assert list(run_trial(config, digits, record)) == []
     assert record.status == "finished"
     first.join()
     assert first.exitcode == 0
-    assert [row["epoch"] for row in record.journal()] == list(range(1, 9))
+    assert [row["epoch"] for row in record.journal().epochs] == list(range(1, 9))
 
 
-def equals(record: Record, whole: Record) -> bool:
+def equals(record: Product, whole: Product) -> bool:
     """Whether two records hold the same weights, figures and epochs."""
     assert record.status == whole.status == "finished"
     assert record.problems() == []
     journals = [
-        [{**row, "time": 0, "epoch_s": 0, "train/images_per_s": 0} for row in each.journal()]
+        [{**row, "time": 0, "epoch_s": 0, "train/images_per_s": 0} for row in each.journal().epochs]
         for each in (record, whole)
     ]
     return (
         record.weights.read_bytes() == whole.weights.read_bytes()
-        and record.verdict()["metrics"] == whole.verdict()["metrics"]
-        and (record.path / "outcomes-test.npz").read_bytes() == (whole.path / "outcomes-test.npz").read_bytes()
+        and record.result().metrics == whole.result().metrics
+        and (record.path / "predictions-test.npz").read_bytes() == (whole.path / "predictions-test.npz").read_bytes()
         and journals[0] == journals[1]
     )
 
@@ -275,7 +277,7 @@ def equals(record: Record, whole: Record) -> bool:
         (["checkpoint-000000002.pt"], 4),
         (["checkpoint-000000002.pt", "checkpoint-000000003.pt"], 1),
         (["journal.jsonl"], None),
-        (["config.json", "heartbeat.json", "student.safetensors"], 4),
+        (["lease.json", "student.safetensors"], 4),
     ],
     ids=["newest", "one before", "both", "journal", "others"],
 )
@@ -302,14 +304,13 @@ def test_a_half_trained_trial_survives_damage_and_ends_in_the_same_bits(
 @pytest.mark.parametrize(
     ("names", "trains"),
     [
-        (["result.json"], False),
-        (["outcomes-test.npz", "outcomes-validation.npz", "config.json"], False),
-        (["student.safetensors.sha256"], False),
+        (["manifest.json"], False),
+        (["predictions-test.npz", "predictions-validation.npz"], False),
         (["journal.jsonl"], True),
         (["student.safetensors"], True),
-        (["result.json", "student.safetensors.sha256"], True),
+        (["manifest.json", "journal.jsonl"], True),
     ],
-    ids=["verdict", "outcomes", "checksum", "journal", "weights", "verdict and checksum"],
+    ids=["manifest", "predictions", "journal", "weights", "manifest and journal"],
 )
 def test_a_finished_trial_that_was_damaged_is_made_again_from_what_is_whole(
     trial, digits, store, whole, names, trains, kind
@@ -329,10 +330,10 @@ def test_a_trained_student_needs_no_longer_the_weights_that_it_started_from(tria
     weights.write_bytes(finished(trial(seed=7), digits, store.trial("start")).weights.read_bytes())
     config = trial(student=trial().student.model_copy(update={"checkpoint": str(weights)}))
     record = finished(config, digits, store.trial("hurt"))
-    metrics = record.verdict()["metrics"]
+    metrics = record.result().metrics
     weights.unlink()
-    (record.path / "result.json").unlink()
-    assert finished(config, digits, record).verdict()["metrics"] == metrics
+    (record.path / "manifest.json").unlink()
+    assert finished(config, digits, record).result().metrics == metrics
 
 
 def test_a_journal_that_is_made_again_leaves_whole_weights_alone(trial, digits, store):
@@ -342,4 +343,4 @@ def test_a_journal_that_is_made_again_leaves_whole_weights_alone(trial, digits, 
     before = record.weights.read_bytes()
     finished(trial("mixup", seed=1), digits, record)  # trains to other weights
     assert record.weights.read_bytes() == before
-    assert len(record.journal()) == 3
+    assert len(record.journal().epochs) == 3

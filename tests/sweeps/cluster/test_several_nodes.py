@@ -174,9 +174,9 @@ def check_shown(client: MlflowClient, name: str, store: Store) -> None:
     shown = {run.data.tags["kdsweep.trial"]: run for run in children}
     assert len(children) == len(shown) == NUM_TRIALS
     for trial in store.sweep(name).members()["trials"]:
-        run, verdict = shown[trial["key"]], store.trial(trial["key"]).verdict()
+        run, result = shown[trial["key"]], store.trial(trial["key"]).result()
         assert run.info.status == "FINISHED"
-        assert verdict["metrics"].items() <= run.data.metrics.items()
+        assert result.metrics.items() <= run.data.metrics.items()
 
 
 def parent_of(process: int) -> int:
@@ -187,7 +187,9 @@ def parent_of(process: int) -> int:
 def processes_at_work(store: Store) -> list[int]:
     """The processes that have trained some epochs of a trial, and go on."""
     records = [store.trial(path.parent.name) for path in store.local.glob("trials/*/journal.jsonl")]
-    holders = [record.lease.holder for record in records if len(record.journal()) > 3 and record.verdict() is None]
+    holders = [
+        record.lease.holder for record in records if len(record.journal().epochs) > 3 and record.result() is None
+    ]
     return [holder.pid for holder in holders if holder is not None]
 
 

@@ -63,7 +63,7 @@ def test_the_plausible_arms_and_the_baseline_get_fresh_seeds_and_are_reported_fr
 
 def test_a_sweep_that_is_not_finished_or_not_there_has_nothing_to_confirm(selected_here, kdsweep):
     record = selected_here.trial(selected_here.sweep("tiny").members()["trials"][0]["key"])
-    (record.path / "result.json").unlink()
+    (record.path / "manifest.json").unlink()
     done = kdsweep("confirm", "tiny", "--storage", selected_here.root)
     assert done.exit_code == 2
     assert "1 of its trials are still to run" in done.stderr
@@ -77,17 +77,18 @@ def test_killed_it_goes_on_and_run_again_it_trains_nothing(selected_here, ray_cl
     store = selected_here
     command = [sys.executable, "-m", "sweeps", "confirm", "tiny", "--seeds=2", f"--storage={store.root}", "--json"]
     command += [f"--address={ray_cluster}"]
-    before = len(list(store.local.glob("trials/*/result.json")))
+    before = len(list(store.local.glob("trials/*/manifest.json")))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as driver:
-        wait_until(lambda: len(list(store.local.glob("trials/*/result.json"))) > before, driver)
+        wait_until(lambda: len(list(store.local.glob("trials/*/manifest.json"))) > before, driver)
         os.killpg(driver.pid, signal.SIGKILL)
     known = confirmation_of(store, "tiny")
-    kept = {record.key: record.verdict() for record in map(store.trial, fresh_runs(store)["trial"]) if record.verdict()}
+    fresh = store.states(map(store.trial, fresh_runs(store)["trial"]))
+    kept = {state.key: state.manifest for state in fresh if state.manifest}
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert confirmation_of(store, "tiny") == known
     assert fresh_runs(store)["status"].eq("finished").all()
-    assert all(store.trial(key).verdict() == verdict for key, verdict in kept.items())
+    assert all(store.trial(key).state().manifest == manifest for key, manifest in kept.items())
     counts = json.loads(done.stdout)["trials"]
     assert (counts["finished"], counts["failed"]) == (4 + len(fresh_runs(store)), 0)
     again = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -47,7 +47,7 @@ def test_there_are_no_more_labelling_tasks_than_room_epochs_and_work(num_epochs,
 
 def forget_results(store):
     """Make a finished sweep need its signal again."""
-    for path in store.local.glob("trials/*/result.json"):
+    for path in store.local.glob("trials/*/manifest.json"):
         path.unlink()
 
 

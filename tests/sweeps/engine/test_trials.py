@@ -27,9 +27,9 @@ def test_a_trial_that_cannot_be_measured_costs_a_line_and_not_the_sweep(tiny, tm
     spec = read_spec(str(tiny), ["resources={auto: true, workers: 1}", "arms.0={method: kd, teacher: resnet}"])
     store, dataset, log = Store.at(tmp_path / "runs"), load(spec.data), io.StringIO()
     (teacher,) = plan_sweep(spec, store, summarize(spec.data)).teachers
-    list(run_trial(teacher.finetuning, dataset, teacher.record))
+    list(run_trial(teacher.finetuning, dataset, teacher.product))
     plan = plan_sweep(spec, store, summarize(spec.data))
-    teacher.record.weights.unlink()
+    teacher.product.weights.unlink()
     with SweepProgress(log) as progress:
         resources = trial_resources(plan, dataset, store, progress)
     assert resources == ResourcesConfig(cpu=1, gpu=0, workers=1)
@@ -40,7 +40,7 @@ def test_a_trial_that_cannot_be_measured_costs_a_line_and_not_the_sweep(tiny, tm
 def test_a_process_whose_clock_is_an_hour_ahead_holds_nobody_up(sweep, tiny, tmp_path):
     spec, store = read_spec(str(tiny), ["arms=[{method: classic}]"]), Store.at(tmp_path)
     (trial,) = plan_sweep(spec, store, summarize(spec.data)).trials
-    write_json(trial.record.lease.path, {"time": time.time() + 3600, "host": "elsewhere", "pid": 1})
+    write_json(trial.product.lease.path, {"time": time.time() + 3600, "host": "elsewhere", "pid": 1})
     outcome, log = sweep(store, "arms=[{method: classic}]")
     assert outcome.ok
     assert "waits for" not in log
@@ -62,7 +62,7 @@ def test_a_sweep_that_waits_for_another_process_says_for_whom_and_then_goes_on(t
     spec, store, log = read_spec(str(tiny), ["arms.1.temperature=2"]), Store.at(tmp_path), io.StringIO()
     plan = plan_sweep(spec, store, summarize(spec.data))
     holders = {}
-    for label, record in (("teacher resnet", plan.teachers[0].record), ("classic seed 0", plan.trials[0].record)):
+    for label, record in (("teacher resnet", plan.teachers[0].product), ("classic seed 0", plan.trials[0].product)):
         command = [sys.executable, "-c", HOLDER, str(record.lease.path)]
         holders[label] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert holders[label].stdout.readline()

@@ -100,8 +100,8 @@ def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):
     trainable = start(store, dataset, tune_config("orphan", configs["kd_mixup"], "nobody"))
     (report,) = run_out(trainable)
     assert (report["done"], report["status"]) == (True, "failed")
-    assert report["error"] == store.trial("orphan").failure()["error"]
-    assert "holds no finished teacher" in store.trial("orphan").failure()["error"]
+    assert report["error"] == store.trial("orphan").state().failure.error
+    assert "holds no finished teacher" in store.trial("orphan").state().failure.error
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -5,6 +5,7 @@ from sweeps.plan.confirmation import confirmation_of, confirming_trials, write_c
 from sweeps.plan.scouts import stopping_of
 from sweeps.plan.upkeep import problems_of
 from sweeps.plan.wanted import trials_wanted
+from tests.products import STOP
 
 ARMS = ("teachers={}", "arms=[{method: [classic, mixup], train.epochs: [2, 3]}]", "seeds=[0, 5]")
 CHOSEN = ["classic train.epochs=2", "mixup train.epochs=3"]
@@ -29,7 +30,7 @@ def test_fresh_seeds_of_the_chosen_arms_come_last_in_the_plan_and_differ_in_noth
     assert again.trials[:8] == plan.trials
     alike = {each.trial.config.model_copy(update={"seed": 0}) for each in again.trials if each.trial.arm == CHOSEN[0]}
     assert len(alike) == 1
-    assert len({each.record.key for each in again.trials}) == 12
+    assert len({each.product.key for each in again.trials}) == 12
     assert [each.get("role") for each in again.members()["trials"]] == [None] * 8 + ["confirmation"] * 4
     assert not again.up_to_date
 
@@ -72,7 +73,7 @@ def test_no_rung_decides_on_what_confirms(planned, empty):
     confirm(planned(*overrides), empty, 1)
     plan = planned(*overrides)
     trial = plan.trials[-1]
-    trial.record.write_stop(stopping_of(plan.spec) | {"rung": 1, "epoch": 1, "reason": "behind", "time": 1.0})
+    trial.product.write_stop(STOP.model_copy(update=stopping_of(plan.spec)))
     assert [each.status for each in planned(*overrides).trials[-2:]] == ["pending", "pending"]
 
 

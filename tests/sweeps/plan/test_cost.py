@@ -2,6 +2,7 @@
 
 from kd_core.networks.execution import has_bfloat16_instructions
 from sweeps.plan.cost import bfloat16_gains, cost_of
+from tests.products import finish
 
 
 def test_the_cost_is_linear_in_epochs(planned):
@@ -26,9 +27,7 @@ def test_recycled_epochs_are_labelled_once(planned):
 
 def test_what_is_finished_costs_nothing(planned):
     whole = cost_of(planned())
-    record = planned().trials[0].record
-    record.begin({})
-    record.finish({}, {"weights_sha256": "0" * 64})
+    finish(planned().trials[0].product)
     assert cost_of(planned()).student_flops == whole.student_flops * 2 // 3
 
 

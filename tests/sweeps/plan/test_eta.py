@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 from sweeps.plan.eta import Paces, Work, duration_text, form_in_plan, paces_in, time_of
+from tests.products import edit
 
 
 def seconds_an_epoch(record):
     """The mean of a journal of two epochs, which is their median."""
-    return sum(row["epoch_s"] for row in record.journal()) / 2
+    return sum(row["epoch_s"] for row in record.journal().epochs) / 2
 
 
 def test_a_pace_is_the_median_of_the_trials_medians_so_that_a_slow_first_epoch_counts_little():
@@ -50,7 +50,7 @@ def test_trials_that_a_search_has_yet_to_propose_take_the_mean_of_those_that_hav
 def test_a_plan_takes_its_time_from_finished_trials_of_the_same_form(planned, store):
     plan = planned("train.epochs=4", store=store)
     assert {trial.status for trial in plan.trials} == {"pending"}
-    classic, *mixed = [seconds_an_epoch(each.record) for each in planned(store=store).trials]
+    classic, *mixed = [seconds_an_epoch(each.product) for each in planned(store=store).trials]
     assert time_of(plan, store).seconds == pytest.approx(4 * classic + 4 * sum(mixed))
     assert time_of(plan, store).num_unknown == 0
     assert time_of(planned(store=store), store).seconds == 0
@@ -77,9 +77,7 @@ def test_of_one_form_only_trials_of_one_device_count(planned, store):
     form = form_in_plan(mixed, plan)
     assert form_in_plan(other, plan) == form
     assert paces_in(store, {form}, first="tiny").num_trials(form) == 2
-    path = other.record.path / "result.json"
-    verdict = read_json(path)
-    write_json(path, verdict | {"machine": verdict["machine"] | {"device": "an abacus"}})
+    edit(other.product, machine={"device": "an abacus"})
     assert paces_in(store, {form}, first="tiny").num_trials(form) == 1
 
 
@@ -87,7 +85,7 @@ def test_an_unfinished_trial_of_another_sweep_tells_no_time(planned, store):
     plan = planned(store=store)
     form = form_in_plan(plan.trials[0], plan)
     assert paces_in(store, {form}, first="tiny").num_trials(form) == 1
-    (plan.trials[0].record.path / "result.json").unlink()
+    (plan.trials[0].product.path / "manifest.json").unlink()
     assert paces_in(store, {form}, first="tiny").num_trials(form) == 0
 
 

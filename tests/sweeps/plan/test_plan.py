@@ -3,18 +3,20 @@
 import pytest
 
 from kd_core.data.splits import summarize
+from kd_core.store.manifest import File
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec, shipped_specs
 from sweeps.plan.cost import cost_of
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.upkeep import to_make_again
+from tests import products
 
 
-def finish(planned, weights="0" * 64):
-    """Write the verdict of a trial or teacher as if it had been trained, from a teacher with these weights."""
-    made_from = {"teacher": weights} if getattr(planned, "trial", None) and planned.trial.teacher else {}
-    planned.record.begin({}, made_from=made_from)
-    planned.record.finish({}, {"weights_sha256": weights, "made_from": made_from})
+def finish(planned, weights=b"weights"):
+    """Finish a trial or teacher as if it had been trained, from a teacher with these weights."""
+    has_teacher = getattr(planned, "trial", None) and planned.trial.teacher
+    made_from = {"teacher": File.of(weights).sha256} if has_teacher else {}
+    products.finish(planned.product, weights=weights, made_from=made_from)
 
 
 def test_all_products_of_a_sweep_have_their_keys_before_anything_runs(planned):
@@ -34,18 +36,18 @@ def test_what_was_trained_from_other_weights_of_its_teacher_is_stale(planned):
     for trial in plan.trials:
         finish(trial)
     assert planned().up_to_date
-    plan.teachers[0].record.finish({}, {"weights_sha256": "1" * 64, "made_from": {}})
+    finish(plan.teachers[0], b"other weights")
     again = planned()
     assert [trial.status for trial in again.trials] == ["finished", "stale", "stale"]
     assert again.pending == list(again.trials[1:])
     (sentence, _) = [each for each in to_make_again(again) if "weights" in each]
     assert (
         sentence
-        == f"{again.trials[1].record.path}: its teacher, resnet, has other weights now than it was trained with"
+        == f"{again.trials[1].product.path}: its teacher, resnet, has other weights now than it was trained with"
     )
 
 
-def test_a_plan_is_up_to_date_when_every_product_has_its_verdict(planned):
+def test_a_plan_is_up_to_date_when_every_product_has_its_manifest(planned):
     finish(planned().teachers[0])
     for trial in planned().trials:
         finish(trial)
@@ -55,12 +57,16 @@ def test_a_plan_is_up_to_date_when_every_product_has_its_verdict(planned):
 
 def test_trials_share_records_whatever_sweep_they_belong_to(planned):
     other = planned("name=other", "arms=[{method: [classic, mixup]}]", "resources.cpu=2")
-    assert other.trials[0].record.key == planned().trials[0].record.key
+    assert other.trials[0].product.key == planned().trials[0].product.key
 
 
 def test_another_recipe_of_a_teacher_makes_other_trials(planned):
     one, other = planned(), planned("teachers.resnet.finetune.epochs=7")
-    assert [a.record.key == b.record.key for a, b in zip(one.trials, other.trials, strict=True)] == [True, False, False]
+    assert [a.product.key == b.product.key for a, b in zip(one.trials, other.trials, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_teacher_that_no_arm_names_is_not_made(planned):

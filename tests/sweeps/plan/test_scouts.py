@@ -4,21 +4,16 @@ import pytest
 
 from sweeps.config.reader import read_spec
 from sweeps.plan.scouts import Line, role_of, status_in, stopping_of
+from tests.products import STOP, finish
 
 ARMS = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[3, 0, 1]")
 STOPPING = (*ARMS, "early_stopping={pareto_asha: {grace_epochs: 1}}")
 LABELS = [f"{arm} seed {seed}" for arm in ("classic", "mixup") for seed in (3, 0, 1)]
 
 
-def finish(record):
-    """Write a verdict as if the trial had been trained."""
-    record.begin({})
-    record.finish({}, {"metrics": {}})
-
-
 def stop(plan, record, **more):
     """Write that the sweep of a plan has stopped a trial."""
-    record.write_stop(stopping_of(plan.spec) | {"rung": 1, "epoch": 1, "reason": "behind", "time": 1.0} | more)
+    record.write_stop(STOP.model_copy(update=stopping_of(plan.spec) | more))
 
 
 def labels(trials):
@@ -55,11 +50,11 @@ def test_scouts_come_first_and_followers_once_their_own_scout_has_finished(plann
     assert emptied(line) == ["classic seed 3", "mixup seed 3"]
     assert line.is_waiting
     scouts = [each for each in plan.trials if each.role == "scout"]
-    finish(scouts[1].record)
+    finish(scouts[1].product)
     assert line.ended(scouts[1]) == []
     assert emptied(line) == ["mixup seed 0", "mixup seed 1"]
     assert line.is_waiting
-    stop(plan, scouts[0].record)
+    stop(plan, scouts[0].product)
     assert labels(line.ended(scouts[0])) == ["classic seed 0", "classic seed 1"]
     assert not line.is_waiting
     assert line.next() is None
@@ -68,7 +63,7 @@ def test_scouts_come_first_and_followers_once_their_own_scout_has_finished(plann
 def test_followers_of_a_scout_that_failed_do_not_run_and_are_wanted_the_next_time(planned, line_of):
     plan = planned(*STOPPING)
     line, scout = line_of(plan), plan.trials[0]
-    scout.record.fail("no memory", "")
+    scout.product.fail("no memory", "")
     assert labels(line.ended(scout)) == ["classic seed 0", "classic seed 1"]
     assert not planned(*STOPPING).up_to_date
     assert labels(planned(*STOPPING).pending) == LABELS
@@ -82,14 +77,14 @@ def test_without_early_stopping_all_may_run_at_once_in_the_order_of_the_spec(pla
 
 def test_who_is_left_out_is_done_and_wanted_again_once_the_rule_is_another(planned, line_of):
     plan = planned(*STOPPING)
-    stop(plan, plan.trials[0].record)
-    finish(plan.trials[3].record)
+    stop(plan, plan.trials[0].product)
+    finish(plan.trials[3].product)
     again = planned(*STOPPING)
     assert [each.status for each in again.trials] == ["stopped"] * 3 + ["finished"] + ["pending"] * 2
     assert [each.status_text for each in again.trials[:2]] == ["stopped", "left out: its scout was stopped"]
     assert emptied(line_of(again)) == ["mixup seed 0", "mixup seed 1"]
     for each in again.trials[4:]:
-        finish(each.record)
+        finish(each.product)
     assert planned(*STOPPING).up_to_date
     assert [each["status"] for each in planned(*STOPPING).as_json()["trials"]] == ["stopped"] * 3 + ["finished"] * 3
     assert [each.get("role") for each in planned(*STOPPING).members()["trials"]] == ["scout", *["follower"] * 2] * 2
@@ -101,20 +96,20 @@ def test_who_is_left_out_is_done_and_wanted_again_once_the_rule_is_another(plann
 def test_a_stop_of_a_follower_by_an_older_version_counts_for_nothing(planned):
     plan = planned(*STOPPING)
     scout, follower, _ = plan.trials[:3]
-    finish(scout.record)
-    stop(plan, follower.record)
-    assert status_in(plan.spec, "follower", follower.record, {}) == "pending"
+    finish(scout.product)
+    stop(plan, follower.product)
+    assert status_in(plan.spec, "follower", follower.product.state(), {}) == "pending"
     assert planned(*STOPPING).trials[1].status == "pending"
 
 
 def test_a_follower_that_another_sweep_has_finished_stays_finished(planned):
     plan = planned(*STOPPING)
-    stop(plan, plan.trials[0].record)
-    finish(plan.trials[1].record)
+    stop(plan, plan.trials[0].product)
+    finish(plan.trials[1].product)
     assert [each.status for each in planned(*STOPPING).trials[:3]] == ["stopped", "finished", "stopped"]
 
 
 def test_a_stop_of_another_sweep_counts_for_nothing(planned):
     plan = planned(*STOPPING)
-    stop(plan, plan.trials[0].record, sweep="other")
+    stop(plan, plan.trials[0].product, sweep="other")
     assert planned(*STOPPING).trials[0].status == "pending"

@@ -42,7 +42,7 @@ def promoted(tiny_store: Store, kdsweep: Callable[..., Result], tmp_path_factory
     done = kdsweep("promote", "tiny", "knee", *options)
     assert done.exit_code == 0, done.output
     printed, choice = json.loads(done.stdout), chosen(read_sweep(store, "tiny"), "knee")
-    student = student_of(store.sweep("tiny"), choice.trial.record)
+    student = student_of(store.sweep("tiny"), choice.trial)
     return Promoted(store, choice, student, export, printed, done.stderr, f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
 
 

@@ -16,7 +16,7 @@ def card(store, trial):
     """The card of a trial of the tiny sweep."""
     snapshot = read_sweep(store, "tiny")
     choice = chosen(snapshot, trial)
-    return card_of(snapshot, choice, student_of(snapshot.sweep, choice.trial.record))
+    return card_of(snapshot, choice, student_of(snapshot.sweep, choice.trial))
 
 
 def row(text, name):
@@ -38,7 +38,7 @@ def test_the_card_says_what_the_student_is(tiny_store):
 
 def test_the_figures_are_the_report_s_and_beside_them_those_of_the_record(tiny_store):
     text, choice = card(tiny_store, SIGMA), chosen(read_sweep(tiny_store, "tiny"), SIGMA)
-    metrics = choice.trial.record.verdict()["metrics"]
+    metrics = choice.trial.product.result().metrics
     names = {"ece_scaled": "ECE, as it answers", "ece": "ECE before the temperature", "nll_scaled": "NLL (nats)"}
     accuracy, interval, own = row(text, "accuracy %")
     assert accuracy == own == f"{100 * metrics['test/accuracy']:.2f}"  # of one seed
@@ -83,19 +83,19 @@ def test_the_files_of_an_export_have_their_figures():
 def test_the_card_says_where_a_prior_decided_the_temperature(tiny_store):
     snapshot = read_sweep(tiny_store, "tiny")
     choice = chosen(snapshot, SIGMA)
-    student = student_of(snapshot.sweep, choice.trial.record)
+    student = student_of(snapshot.sweep, choice.trial)
     assert "so that a weak prior decided it" not in card_of(snapshot, choice, student)
 
     class Separable:
-        """The same record, with validation labels that are all predicted."""
+        """The same product, with validation labels that are all predicted."""
 
         def __getattr__(self, name):
-            return getattr(choice.trial.record, name)
+            return getattr(choice.trial.product, name)
 
         def outcomes(self, split, with_logits=False):
-            outcomes = choice.trial.record.outcomes(split, with_logits=with_logits)
+            outcomes = choice.trial.product.outcomes(split, with_logits=with_logits)
             return replace(outcomes, label=outcomes.prediction)
 
-    lucky = replace(student, record=Separable())
+    lucky = replace(student, trial=replace(choice.trial, product=Separable()))
     text = card_of(snapshot, choice, lucky)
     assert "alone they have no best one (all right, or no better than chance), so that a weak prior decided it." in text

@@ -15,7 +15,7 @@ def test_a_trial_is_named_by_its_label_its_key_or_the_beginning_of_either(tiny_s
     key = next(each["key"] for each in tiny_store.sweep("tiny").members()["trials"] if each["label"] == SIGMA)
     for name in (SIGMA, key, key[:6], SIGMA[:21]):
         choice = chosen(read_sweep(tiny_store, "tiny"), name)
-        assert (choice.trial.record.key, choice.run["label"], choice.reason) == (key, SIGMA, "as named")
+        assert (choice.trial.product.key, choice.run["label"], choice.reason) == (key, SIGMA, "as named")
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -24,7 +24,7 @@ def test_a_word_takes_the_arm_that_the_report_names_as_shipped(tiny_store, word)
     said = report.content["temperature_scaled"]["choices"]
     assert choice.arm in report.arms
     assert (choice.arm["arm"], choice.run["arm"]) == (said[word], said[word])
-    assert choice.trial.record.key == choice.arm["trial"]
+    assert choice.trial.product.key == choice.arm["trial"]
     assert choice.reason == f"{word} of the front as shipped"  # of one seed
 
 
@@ -42,18 +42,18 @@ def test_a_name_of_no_trial_or_of_several_is_one_sentence(tiny_store, name, prob
 
 
 def test_what_is_not_finished_or_damaged_is_not_promoted(store):
-    record = chosen(read_sweep(store, "tiny"), CLASSIC).trial.record
+    record = chosen(read_sweep(store, "tiny"), CLASSIC).trial.product
     weights = record.weights.read_bytes()
     record.weights.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     with pytest.raises(SpecError, match=r"student\.safetensors: is damaged.*run its spec again"):
         chosen(read_sweep(store, "tiny"), CLASSIC)
-    (record.path / "result.json").unlink()
+    (record.path / "manifest.json").unlink()
     with pytest.raises(SpecError, match=f"{CLASSIC}: is pending, not finished"):
         chosen(read_sweep(store, "tiny"), CLASSIC)
     record.fail("RuntimeError: out of memory", "")
     with pytest.raises(SpecError, match=r"is failed, not finished \(RuntimeError: out of memory\)"):
         chosen(read_sweep(store, "tiny"), CLASSIC)
     for each in store.sweep("tiny").members()["trials"]:
-        (store.trial(each["key"]).path / "result.json").unlink(missing_ok=True)
+        (store.trial(each["key"]).path / "manifest.json").unlink(missing_ok=True)
     with pytest.raises(SpecError, match="no trial has finished"):
         chosen(read_sweep(store, "tiny"), "knee")

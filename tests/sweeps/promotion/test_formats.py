@@ -33,7 +33,7 @@ def test_a_float_export_gives_the_stored_test_probabilities(promoted, assert_sto
 def test_the_figures_of_every_format_are_measured(promoted):
     files = {each["name"]: each for each in promoted.printed["files"]}
     assert set(files) == set(FORMATS)
-    metrics = promoted.choice.trial.record.verdict()["metrics"]
+    metrics = promoted.choice.trial.product.result().metrics
     for name, each in files.items():
         assert each["size_bytes"] == (promoted.export / name).stat().st_size
         if name != INT8:

@@ -24,7 +24,7 @@ def versions(uri):
 
 
 def test_a_promotion_says_what_it_did(promoted):
-    key = promoted.choice.trial.record.key
+    key = promoted.choice.trial.product.key
     wanted = {"sweep": "tiny", "trial": key, "version": "1", "new": True, "alias": "champion"}
     assert promoted.printed.items() >= wanted.items()
     assert promoted.printed["uri"] == "models:/tiny@champion"
@@ -37,13 +37,13 @@ def test_a_promotion_says_what_it_did(promoted):
 def test_an_export_holds_everything_and_says_what_it_is(promoted):
     files = {path.name for path in promoted.export.iterdir()}
     assert files == {*FORMATS, CONFIG, MARK, "README.md", "front.svg", "report.html"}
-    assert read_json(promoted.export / MARK)["trial"] == promoted.choice.trial.record.key
+    assert read_json(promoted.export / MARK)["trial"] == promoted.choice.trial.product.key
     assert (promoted.export / "report.html").read_bytes() == (
         promoted.store.sweep("tiny").report / "report.html"
     ).read_bytes()
     assert "## Files" in (promoted.export / "README.md").read_text()
     weights = (promoted.export / "student.safetensors").read_bytes()
-    assert weights == promoted.choice.trial.record.weights.read_bytes()
+    assert weights == promoted.choice.trial.product.weights.read_bytes()
     assert [path.name for path in promoted.export.parent.iterdir() if path.name.startswith(".")] == []
 
 
@@ -61,7 +61,7 @@ def test_the_same_again_makes_no_second_version_and_another_alias_moves(promoted
 
 def test_another_trial_is_another_version_and_takes_the_alias(promoted, promote):
     keys = [each["key"] for each in promoted.store.sweep("tiny").members()["trials"]]
-    other = next(key for key in keys if key != promoted.choice.trial.record.key)
+    other = next(key for key in keys if key != promoted.choice.trial.product.key)
     done = promote(other[:8], "--as", "challenger", "--json")
     assert done.exit_code == 0, done.output
     printed = json.loads(done.stdout)
@@ -69,7 +69,7 @@ def test_another_trial_is_another_version_and_takes_the_alias(promoted, promote)
     client = MlflowClient(promoted.uri)
     assert client.get_model_version_by_alias("tiny", "challenger").tags["kdsweep.trial"] == other
     assert (
-        client.get_model_version_by_alias("tiny", "champion").tags["kdsweep.trial"] == promoted.choice.trial.record.key
+        client.get_model_version_by_alias("tiny", "champion").tags["kdsweep.trial"] == promoted.choice.trial.product.key
     )
 
 

@@ -70,7 +70,7 @@ def test_the_version_says_what_it_is(promoted):
     client = MlflowClient(promoted.uri)
     version = client.get_model_version_by_alias("tiny", "champion")
     run = client.get_run(version.run_id)
-    assert run.data.tags["kdsweep.trial"] == version.tags["kdsweep.trial"] == promoted.choice.trial.record.key
+    assert run.data.tags["kdsweep.trial"] == version.tags["kdsweep.trial"] == promoted.choice.trial.product.key
     card = (promoted.export / "README.md").read_text().partition("\n\n## Files")[0]
     assert version.description.startswith(card)
     sweep_run = version.tags["kdsweep.sweep_run"]

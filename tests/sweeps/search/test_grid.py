@@ -8,6 +8,7 @@ from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.scouts import stopping_of
 from sweeps.search.grid import GridSearcher
+from tests.products import STOP, finish
 
 GRID = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[0, 1]")
 STOPPING = (*GRID, "early_stopping={pareto_asha: {grace_epochs: 1}}")
@@ -47,13 +48,12 @@ def test_a_follower_waits_for_its_scout_and_is_given_up_if_that_is_stopped(searc
     searcher, expected, given_up = searcher_of(*STOPPING)
     assert [searcher.suggest(number) for number in "ab"] == [{"trial": "classic seed 0"}, {"trial": "mixup seed 0"}]
     assert searcher.suggest("c") is None
-    stopped, finished = (planned.record for planned in expected)
-    stopped.write_stop(stopping_of(searcher.plan.spec) | {"rung": 1, "epoch": 1, "reason": "behind", "time": 1.0})
+    stopped, finished = (planned.product for planned in expected)
+    stopped.write_stop(STOP.model_copy(update=stopping_of(searcher.plan.spec)))
     searcher.on_trial_complete("a")
     assert given_up == [("classic seed 1", "classic seed 0")]
     assert searcher.suggest("c") is None
-    finished.begin({})
-    finished.finish({}, {"metrics": {}})
+    finish(finished)
     searcher.on_trial_complete("b")
     assert [searcher.suggest(number) for number in "cd"] == [{"trial": "mixup seed 1"}, GridSearcher.FINISHED]
 

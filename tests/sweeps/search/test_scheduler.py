@@ -34,7 +34,7 @@ def stopped(sweep, kill_driver, tmp_path_factory):
 
 def stops_of(store):
     """Why trials of the sweep were stopped, as their records say, by their keys."""
-    return {record.key: stop for record in records_of(store) if (stop := record.stop())}
+    return {record.key: stop for record in records_of(store) if (stop := record.state().stop)}
 
 
 def records_of(store, name="tiny"):
@@ -51,17 +51,17 @@ def plan_of(tiny, store, *overrides):
 def stops_of_journals(plan):
     """Why trials are stopped, by their keys, if all is decided anew from the journals."""
     rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
-    trials = [(each.record, each.trial.config.train.num_epochs) for each in plan.trials]
+    trials = [(each.product, each.trial.config.train.num_epochs) for each in plan.trials]
     for record, num_epochs in trials:
-        rungs.add(record.key, record.journal(), num_epochs)
-    stops = {record.key: rungs.decide(record.key, record.journal(), num_epochs) for record, num_epochs in trials}
+        rungs.add(record.key, record.journal().epochs, num_epochs)
+    stops = {record.key: rungs.decide(record.key, record.journal().epochs, num_epochs) for record, num_epochs in trials}
     return {key: stop.reason for key, stop in stops.items() if stop}
 
 
 def test_some_trials_are_stopped_and_say_their_rung(stopped, tiny):
     store, before, outcome, log = stopped
     records = records_of(store)
-    stops = {record.key: record.stop() for record in records if record.status == "stopped"}
+    stops = {record.key: record.state().stop for record in records if record.status == "stopped"}
     reused = outcome.counts["reused"]  # by the second run
     assert outcome.counts == {"finished": 6 - len(stops), "stopped": len(stops), "failed": 0, "reused": reused}, log
     assert len(before) <= reused < 6
@@ -69,23 +69,23 @@ def test_some_trials_are_stopped_and_say_their_rung(stopped, tiny):
     for record in records:
         if stop := stops.get(record.key):
             assert stop == before.get(record.key, stop)
-            assert (stop["sweep"], stop["rung"], stop["epoch"]) == ("tiny", stop["rung"], len(record.journal()))
-            assert stop["epoch"] == 2 ** (stop["rung"] - 1)
+            assert (stop.sweep, stop.epoch) == ("tiny", record.journal().num_epochs)
+            assert stop.epoch == 2 ** (stop.rung - 1)
             names = [path.name for path in record.checkpoints()[:1]]  # none if the driver died before it was written
-            assert names == [f"checkpoint-{stop['epoch']:09d}.pt"] or (record.key in before and not names)
+            assert names == [f"checkpoint-{stop.epoch:09d}.pt"] or (record.key in before and not names)
             assert not record.lease.taken
-            assert record.key in before or stop["reason"] in log
+            assert record.key in before or stop.reason in log
     assert not [problem for record in records for problem in record.problems()]
     page = (store.sweep("tiny").report / "report.html").read_text()
     for stop in stops.values():
-        assert f"rung {stop['rung']}: {stop['reason']}" in page
+        assert f"rung {stop.rung}: {stop.reason}" in page
     runs = runs_of(read_sweep(store, "tiny")).set_index("trial")
     assert runs.loc[list(stops), "validation/accuracy"].isna().all()  # so they are on no front
 
 
 def test_the_decisions_are_those_of_the_journals(stopped, tiny):
     store, *_ = stopped
-    written = {record.key: stop["reason"] for record in records_of(store) if (stop := record.stop())}
+    written = {record.key: stop.reason for record in records_of(store) if (stop := record.state().stop)}
     assert stops_of_journals(plan_of(tiny, store, *STOPPING)) == written
 
 
@@ -94,9 +94,9 @@ def test_a_scheduler_of_a_new_driver_gives_the_same_answers_and_keeps_no_state(s
     plan = plan_of(tiny, store, *STOPPING)
     scheduler = ParetoAshaScheduler(plan, store)
     for each in plan.trials:
-        stop, config = each.record.stop(), each.trial.config.model_dump(mode="json")
-        reported = type("Trial", (), {"config": {"trial": {"key": each.record.key, "config": config}}})()
-        epoch = len(each.record.journal())
+        stop, config = each.state.stop, each.trial.config.model_dump(mode="json")
+        reported = type("Trial", (), {"config": {"trial": {"key": each.product.key, "config": config}}})()
+        epoch = len(each.product.journal().epochs)
         for status in ({"status": "waiting"}, {"status": "again"}):
             assert scheduler.on_trial_result(None, reported, status) == scheduler.CONTINUE
         answer = scheduler.on_trial_result(None, reported, {"status": "running", "epoch": epoch})
@@ -121,16 +121,16 @@ def test_a_later_grid_trains_what_was_stopped_to_the_weights_of_uninterrupted_tr
     sweep, sweep_here, stopped, students_of, tmp_path
 ):
     store, _, first, _ = stopped
-    halves = {record.key: len(record.journal()) for record in records_of(store) if record.stop()}
-    before = {record.key: record.journal() for record in records_of(store)}
+    halves = {record.key: len(record.journal().epochs) for record in records_of(store) if record.state().stop}
+    before = {record.key: record.journal().epochs for record in records_of(store)}
     copied = Store.at(tmp_path / "runs")
     _copy(store, copied)
     outcome, log = sweep(copied, *LONG)
     assert outcome.counts == {"finished": 6, "stopped": 0, "failed": 0, "reused": first.counts["finished"]}, log
-    assert not [record for record in records_of(copied) if record.stop()]
+    assert not [record for record in records_of(copied) if record.state().stop]
     for record in records_of(copied):  # rows of the epochs before are not written again
-        assert record.journal()[: halves.get(record.key, 4)] == before[record.key]
-        assert len(record.journal()) == 4
+        assert record.journal().epochs[: halves.get(record.key, 4)] == before[record.key]
+        assert len(record.journal().epochs) == 4
     whole = Store.at(tmp_path / "whole")
     sweep_here(whole, *LONG)
     assert students_of(copied) == students_of(whole)
@@ -140,13 +140,13 @@ def test_a_damaged_stop_is_as_good_as_none_and_is_decided_again(stopped, tiny, t
     store, *_ = stopped
     copied = Store.at(tmp_path / "runs")
     _copy(store, copied)
-    record = next(record for record in records_of(copied) if record.stop())
-    stop = record.stop()
+    record = next(record for record in records_of(copied) if record.state().stop)
+    stop = record.state().stop
     (record.path / "stopped.json").write_text('{"sweep": "tiny"')
     assert "stopped.json: is damaged" in record.problems()[0]
     plan = plan_of(tiny, copied, *STOPPING)
-    assert [each.record.key for each in plan.pending] == [record.key]
-    assert stops_of_journals(plan)[record.key] == stop["reason"]
+    assert [each.product.key for each in plan.pending] == [record.key]
+    assert stops_of_journals(plan)[record.key] == stop.reason
 
 
 def _copy(store, copied):
@@ -174,12 +174,12 @@ def test_of_each_arm_the_first_seed_scouts_and_the_others_run_to_the_end_or_not_
     assert plan.up_to_date
     rungs = Rungs(plan.spec.early_stopping.pareto_asha, plan.spec.objectives)
     for each in scouts:
-        rungs.add(each.record.key, each.record.journal(), 2)
+        rungs.add(each.product.key, each.product.journal().epochs, 2)
     for scout, follower in zip(scouts, followers, strict=True):
-        stop = rungs.decide(scout.record.key, scout.record.journal(), 2)
+        stop = rungs.decide(scout.product.key, scout.product.journal().epochs, 2)
         assert (stop is not None) == (scout.status == "stopped")
-        assert follower.record.num_epochs == (0 if stop else 2)
-        assert not follower.record.stop()
+        assert follower.state.journal.num_epochs == (0 if stop else 2)
+        assert not follower.state.stop
     page = (store.sweep("tiny").report / "report.html").read_text()
     assert page.count("left out: its scout was stopped") == num_stopped
     told = "Early stopping decided on seed 4 of each arm alone; figures are of seed 1, on which nothing was decided."

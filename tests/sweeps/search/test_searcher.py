@@ -13,6 +13,7 @@ from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.scouts import stopping_of
 from sweeps.search.searcher import PointSearcher
+from tests.products import STOP, edit
 
 ARMS = (
     "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 8}, alpha: {low: 0.1, high: 0.9}}, "
@@ -40,7 +41,7 @@ def searcher_of(tiny):
             store,
             lambda: 1,
             lambda planned: None,
-            lambda planned: {"key": planned.record.key},
+            lambda planned: {"key": planned.product.key},
             lambda planned, scout: notes.append(f"{planned.trial.label} is given up"),
             notes.append,
         )
@@ -62,22 +63,22 @@ def test_a_killed_search_goes_on_and_its_study_agrees_with_its_records(
     sampler, sweep, kill_driver, tmp_path, searcher_of
 ):
     store, overrides = Store.at(tmp_path), [ARMS, search(sampler)]
-    kill_driver(store, overrides, lambda: len(list(store.local.glob("trials/*/result.json"))) >= 2)
-    before = {record.key: record.verdict() for _, records in points_of(store) for record in records}
-    assert 2 <= sum(verdict is not None for verdict in before.values()) < NUM_TRIALS
+    kill_driver(store, overrides, lambda: len(list(store.local.glob("trials/*/manifest.json"))) >= 2)
+    before = {record.key: record.state().manifest for _, records in points_of(store) for record in records}
+    assert 2 <= sum(manifest is not None for manifest in before.values()) < NUM_TRIALS
 
     outcome, log = sweep(store, *overrides)
     assert outcome.counts["finished"] == NUM_TRIALS, log
     points = points_of(store)
     assert len(points) == NUM_TRIALS
-    after = {record.key: record.verdict() for _, records in points for record in records}
-    assert all(after[key] == verdict for key, verdict in before.items() if verdict)  # with the time when it ended
+    after = {record.key: record.state().manifest for _, records in points for record in records}
+    assert all(after[key] == manifest for key, manifest in before.items() if manifest)  # with the time when it ended
 
     searcher, _ = searcher_of(store, *overrides)
     known = searcher.study.trials
     assert [each.state for each in known] == [TrialState.COMPLETE] * NUM_TRIALS
     for trial, (settings, records) in zip(known, points, strict=True):
-        assert trial.values == [fmean(each.verdict()["metrics"][name] for each in records) for name in OBJECTIVES]
+        assert trial.values == [fmean(each.result().metrics[name] for each in records) for name in OBJECTIVES]
         for key in ("temperature", "alpha", "train.learning_rate"):
             assert trial.params.get(key) == settings.get(key)
     assert searcher.suggest("next") == Searcher.FINISHED
@@ -96,7 +97,7 @@ def test_a_search_begins_with_the_trials_of_another_sweep(store, searcher_of):
     assert notes == ["search.warm_start: 2 of 3 finished trials of tiny lie in the space"]  # not that of Tsigma
     records = {each["label"]: store.trial(each["key"]) for each in store.sweep("tiny").members()["trials"]}
     labels = ["classic seed 0", "kd_mixup resnet T=2 seed 0"]
-    metrics = [records[label].verdict()["metrics"] for label in labels]
+    metrics = [records[label].result().metrics for label in labels]
     assert [each.values for each in searcher.study.trials] == [
         [figures[name] for name in OBJECTIVES] for figures in metrics
     ]
@@ -123,8 +124,10 @@ def test_a_search_for_a_small_gap_is_told_its_size(store, searcher_of):
     arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 4}}, {method: classic}]"
     objectives = "objectives={validation/abs_gap: min}"
     searcher, _ = searcher_of(store, "name=other", arms, objectives, search("tpe", warm_start="[tiny]"))
-    verdicts = [store.trial(each["key"]).verdict() for each in store.sweep("tiny").members()["trials"][:2]]
-    assert [each.values for each in searcher.study.trials] == [[abs(v["metrics"]["validation/gap"])] for v in verdicts]
+    results = [store.trial(each["key"]).result() for each in store.sweep("tiny").members()["trials"][:2]]
+    assert [each.values for each in searcher.study.trials] == [
+        [abs(each.metrics["validation/gap"])] for each in results
+    ]
 
 
 def test_parallel_proposals_do_not_repeat_each_other(tmp_path, searcher_of):
@@ -149,7 +152,7 @@ def test_of_a_point_the_scout_comes_first_and_its_followers_are_what_the_study_i
     searcher.num_at_once = lambda: 100
     scouts = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in range(3)]
     assert searcher.suggest("3") is None
-    scouts[0].write_stop({"epoch": 1, "reason": "behind"} | stopping_of(searcher.plan.spec))
+    scouts[0].write_stop(STOP.model_copy(update=stopping_of(searcher.plan.spec)))
     scouts[1].fail("no memory", "")
     finish_like(scouts[2], finished[0])
     for number in range(3):
@@ -162,7 +165,7 @@ def test_of_a_point_the_scout_comes_first_and_its_followers_are_what_the_study_i
     for number, (record, other) in enumerate(zip(followers, finished[1:], strict=True)):
         finish_like(record, other)
         searcher.on_trial_complete(str(3 + number))
-    measured = [fmean(each.verdict()["metrics"][name] for each in followers) for name in OBJECTIVES]
+    measured = [fmean(each.result().metrics[name] for each in followers) for name in OBJECTIVES]
     assert searcher.study.trials[2].values == measured
     again, _ = searcher_of(store, *MIXUP, RULE, search("tpe", 3))
     assert [each.state for each in again.study.trials] == [TrialState.PRUNED, TrialState.RUNNING, TrialState.COMPLETE]
@@ -190,13 +193,14 @@ def test_failed_trials_of_a_point_are_left_out_of_its_mean(store, searcher_of):
 
 def finished_trials(store):
     """The records of the trials that are finished."""
-    return [store.trial(path.parent.name) for path in sorted(store.local.glob("trials/*/result.json"))]
+    return [store.trial(path.parent.name) for path in sorted(store.local.glob("trials/*/manifest.json"))]
 
 
 def finish_like(record, other):
     """Give a record the files of a finished one, as those of a trial without a teacher."""
     shutil.copytree(other.path, record.path, dirs_exist_ok=True)
-    record.finish({}, record.verdict() | {"made_from": {}})
+    begun = other.state().begun.model_copy(update={"made_from": {}})
+    edit(record, begun=begun.model_dump(mode="json"))
 
 
 def test_what_another_process_proposed_counts(store, searcher_of):

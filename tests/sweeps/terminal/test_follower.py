@@ -6,9 +6,11 @@ import sys
 import threading
 import time
 
+from kd_core.store.writer import ProductWriter
 from sweeps.terminal.board import Board
 from sweeps.terminal.follower import Follower, watch
 from sweeps.terminal.progress import SweepProgress
+from tests.products import STOP, finish
 
 
 def follower_of(store):
@@ -20,28 +22,27 @@ def follower_of(store):
 
 def test_a_trial_is_told_once_as_running_stopped_running_failed_and_finished(planned):
     store, plan = planned
-    follower, record = follower_of(store), plan.trials[0].record
+    follower, record = follower_of(store), plan.trials[0].product
     label, config = plan.trials[0].trial.label, plan.trials[0].trial.config.model_dump(mode="json")
     metrics = {"validation/accuracy": 0.5, "validation/ece": 0.25, "validation/ece_scaled": 0.125}
     assert follower.board.count_text() == "3 pending"
     with record.lease.held():
-        record.begin(config)
-        record.append({"epoch": 1, "epoch_s": 2.0} | metrics)
+        ProductWriter(record, config).append({"epoch": 1, "epoch_s": 2.0} | metrics)
         assert follower.refresh() == [(label, "running", "")]
         assert follower.refresh() == []
         shown = follower.board.trials[label]
         assert (shown.epoch, shown.num_epochs, shown.note) == (1, 2, "accuracy 0.500  ECE 0.250")
         assert follower.board.paces.seconds(shown.form) == 2
-    record.write_stop({"rung": 0, "epoch": 1, "reason": "far from the front"})
-    assert follower.refresh() == [(label, "stopped", "stopped at epoch 1 (rung 0)")]
+    record.write_stop(STOP)
+    assert follower.refresh() == [(label, "stopped", "stopped at epoch 1 (rung 1)")]
     with record.lease.held():
-        record.begin(config)
+        ProductWriter(record, config)
         assert follower.refresh() == [(label, "running", "")]
     record.fail("ValueError: no", "")
     assert follower.refresh() == [(label, "failed", "ValueError: no")]
-    record.begin(config)
-    record.append({"epoch": 2, "epoch_s": 4.0} | metrics)
-    record.finish({}, {"metrics": metrics})
+    writer = ProductWriter(record, config)
+    writer.append({"epoch": 2, "epoch_s": 4.0} | metrics)
+    finish(record, writer=writer, metrics=metrics)
     assert follower.refresh() == [(label, "finished", "accuracy 0.500  ECE 0.250")]
     assert follower.board.paces.seconds(shown.form) == 3
     assert follower.board.front() == [(plan.trials[0].trial.arm, [0.5, 0.125])]
@@ -51,7 +52,7 @@ def test_a_trial_is_told_once_as_running_stopped_running_failed_and_finished(pla
 def test_what_is_finished_is_not_read_again(store):
     follower = follower_of(store)
     for member in store.sweep("tiny").members()["trials"]:
-        (store.trial(member["key"]).path / "result.json").unlink()
+        (store.trial(member["key"]).path / "manifest.json").unlink()
     assert follower.refresh() == []
     assert follower.ended
 
@@ -69,8 +70,8 @@ def test_trials_that_appear_later_and_those_no_longer_listed_are_followed(planne
 
 def test_trials_whose_teacher_has_failed_are_not_waited_for(planned):
     store, plan = planned
-    plan.teachers[0].record.fail("ValueError: no teacher", "")
-    plan.trials[0].record.fail("ValueError: no", "")
+    plan.teachers[0].product.fail("ValueError: no teacher", "")
+    plan.trials[0].product.fail("ValueError: no", "")
     follower = Follower(store, store.sweep("tiny"), Board())
     news = follower.refresh()
     assert [(label, state) for label, state, _ in news][:2] == [
@@ -93,10 +94,10 @@ def test_a_log_gets_a_line_for_what_changes_and_ends_with_the_sweep(planned, mon
     stream = io.StringIO()
     thread = threading.Thread(target=watch, args=[store, store.sweep("tiny"), SweepProgress(stream, only_trials=True)])
     thread.start()
-    plan.teachers[0].record.fail("ValueError: no teacher", "")
+    plan.teachers[0].product.fail("ValueError: no teacher", "")
     while "its teacher" not in stream.getvalue():
         time.sleep(0.02)
-    plan.trials[0].record.fail("ValueError: no", "")
+    plan.trials[0].product.fail("ValueError: no", "")
     thread.join(timeout=60)
     lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
     assert f"failed  {plan.trials[0].trial.label}  ValueError: no" in lines

@@ -4,14 +4,16 @@ import json
 
 from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
+from kd_core.store.writer import ProductWriter
 from sweeps.terminal.board import Board
 from sweeps.terminal.follower import Follower
 from sweeps.terminal.status import status_of
+from tests.products import STOP, finish
 
 
 def test_what_a_failed_teacher_keeps_from_running_says_so(planned, kdsweep):
     store, plan = planned
-    plan.teachers[0].record.fail("ValueError: no teacher", "")
+    plan.teachers[0].product.fail("ValueError: no teacher", "")
     shown = json.loads(kdsweep("status", "tiny", "--storage", store.root, "--json").stdout)
     assert [(row["label"], row["status"], row["error"]) for row in shown["teachers"]] == [
         ("teacher resnet", "failed", "ValueError: no teacher")
@@ -23,7 +25,7 @@ def test_what_a_failed_teacher_keeps_from_running_says_so(planned, kdsweep):
 
 def test_a_trial_is_pending_then_running_then_finished(planned):
     store, plan = planned
-    record, config = plan.trials[0].record, plan.trials[0].trial.config.model_dump(mode="json")
+    record, config = plan.trials[0].product, plan.trials[0].trial.config.model_dump(mode="json")
 
     def row():
         """The current status of the first trial."""
@@ -32,11 +34,11 @@ def test_a_trial_is_pending_then_running_then_finished(planned):
 
     assert row() == {"status": "pending", "epoch": 0, "epochs": None}
     with record.lease.held():
-        record.begin(config)
-        record.append({"epoch": 1})
+        writer = ProductWriter(record, config)
+        writer.append({"epoch": 1})
         assert row() == {"status": "running", "epoch": 1, "epochs": 2}
-    record.append({"epoch": 2})
-    record.finish({}, {})
+    writer.append({"epoch": 2})
+    finish(record, writer=writer)
     assert row() == {"status": "finished", "epoch": 2, "epochs": 2}
 
 
@@ -63,13 +65,13 @@ def test_a_signal_is_pending_while_nobody_labels_it_and_finished_when_it_is_whol
 
 def test_roles_are_told_and_who_is_left_out_says_why(planned, kdsweep):
     store, plan = planned
-    sweep, record = store.sweep("tiny"), plan.trials[0].record
+    sweep, record = store.sweep("tiny"), plan.trials[0].product
     first = sweep.members()["trials"][0]
     roles = [("scout", record.key, 0), ("follower", "other", 1)]
     trials = [first | {"role": role, "key": key, "label": f"classic seed {seed}"} for role, key, seed in roles]
     sweep.write("", sweep.members() | {"trials": trials})
     assert [row["status"] for row in status_of(read_sweep(store, "tiny"))["trials"]] == ["pending", "pending"]
-    record.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
+    record.write_stop(STOP)
     rows = [(row["role"], row["status"], row["error"]) for row in status_of(read_sweep(store, "tiny"))["trials"]]
     assert rows == [
         ("scout", "stopped", "stopped at epoch 1 (rung 1)"),
@@ -87,7 +89,7 @@ def test_a_finished_trial_costs_two_requests_and_one_that_has_not_begun_none(tin
     store = Store.at(f"memory://{tmp_path.name}")
     store.root.fs.put(str(tiny_store.local), store.root.path, recursive=True)
     first, *others = read_sweep(store, "tiny").trials
-    store.root.fs.rm(first.record.path.path, recursive=True)
+    store.root.fs.rm(first.product.path.path, recursive=True)
     requests.clear()
     rows = status_of(read_sweep(store, "tiny"))["trials"]
     assert [row["status"] for row in rows] == ["pending", "finished", "finished"]

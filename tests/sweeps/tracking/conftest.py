@@ -12,10 +12,10 @@ import sweeps.tracking.view  # noqa: F401 - takes seconds, which are no test's
 from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from kd_core.data.dataset import load
-from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec, to_yaml
 from sweeps.tracking.sync import embedded_uri, sync
+from tests.products import edit, forget_epochs
 from tests.sweeps.tracking.shown import Proxy, start_server, store_of
 
 
@@ -89,11 +89,11 @@ def several(tiny, once):
         """Train them."""
         store, content = store_of(spec, root, unfinished=["mixup train.learning_rate=0.01 seed 0"])
         for trial in content["trials"][-2:]:
-            path = store.trial(trial["key"]).path / "result.json"
-            verdict = read_json(path)
-            del verdict["metrics"]["validation/ece"]
-            write_json(path, verdict)
-            (store.trial(trial["key"]).path / "journal.jsonl").unlink()
+            product = store.trial(trial["key"])
+            metrics = product.result().metrics
+            del metrics["validation/ece"]
+            edit(product, result={"metrics": metrics})
+            forget_epochs(product)
         write_report(read_sweep(store, "tiny"))
 
     return once("several", make)

@@ -15,6 +15,7 @@ from kd_core.config.identity import trial_key
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import load
 from kd_core.store.records import Store
+from kd_core.store.writer import ProductWriter
 from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
 from sweeps.config.reader import to_yaml
@@ -23,7 +24,7 @@ from tests.benchmarks.harness import WITHOUT_JOBS
 
 def config_in(record):
     """The config of a trial that was begun."""
-    return TrialConfig.model_validate(record.config())
+    return TrialConfig.model_validate(record.state().config)
 
 
 def store_of(spec, root, unfinished=(), epochs=0):
@@ -43,7 +44,7 @@ def store_of(spec, root, unfinished=(), epochs=0):
                 next(training)
             training.close()
         else:
-            store.trial(key).begin(trial.config.model_dump(mode="json"))
+            ProductWriter(store.trial(key), trial.config.model_dump(mode="json"))
             store.trial(key).fail("NonFiniteLossError: the loss is nan", "Traceback …")
     content = {"sweep": "tiny", "objectives": dict(spec.objectives), "teachers": [], "trials": members}
     store.sweep("tiny").write(to_yaml(spec), content)

@@ -33,10 +33,10 @@ def test_a_finished_trial_has_ended_and_another_goes_on(trained):
     assert end_of(finished).endswith("+00:00")
     assert end_of(begun) == ""
     assert started_at(finished) < ended_at(finished)
-    assert seconds_of(finished) == finished.verdict["wall_s"]
+    assert seconds_of(finished) == finished.result.wall_s
 
 
-def test_metrics_are_those_of_the_epochs_that_are_new_and_of_the_verdict_once(trained):
+def test_metrics_are_those_of_the_epochs_that_are_new_and_of_the_result_once(trained):
     finished, begun = trial_of(trained, "classic"), trial_of(trained, "mixup")
     assert {metric.step for metric in points_of(begun, 0)} == {1}
     assert points_of(begun, 1) == []
@@ -59,7 +59,7 @@ def test_a_data_set_is_told_by_name_fingerprint_source_and_context(trained):
     assert [tag.value for each in inputs for tag in each.tags] == ["train", "validation"]
     assert json.loads(inputs[0].dataset.source)["source"] == "digits"
     assert json.loads(inputs[1].dataset.profile)["num_rows"] == 30
-    assert datasets_of(child.config, {}) == []  # of an older version
+    assert datasets_of(child.config, {}) == []
 
 
 def test_standings_are_in_order(trained):

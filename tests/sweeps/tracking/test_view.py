@@ -14,6 +14,7 @@ from kd_core.evaluate.latency import form_of
 from kd_core.store.files import read_json, write_json
 from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import embedded_uri, sync
+from tests.products import STOP
 from tests.sweeps.tracking.shown import config_in, view_of
 
 
@@ -128,7 +129,7 @@ def test_a_latency_is_shown_once_it_is_measured(judged):
     assert runs_of_experiment(uri, "tiny")["latency_ms_1"].isna().all()
     data = {"num_classes": 10, "image_size": 8}
     sweep.write("", sweep.members() | {"data": data})
-    form = form_of(judged.trial(sweep.members()["trials"][0]["key"]).config()["student"], **data)
+    form = form_of(judged.trial(sweep.members()["trials"][0]["key"]).state().config["student"], **data)
     judged.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
     sync(judged, "tiny", uri)
     shown, columns = runs_of_experiment(uri, "tiny"), ["trial", "latency_ms_1", "latency_ms_64", "latency_device"]
@@ -154,11 +155,11 @@ def test_a_child_brings_its_config_its_diagram_or_its_traceback_and_its_machine(
     assert "Traceback" in Path(client.download_artifacts(failed.info.run_id, "failure.txt")).read_text()
     record = shown.trial(finished.data.tags["kdsweep.trial"])
     config = json.loads(Path(client.download_artifacts(finished.info.run_id, "config.json")).read_text())
-    assert config == record.config()
-    verdict = record.verdict()
-    assert finished.data.tags["kdsweep.node"] == verdict["machine"]["node"]
-    assert finished.data.tags["kdsweep.device"] == verdict["machine"]["device"]
-    commit = verdict["versions"].get("commit", "")
+    assert config == record.state().config
+    manifest = record.state().manifest
+    assert finished.data.tags["kdsweep.node"] == manifest.machine["node"]
+    assert finished.data.tags["kdsweep.device"] == manifest.machine["device"]
+    commit = manifest.versions.get("commit", "")
     assert finished.data.tags.get("mlflow.source.git.commit", "") == commit.removesuffix("-dirty")
 
 
@@ -210,8 +211,7 @@ def test_a_stop_shows_its_rung_and_its_reason_until_the_trial_goes_on(trained):
     uri = embedded_uri(store)
     trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
     record = store.trial(trial["key"])
-    stop = {"sweep": "tiny", "early_stopping": "pareto_asha", "objectives": {}, "rung": 1, "epoch": 1}
-    record.write_stop(stop | {"reason": "behind the rung's front", "time": 1.7e9})
+    record.write_stop(STOP.model_copy(update={"reason": "behind the rung's front", "time": 1.7e9}))
     sync(store, "tiny", uri)
     status, _, tags, metrics = view_of(uri)[2]["mixup seed 0"]
     assert (status, tags["stop_reason"], tags["rung"]) == ("KILLED", "behind the rung's front", "1")
@@ -231,7 +231,7 @@ def test_a_follower_that_is_left_out_keeps_no_sweep_open_and_roles_are_tags(trai
     sweep.write("", sweep.members() | {"trials": trials})
     sync(store, "tiny", uri)
     assert view_of(uri)[2]["tiny"][0] == "RUNNING"
-    store.trial(trials[1]["key"]).write_stop({"rung": 1, "epoch": 1, "reason": "behind", "time": 1.7e9})
+    store.trial(trials[1]["key"]).write_stop(STOP)
     sync(store, "tiny", uri)
     view = view_of(uri)[2]
     assert (view["tiny"][0], view["tiny"][2]["kdsweep.stopped"]) == ("FINISHED", "2")
