@@ -118,7 +118,7 @@ def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
 
     for problem in to_make_again(plan):
         progress.note(f"{problem}; making it again")
-    dataset, resources = load(plan.spec.data), whole_resources(plan.spec.resources)
+    dataset, resources = load(plan.spec.data, plan.spec.resources.workers), whole_resources(plan.spec.resources)
     if plan.missing_teachers:
         finetune_teachers(plan, resources, dataset, progress)
         plan = plan_sweep(plan.spec, store, plan.data, plan.finished)

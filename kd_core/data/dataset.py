@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,13 +30,13 @@ class Split:
         """Height and width of every image, in pixels."""
         return self.images.shape[1], self.images.shape[2]
 
-    def batches(self, batch_size: int, num_workers: int = 0) -> Iterator[torch.Tensor]:
-        """The images in order, uint8 [B, H, W, 3]; nothing is decoded, so no worker is needed."""
+    def batches(self, batch_size: int) -> Iterator[torch.Tensor]:
+        """The images in order, uint8 [B, H, W, 3]."""
         for start in range(0, len(self), batch_size):
             yield torch.tensor(self.images[start : start + batch_size])
 
-    def views(self, view: ViewConfig, device: torch.device | str, num_workers: int = 0) -> ViewSource:
-        """The source of the mixed training batches, rendered on the device, so no worker is needed."""
+    def views(self, view: ViewConfig, device: torch.device | str) -> ViewSource:
+        """The source of the mixed training batches, rendered on the device."""
         return ViewsInMemory(self.images, self.labels, view, device)
 
 
@@ -55,10 +56,13 @@ class Dataset:
         return len(self.class_names)
 
 
-def load(config: DataConfig) -> Dataset:
-    """Read, limit, split and, unless streaming, decode the images of a DataConfig; raises DataError with a remedy."""
+def load(config: DataConfig, num_workers: int = 0) -> Dataset:
+    """Read, limit, split and, unless streaming, decode the images of a DataConfig; raises DataError with a remedy.
+
+    num_workers processes decode what is streamed, with equal results.
+    """
     parts = parts_of(config)
-    make = _streamed if config.streaming else _in_memory
+    make = partial(_streamed, num_workers) if config.streaming else _in_memory
     train, validation, test = splits = [make(part, config.image_size) for part in parts.splits]
     sizes = sorted({split.size for split in splits})
     if len(sizes) > 1:
@@ -68,11 +72,11 @@ def load(config: DataConfig) -> Dataset:
     return Dataset(train, validation, test, parts.class_names, fingerprint_of(config, parts.source))
 
 
-def _streamed(part: Part, image_size: int | None) -> StreamedSplit:
+def _streamed(num_workers: int, part: Part, image_size: int | None) -> StreamedSplit:
     if isinstance(part.images, ParquetImages):
         part = Part(part.labels, part.images.unpacked(), part.numbers)
     height, width, _ = part.pixels(0, image_size).shape
-    return StreamedSplit(part, (height, width), image_size)
+    return StreamedSplit(part, (height, width), image_size, num_workers)
 
 
 def _in_memory(part: Part, image_size: int | None) -> Split:

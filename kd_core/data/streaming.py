@@ -18,12 +18,14 @@ from kd_core.stream.vicinal import VicinalBatch, VicinalEpoch, ViewSource, mix, 
 class StreamedSplit:
     """Labelled images that are decoded on demand, to size (height, width).
 
-    They are resized to image_size; if it is None, all must have this size, else DataError names the image.
+    They are resized to image_size; if it is None, all must have this size, else DataError names the image. num_workers
+    processes decode one batch each at a time and prefetch two; with 0, this process decodes.
     """
 
     part: Part
     size: tuple[int, int]
     image_size: int | None
+    num_workers: int = 0
 
     def __len__(self) -> int:
         return len(self.part)
@@ -33,16 +35,16 @@ class StreamedSplit:
         """int64 [N]."""
         return self.part.labels
 
-    def batches(self, batch_size: int, num_workers: int = 0) -> Iterator[torch.Tensor]:
+    def batches(self, batch_size: int) -> Iterator[torch.Tensor]:
         """The images in order, uint8 [B, H, W, 3]."""
         steps = [slice(start, min(start + batch_size, len(self))) for start in range(0, len(self), batch_size)]
         self.fetch()
-        return _in_workers(self._decoded, steps, num_workers)
+        return _in_workers(self._decoded, steps, self.num_workers)
 
-    def views(self, view: ViewConfig, device: torch.device | str, num_workers: int = 0) -> ViewSource:
+    def views(self, view: ViewConfig, device: torch.device | str) -> ViewSource:
         """The source of the mixed training batches."""
         self.fetch()
-        return StreamedViews(self, view, device, num_workers)
+        return StreamedViews(self, view, device)
 
     def fetch(self) -> None:
         """Copy the images to this node if it lacks them, in this process, before workers are forked from it."""
@@ -66,15 +68,15 @@ class StreamedViews:
     the images: here they are taken from the original image, in memory from the resized one.
     """
 
-    def __init__(self, split: StreamedSplit, view: ViewConfig, device: torch.device | str, num_workers: int) -> None:
-        self.split, self.view, self.num_workers = split, view, num_workers
+    def __init__(self, split: StreamedSplit, view: ViewConfig, device: torch.device | str) -> None:
+        self.split, self.view = split, view
         self.labels = torch.tensor(split.labels, device=device)
 
     def batches(self, epoch: VicinalEpoch, steps: Sequence[slice]) -> Iterator[VicinalBatch]:
         """Yield one mixed batch per step."""
         device = self.labels.device
         order, mixup_lambda = epoch.order.to(device), epoch.mixup_lambda.to(device)
-        views = _in_workers(partial(self._views, epoch), steps, self.num_workers)
+        views = _in_workers(partial(self._views, epoch), steps, self.split.num_workers)
         for slots, batch in zip(steps, views, strict=True):
             yield mix(batch.to(device), self.labels[order[slots]], mixup_lambda[slots])
 

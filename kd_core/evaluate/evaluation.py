@@ -12,27 +12,18 @@ EVALUATION_BATCH = 500
 
 
 @torch.inference_mode()
-def predict(
-    network: Network, split: Split | StreamedSplit, batch_size: int = EVALUATION_BATCH, num_workers: int = 0
-) -> np.ndarray:
-    """Logits float32 [N, K] of a network in evaluation mode, computed on its own device.
-
-    num_workers processes decode a streamed split; each decodes one batch at a time and prefetches two.
-    """
+def predict(network: Network, split: Split | StreamedSplit, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
+    """Logits float32 [N, K] of a network in evaluation mode, computed on its own device."""
     device = next(network.parameters()).device
     network.eval()
     logits = []
-    for images in split.batches(batch_size, num_workers):
+    for images in split.batches(batch_size):
         pixels = images.to(device).permute(0, 3, 1, 2).float() / 255
         logits.append(network(pixels).float().cpu().numpy())
     return np.concatenate(logits)
 
 
-def evaluate(
-    network: Network, dataset: Dataset, standardized: bool = False, num_workers: int = 0
-) -> dict[str, Outcomes]:
+def evaluate(network: Network, dataset: Dataset, standardized: bool = False) -> dict[str, Outcomes]:
     """Outcomes on validation and test, with the temperature fitted on validation; standardized adds that reading."""
-    validation, test = (
-        (predict(network, split, num_workers=num_workers), split.labels) for split in (dataset.validation, dataset.test)
-    )
+    validation, test = ((predict(network, split), split.labels) for split in (dataset.validation, dataset.test))
     return validation_and_test_outcomes(validation, test, standardized)

@@ -26,14 +26,12 @@ class TeacherPass:
     live teacher, bit for bit; on a GPU, they are as large as its memory allows.
     """
 
-    def __init__(
-        self, config: TrialConfig, dataset: Dataset, teacher: Network, device: torch.device | str, num_workers: int = 0
-    ) -> None:
+    def __init__(self, config: TrialConfig, dataset: Dataset, teacher: Network, device: torch.device | str) -> None:
         assert config.teacher is not None
         self.config, self.device, self.num_samples = config, torch.device(device), len(dataset.train)
         self.num_classes = dataset.num_classes
         self.stream = VicinalStream(config.stream_seed, self.num_samples, config.mixup, config.view)
-        self.source: ViewSource = dataset.train.views(config.view, device, num_workers)
+        self.source: ViewSource = dataset.train.views(config.view, device)
         self.signal = LiveSignal(teacher.to(device), config.teacher.precision)
         self.batch_size = config.train.batch_size
         if self.device.type == "cuda":

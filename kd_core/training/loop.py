@@ -54,19 +54,17 @@ def train(
     *,
     device: torch.device | str = "cpu",
     checkpoint: dict[str, Any] | None = None,
-    num_workers: int = 0,
 ) -> Iterator[EpochResult]:
     """Train the student of a config and yield after each epoch; to stop, stop iterating.
 
     Distillation methods need a signal, all others must have none. checkpoint is the value of an earlier
     `EpochResult.checkpoint()`: training resumes after that epoch and ends, on a CPU, with the same weights bit for bit.
-    Epochs are counted from 1, head epochs first. num_workers processes decode a streamed dataset, with equal results.
-    Raises NonFiniteLossError.
+    Epochs are counted from 1, head epochs first. Raises NonFiniteLossError.
     """
     step_of = _step(config, dataset.num_classes, signal, device, checkpoint)
     network, recipe = step_of.network, config.train
 
-    source, num_samples = dataset.train.views(config.view, device, num_workers), len(dataset.train)
+    source, num_samples = dataset.train.views(config.view, device), len(dataset.train)
     steps = batch_slots(num_samples, recipe.batch_size)
     learning_rate = learning_rate_schedule(recipe, len(steps))
     finished_epochs = checkpoint["epoch"] if checkpoint is not None else 0
@@ -86,7 +84,7 @@ def train(
             "train/learning_rate": rate,
             "train/images_per_s": num_samples / (time.perf_counter() - started),
         }
-        figures |= _validated(network, dataset.validation, config, epoch, num_workers)
+        figures |= _validated(network, dataset.validation, config, epoch)
         figures["epoch_s"] = time.perf_counter() - started
         yield EpochResult(epoch, figures, network, step_of.optimizer)
 
@@ -97,7 +95,6 @@ def first_steps(
     signal: TeacherSignal | None = None,
     *,
     device: torch.device | str = "cpu",
-    num_workers: int = 0,
     num_steps: int = 2,
 ) -> Iterator[None]:
     """Begin like `train`, and yield after each of a few steps and after one batch of validation images.
@@ -105,7 +102,7 @@ def first_steps(
     By then, the training has allocated nearly all of its memory, which this function serves to measure.
     """
     step_of = _step(config, dataset.num_classes, signal, device)
-    source = dataset.train.views(config.view, device, num_workers)
+    source = dataset.train.views(config.view, device)
     steps = batch_slots(len(dataset.train), config.train.batch_size)
     drawn = _stream(config, len(dataset.train), head_only=False).epoch(1)
     step_of.network.train_whole()
@@ -208,9 +205,9 @@ def _finite_mean(losses: np.ndarray, config: TrialConfig, epoch: int) -> float:
 
 
 def _validated(
-    network: Network, validation: Split | StreamedSplit, config: TrialConfig, epoch: int, num_workers: int
+    network: Network, validation: Split | StreamedSplit, config: TrialConfig, epoch: int
 ) -> dict[str, float]:
-    logits = predict(network, validation, num_workers=num_workers)
+    logits = predict(network, validation)
     if not np.isfinite(logits).all():
         problem = "the logits on validation are not finite; lower the learning rate or clip gradients"
         raise NonFiniteLossError(f"{_name(config)}: epoch {epoch}, last step: {problem}")

@@ -35,7 +35,6 @@ def run_trial(
     *,
     signal: TeacherSignal | None = None,
     device: torch.device | str = "cpu",
-    num_workers: int = 0,
     num_threads: int | None = None,
     identity: Mapping[str, Any] | None = None,
     made_from: MadeFrom | None = None,
@@ -66,8 +65,8 @@ def run_trial(
         with product.lease.held():
             recipe = config.model_dump(mode="json")
             writer = ProductWriter(product, recipe, torch.get_num_threads(), made_from, state)
-            network = yield from _trained(config, dataset, writer, state, signal, device, num_workers)
-            _finish(network, config, dataset, writer, num_workers, identity or {})
+            network = yield from _trained(config, dataset, writer, state, signal, device)
+            _finish(network, config, dataset, writer, identity or {})
     except Exception as error:
         product.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         raise
@@ -80,7 +79,6 @@ def _trained(
     state: State,
     signal: TeacherSignal | None,
     device: torch.device | str,
-    num_workers: int,
 ) -> Generator[EpochResult, None, Network]:
     """Yield the epochs that are left, and return the network; weights that are whole stay as they are.
 
@@ -91,7 +89,7 @@ def _trained(
         return whole
     checkpoint = _load_checkpoint(writer)
     network, saved = None, time.monotonic()
-    for result in train(config, dataset, signal, device=device, checkpoint=checkpoint, num_workers=num_workers):
+    for result in train(config, dataset, signal, device=device, checkpoint=checkpoint):
         writer.append({"epoch": result.epoch, "time": time.time(), **result.figures})
         if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
             _save_checkpoint(writer, result)
@@ -110,12 +108,11 @@ def _finish(
     config: TrialConfig,
     dataset: Dataset,
     writer: ProductWriter,
-    num_workers: int,
     identity: Mapping[str, Any],
 ) -> None:
     """Evaluate, reading the test split once, and write weights, predictions and manifest in that order."""
     started = time.perf_counter()
-    splits = evaluate(network, dataset, not config.has_logit_scale, num_workers)
+    splits = evaluate(network, dataset, not config.has_logit_scale)
     writer.write_weights(weights_bytes(network))
     evaluation_s = time.perf_counter() - started
     result = TrialResult(

@@ -53,7 +53,7 @@ class TrialTrainable(tune.Trainable):
         self.retries = retries
         self.dataset, self.store = dataset, Store.at(storage)
         self.teachers: dict[tuple[str, str], Network] = {}
-        self.device, self.num_workers = device_of(resources), int(resources["workers"])
+        self.device = device_of(resources)
         self.num_threads = int(resources["threads"])
         self._start(config["trial"])
 
@@ -90,7 +90,6 @@ class TrialTrainable(tune.Trainable):
             self.product,
             signal=signal,
             device=self.device,
-            num_workers=self.num_workers,
             num_threads=self.num_threads,
             identity=trial["identity"],
             made_from=trial["made_from"],
@@ -157,10 +156,9 @@ def finetune_teacher(finetuning: TrialConfig, dataset: Dataset, product: Product
     if other_at_work(product) is not None:
         return
     try:
-        workers = int(resources["workers"])
         identity = trial_identity(finetuning, dataset.fingerprint)
         device = device_of(resources)
-        for _ in run_trial(finetuning, dataset, product, device=device, num_workers=workers, identity=identity):
+        for _ in run_trial(finetuning, dataset, product, device=device, identity=identity):
             pass
     finally:
         product.lease.release()
@@ -180,7 +178,7 @@ def label_signal(
         """The teacher's pass, which is needed only if an epoch is missing."""
         assert trial.teacher is not None
         network = load_teacher(trial.teacher, teacher, dataset.num_classes)
-        return TeacherPass(trial, dataset, network, device_of(resources), int(resources["workers"]))
+        return TeacherPass(trial, dataset, network, device_of(resources))
 
     for _ in label_epochs(signal, epochs, make):
         pass
@@ -197,7 +195,7 @@ def measure_trial(trial: dict[str, Any], dataset: Dataset, storage: str, resourc
     return_freed_memory()
     forget_peak()
     signal = _signal(config, trial, store, load)
-    steps = first_steps(config, dataset, signal, device=device, num_workers=int(resources["workers"]))
+    steps = first_steps(config, dataset, signal, device=device)
     return largest([footprint(device) for _ in steps])
 
 

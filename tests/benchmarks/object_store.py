@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ def measure(sizes: tuple[int, int] = (20, 60)) -> dict[str, Any]:
 
 
 @contextmanager
-def _server() -> Iterator["_Counter"]:
+def _server() -> Iterator["RequestCounter"]:
     """An S3 server that every process started from here finds, and the counter of its requests."""
-    counter = _Counter()
+    counter = RequestCounter()
     logging.getLogger("werkzeug").addHandler(counter)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
@@ -54,7 +54,7 @@ def _server() -> Iterator["_Counter"]:
         server.stop()
 
 
-def _requests_by_phase(num_trials: int, counter: "_Counter") -> dict[str, Counter[str]]:
+def _requests_by_phase(num_trials: int, counter: "RequestCounter") -> dict[str, Counter[str]]:
     """The requests of each command, by their kind."""
     phases = {}
     with tempfile.TemporaryDirectory() as name:
@@ -70,15 +70,17 @@ def _requests_by_phase(num_trials: int, counter: "_Counter") -> dict[str, Counte
     return phases
 
 
-class _Counter(logging.Handler):
-    """Counts the requests in a server's log, by their kind."""
+class RequestCounter(logging.Handler):
+    """Counts the requests in a server's log, by their kind; those whose URL is of interest."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_interest: Callable[[str], bool] = lambda url: True) -> None:
         super().__init__()
+        self.of_interest = of_interest
         self.requests: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count one line."""
         if found := re.search(r'"(?:\x1b\[\d+m)*([A-Z]+) (\S+)', record.getMessage()):
             method, target = found.groups()
-            self.requests[KINDS["LIST" if method == "GET" and "list-type" in target else method]] += 1
+            kind = KINDS["LIST" if method == "GET" and "list-type" in target else method]
+            self.requests[kind] += self.of_interest(target)

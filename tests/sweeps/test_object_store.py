@@ -1,7 +1,10 @@
 """A whole sweep whose store is an object store: a real S3 server."""
 
 import json
+import logging
+from contextlib import contextmanager
 from io import BytesIO
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +17,27 @@ from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
+from tests.benchmarks.object_store import RequestCounter
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@contextmanager
+def counted(part):
+    """Counts the requests to the server whose URL has a part, by their kind."""
+    log, counter = logging.getLogger("werkzeug"), RequestCounter(lambda url: part in unquote(url))
+    log.addHandler(counter)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield counter.requests
+    finally:
+        log.propagate = True
+        log.setLevel(logging.WARNING)
+        log.removeHandler(counter)
 
 
 def front_of(store):
@@ -36,10 +55,14 @@ def test_a_sweep_on_an_object_store_ends_as_on_a_disk(kdsweep, sweep, tiny, s3, 
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
-    sweep(bucket)
+    with counted("/trials") as run:
+        sweep(bucket)
     assert students_of(bucket) == students_of(tiny_store)
     assert front_of(bucket) == front_of(tiny_store)
-    assert printed("run", tiny)["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
+    assert all(run[kind] <= 3 * most for kind, most in {"read": 20, "write": 12, "list": 4}.items()), run
+    with counted("/trials") as again:
+        assert printed("run", tiny)["trials"] == {"finished": 3, "stopped": 0, "failed": 0, "reused": 3}
+    assert again.total() <= 3 * 2 + 1  # and one for the folder of all trials
 
     (verified,) = printed("verify", "tiny")["signals"]
     assert (verified["epochs"], verified["argmax_flips"], verified["problem"]) == ([1, 2], 0, None)

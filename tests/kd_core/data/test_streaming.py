@@ -48,19 +48,20 @@ def _own_cache(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def both_ways(path: Path, **options) -> tuple[Dataset, Dataset]:
+def both_ways(path: Path, num_workers: int = 0, **options) -> tuple[Dataset, Dataset]:
     """The same data in memory and streamed, the latter as a worker of the cluster gets it."""
     config = {"source": path.name, "path": str(path)} | options
-    in_memory, streamed = (load(DataConfig.model_validate(config | {"streaming": each})) for each in (False, True))
+    configs = [DataConfig.model_validate(config | {"streaming": each}) for each in (False, True)]
+    in_memory, streamed = (load(each, num_workers) for each in configs)
     assert isinstance(streamed.train, StreamedSplit)
     return in_memory, pickle.loads(pickle.dumps(streamed))
 
 
-def batches_of(dataset: Dataset, view: ViewConfig, batch_size: int, num_workers: int) -> list[torch.Tensor]:
+def batches_of(dataset: Dataset, view: ViewConfig, batch_size: int) -> list[torch.Tensor]:
     """Every tensor of the first epoch of a stream, batch after batch."""
     count = len(dataset.train)
     drawn = VicinalStream(0, count, MixupConfig(), view).epoch(1)
-    made = dataset.train.views(view, "cpu", num_workers).batches(drawn, batch_slots(count, batch_size))
+    made = dataset.train.views(view, "cpu").batches(drawn, batch_slots(count, batch_size))
     fields = ("images", "labels", "partner_labels", "mixup_lambda")
     parts = zip(*([getattr(batch, field) for field in fields] for batch in made), strict=True)
     return [torch.cat(part) for part in parts]
@@ -69,11 +70,11 @@ def batches_of(dataset: Dataset, view: ViewConfig, batch_size: int, num_workers:
 @pytest.mark.parametrize("crop", VIEWS)
 @pytest.mark.parametrize("source", ["folder", "parquet"])
 def test_streamed_batches_equal_those_in_memory_bit_for_bit(sources, source, crop):
-    in_memory, streamed = both_ways(sources[source], validation=0.15)
-    expected = batches_of(in_memory, VIEWS[crop], 4, 0)
-    for batch_size in (4, 10):
-        for num_workers in (0, 2):
-            for part, other in zip(expected, batches_of(streamed, VIEWS[crop], batch_size, num_workers), strict=True):
+    for num_workers in (0, 2):
+        in_memory, streamed = both_ways(sources[source], num_workers, validation=0.15)
+        expected = batches_of(in_memory, VIEWS[crop], 4)
+        for batch_size in (4, 10):
+            for part, other in zip(expected, batches_of(streamed, VIEWS[crop], batch_size), strict=True):
                 assert torch.equal(part, other)
 
 
@@ -84,11 +85,11 @@ def test_images_at_a_url_are_those_of_the_folder_also_on_a_node_that_lacks_them(
     s3.fs.put(str(sources[source]), f"{s3.path}data", recursive=True)
     configs = [DataConfig(source=source, path=path, streaming=True) for path in (str(sources[source]), f"{s3}data")]
     assert summarize(configs[0]) == summarize(configs[1])
-    here, sent = (load(config) for config in configs)
+    here, sent = (load(config, num_workers=2) for config in configs)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another node"))
     there = pickle.loads(pickle.dumps(sent))
     assert not (tmp_path / "another node").exists()
-    for part, other in zip(*(batches_of(each, VIEWS["padded"], 4, 2) for each in (here, there)), strict=True):
+    for part, other in zip(*(batches_of(each, VIEWS["padded"], 4) for each in (here, there)), strict=True):
         assert torch.equal(part, other)
     assert (tmp_path / "another node" / "kd-sweeps" / "fetched").is_dir()
     assert there.train.part.images.name(3).startswith(f"{s3}data")
@@ -98,31 +99,31 @@ def test_images_at_a_url_are_those_of_the_folder_also_on_a_node_that_lacks_them(
 def test_images_that_are_resized_stream_as_they_are_stored(sources, source):
     """Padded crops come from the resized image on both paths, odd sizes and an image_size included."""
     in_memory, streamed = both_ways(sources[source], image_size=9)
-    for part, other in zip(*(batches_of(each, VIEWS["padded"], 4, 0) for each in (in_memory, streamed)), strict=True):
+    for part, other in zip(*(batches_of(each, VIEWS["padded"], 4) for each in (in_memory, streamed)), strict=True):
         assert torch.equal(part, other)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_streamed_evaluation_is_in_order(sources, num_workers):
-    in_memory, streamed = both_ways(sources["parquet"])
+    in_memory, streamed = both_ways(sources["parquet"], num_workers)
     expected = torch.from_numpy(in_memory.test.images)
-    assert torch.equal(torch.cat(list(streamed.test.batches(3, num_workers))), expected)
+    assert torch.equal(torch.cat(list(streamed.test.batches(3))), expected)
     np.testing.assert_array_equal(streamed.test.labels, in_memory.test.labels)
 
 
 def test_training_either_way_gives_the_same_weights(sources):
     """Dropout is on: the loader must not draw from the generator that the student draws from."""
     in_memory, streamed = both_ways(sources["folder"])
+    _, by_workers = both_ways(sources["folder"], 2)
     recipe = {"epochs": 2, "batch_size": 8}
     config = TrialConfig.model_validate(
         {"data": folder_config(sources), "method": "mixup", "student": STUDENT, "train": recipe}
     )
-    runs = [(in_memory, 0), (streamed, 0), (streamed, 2)]
-    networks = [list(train(config, dataset, num_workers=workers))[-1].network for dataset, workers in runs]
+    networks = [list(train(config, dataset))[-1].network for dataset in (in_memory, streamed, by_workers)]
     for other in networks[1:]:
         for name, tensor in networks[0].state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name]), name
-    np.testing.assert_array_equal(predict(networks[0], in_memory.test), predict(networks[2], streamed.test))
+    np.testing.assert_array_equal(predict(networks[0], in_memory.test), predict(networks[2], by_workers.test))
 
 
 def folder_config(sources: dict[str, Path], **options) -> dict:
@@ -176,17 +177,17 @@ def test_a_broken_image_is_named_in_one_sentence_while_it_streams(tmp_path, num_
         file = tmp_path / "set" / ("cat", "dog")[index % 2] / f"{index:02}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(file)
-    dataset = load(DataConfig(source="folder", path=str(tmp_path / "set"), streaming=True))
+    dataset = load(DataConfig(source="folder", path=str(tmp_path / "set"), streaming=True), num_workers)
     images = dataset.train.part.images  # type: ignore[union-attr]
     broken = images.name(int(dataset.train.part.numbers[5]))  # type: ignore[union-attr]
     Path(broken).write_bytes(b"no image")
     with pytest.raises(DataError) as caught:
-        batches_of(dataset, ViewConfig(), 4, num_workers)
+        batches_of(dataset, ViewConfig(), 4)
     assert str(caught.value).startswith(f"data.path: {broken}: is no readable image")
     assert "\n" not in str(caught.value)
     Image.new("RGB", (8, 5)).save(broken)
     with pytest.raises(DataError, match=rf"data\.image_size.*{Path(broken).name} has 8×5 pixels.*8×8"):
-        batches_of(dataset, ViewConfig(), 4, num_workers)
+        batches_of(dataset, ViewConfig(), 4)
 
 
 def stream_an_epoch(folder, grown_bytes):
