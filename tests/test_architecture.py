@@ -18,11 +18,12 @@ FORBIDDEN = {
 ANALYSIS = ("statistics", "text", "drawing")
 ROOMS = {  # each imports only from those before it; modules outside the rooms import from all of them
     "kd_core": (
+        "fields",  # one module, on which all rooms stand
         *("config", "measure", "store", "stream", "data", "networks", "methods", "teachers", "evaluate", "training"),
     ),
     "sweeps": ("config", "plan", "search", "terminal", "tracking", "engine", "cluster", "promotion"),
 }
-FOLDERS = {"kd_core": ROOMS["kd_core"], "sweeps": (*ROOMS["sweeps"], "commands"), "analysis": ANALYSIS}
+FOLDERS = {"kd_core": ROOMS["kd_core"][1:], "sweeps": (*ROOMS["sweeps"], "commands"), "analysis": ANALYSIS}
 KNOWN_ONLY_TO = {
     "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "tasks", "worker", "teacher_pass", "trials")}
     | {

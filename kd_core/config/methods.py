@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
-from kd_core.config.fields import Config, Fraction, number_of
+from kd_core.fields import Config, Fraction, number_of
 
 Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
 TEACHERLESS: frozenset[str] = frozenset({"classic", "mixup"})

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from kd_core.config.data import NO_MIXUP, DataConfig, MixupConfig, ViewConfig
-from kd_core.config.fields import Config, Fraction, Neutral, PositiveInt, Seed, number_of
 from kd_core.config.methods import (
     ALWAYS_MIXED,
     DEFAULTS,
@@ -21,6 +20,7 @@ from kd_core.config.methods import (
 )
 from kd_core.config.networks import NetworkConfig, StudentConfig, TeacherConfig
 from kd_core.config.recipe import FinetuneConfig, TrainConfig
+from kd_core.fields import Config, Fraction, Neutral, PositiveInt, Seed, number_of
 
 
 class TrialConfig(Config):
