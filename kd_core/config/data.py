@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kd_core.config.fields import (
+from kd_core.fields import (
     AbsolutePath,
     Config,
     Fraction,

@@ -1,7 +1,7 @@
 """Identity: what can change a product's numbers, and nothing else; the digest of its identity is a product's key.
 
 Every field of a config is part of the identity of what is made by it, unless its annotation says otherwise
-(`kd_core.config.fields`): a Mark.PLACE is replaced by the hash of what lies there, a Mark.APART left out, and so is a
+(`kd_core.fields`): a Mark.PLACE is replaced by the hash of what lies there, a Mark.APART left out, and so is a
 field that has its Neutral value. So a new field with a neutral value changes no key, and one without changes all.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from upath import UPath
 
-from kd_core.config.fields import Config, Mark, Neutral
 from kd_core.config.trial import TrialConfig
+from kd_core.fields import Config, Mark, Neutral
 
 STREAM_VERSION = 1  # increment when the vicinal stream yields other batches for the same seed
 LOSS_VERSION = 3  # increment when a method yields another loss for the same logits

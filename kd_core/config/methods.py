@@ -1,38 +1,16 @@
-"""The methods of a trial: what each takes, the defaults of its temperature and weights, and its own options."""
+"""What a spec may say of a trial's method, and what it is told about that: read from the registry, which knows them."""
 
+import inspect
 import sys
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetPydanticSchema
 
-from kd_core.config.fields import Config, Fraction, number_of
-
-Method = Literal["classic", "mixup", "kd", "kd_mixup", "zscore", "dkd", "dist", "wttm", "cud"]
-TEACHERLESS: frozenset[str] = frozenset({"classic", "mixup"})
-ALWAYS_MIXED: frozenset[str] = frozenset({"mixup", "kd_mixup"})
-NEVER_MIXED: frozenset[str] = frozenset({"classic", "kd"})
-RESCALABLE: frozenset[str] = frozenset({"kd", "kd_mixup"})  # where temperature may be sigma
-
-
-class Defaults(NamedTuple):
-    """The temperature of a method and the weights of both terms where a spec gives none."""
-
-    temperature: float = 2.0
-    alpha: float = 0.0
-    beta: float = 1.0
-
-
-# Where authors published settings for CIFAR-100, an arm that names only the method has them:
-# zscore: Sun 2024, repository logit-standardization-KD (--base-temp 2 --kd-weight 9, CE_WEIGHT 0.1)
-# dkd: Zhao 2022, supplement; repository mdistiller, engine/cfg.py (CE_WEIGHT 1, T 4), without its warm-up of 20 epochs
-# dist: Huang 2022 (weights 1, 2 and 2, τ = 4, as others report them): beta is the weight of both relations
-# wttm: Zheng 2024, repository TTM, README (exponent 0.2, weights 1 and 4, of WTTM beside CRD); it varies with the pair
-DEFAULTS = {
-    "zscore": Defaults(2.0, 0.1, 9.0),
-    "dkd": Defaults(4.0, 1.0, 1.0),
-    "dist": Defaults(4.0, 1.0, 2.0),
-    "wttm": Defaults(5.0, 1.0, 4.0),
-}
+from kd_core.config.data import MixupConfig
+from kd_core.fields import Config, Fraction, Neutral, number_of
+from kd_core.methods.method import Method
+from kd_core.methods.registry import METHODS
 
 
 def _temperature(value: Any) -> Any:
@@ -44,31 +22,59 @@ def _temperature(value: Any) -> Any:
     return float(value)
 
 
-Temperature = Annotated[float | Literal["sigma"], BeforeValidator(_temperature)]
+def _listed(parts: Iterable[str], conjunction: str = "and") -> str:
+    """The parts as a sentence has them: a, b and c."""
+    *others, last = parts
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
 
 
-class DkdConfig(Config):
-    """The weights of decoupled knowledge distillation (Zhao 2022)."""
+_ALL = METHODS.values()
+_UNMIXED = _listed(method.name for method in _ALL if method.mixup == "never")
+_SIGMA = ", ".join(method.name for method in _ALL if method.takes_sigma)
+_WARM = [method for method in _ALL if method.temperature not in (None, Method.temperature)]
+_PLAIN = (Method.alpha, Method.beta)
+_WEIGHED = [method for method in _ALL if not method.teacherless and (method.alpha, method.beta) != _PLAIN]
 
-    target: Annotated[float, Field(ge=0)] = 1.0
-    """weight of the target classes against the rest (α of the paper)"""
-    nontarget: Annotated[float, Field(ge=0)] = 8.0
-    """weight of the other classes among themselves (β of the paper)"""
+MethodName = Annotated[
+    str,
+    GetPydanticSchema(lambda _, schema_of: schema_of(Literal[*METHODS])),
+    Field(description=_listed(METHODS, "or")),
+]
+Mixup = Annotated[
+    MixupConfig,
+    Field(description=f"the distribution of λ; by default off for {_UNMIXED} and uniform for the others"),
+]
+Temperature = Annotated[
+    float | Literal["sigma"] | None,
+    BeforeValidator(_temperature),
+    Field(
+        description=f"T of the distillation loss: a number above 0, or sigma ({_SIGMA}: each side divided by its own "
+        f"deviation); by default {Method.temperature:g}, and that of the authors for "
+        + _listed(f"{method.name} ({method.temperature:g})" for method in _WARM)
+    ),
+]
+Alpha = Annotated[
+    Fraction,
+    Field(
+        description="weight of the hard-label cross-entropy, from 0 to 1; by default "
+        f"{Method.alpha:g}, and that of the authors for "
+        + _listed(f"{method.name} ({method.alpha:g}, {method.paper})" for method in _WEIGHED)
+    ),
+]
+Beta = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="weight of the distillation loss; by default 1 − alpha, and where alpha is not given either, that "
+        "of the authors for " + _listed(f"{method.name} ({method.beta:g})" for method in _WEIGHED),
+    ),
+]
 
 
-class DistConfig(Config):
-    """The weights of DIST (Huang 2022)."""
-
-    inter: Annotated[float, Field(ge=0)] = 1.0
-    """weight of the relation between classes, within each sample"""
-    intra: Annotated[float, Field(ge=0)] = 1.0
-    """weight of the relation between samples, within each class"""
+def _option_field(options: type[Config]) -> Any:
+    """The field of a method's options, which the first line of their docstring describes."""
+    words = inspect.cleandoc(options.__doc__ or "").partition("\n")[0].rstrip(".")
+    return Annotated[options | None, Neutral(None), Field(description=words[:1].lower() + words[1:])], None
 
 
-class CudConfig(Config):
-    """How much probability W-Clip moves from a wrong top class to the label (CUD-style)."""
-
-    share: Fraction = 0.5
-    """at most this share of the top class's probability, η"""
-    margin: Fraction = 1.0
-    """at most this share of its lead over the label, m; 1 moves at most the whole lead"""
+OPTIONS = {method.name: _option_field(method.options) for method in _ALL if method.options is not None}

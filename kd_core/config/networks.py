@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from kd_core.config.fields import AbsolutePath, Config, Mark, Pixels, Seed
 from kd_core.config.recipe import FinetuneConfig, Precision
+from kd_core.fields import AbsolutePath, Config, Mark, Pixels, Seed
 
 MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifiers
     "convnext_large": "convnext_large.fb_in1k",

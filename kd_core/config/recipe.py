@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from kd_core.config.data import MixupConfig
-from kd_core.config.fields import Config, Epochs, PositiveFloat, even
+from kd_core.fields import Config, Epochs, PositiveFloat, even
 
 Precision = Literal["float32", "bfloat16"]
 

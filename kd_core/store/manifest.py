@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError
 from upath import UPath
 
-from kd_core.config.fields import Config
+from kd_core.fields import Config
 from kd_core.store.files import DamagedError, load_json, write_json
 
 MadeFrom = dict[str, str]  # the sha256 of the weights that a product is made from: {"teacher": …}, or {}

@@ -17,12 +17,13 @@ from kd_core.data.dataset import Dataset, Split
 from kd_core.data.streaming import StreamedSplit
 from kd_core.evaluate.evaluation import EVALUATION_BATCH, predict
 from kd_core.measure.outcomes import RAW, metrics_of, outcomes_of
-from kd_core.methods.losses import hard_label_loss, trial_loss
+from kd_core.methods.hard import hard_label_loss
 from kd_core.networks.execution import autocast, build_optimizer
 from kd_core.networks.models import Network, build_student
 from kd_core.networks.schedule import learning_rate_schedule
 from kd_core.stream.vicinal import VicinalBatch, VicinalStream, batch_slots
 from kd_core.teachers.signal import TeacherSignal
+from kd_core.training.loss import trial_loss
 
 
 @dataclass(frozen=True)

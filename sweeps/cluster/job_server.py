@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from kd_core.config.fields import shown
+from kd_core.fields import shown
 from sweeps.config.errors import SpecError
 
 _TIMEOUT_S = 10.0

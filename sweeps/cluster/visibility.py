@@ -8,7 +8,7 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from kd_core.config.fields import shown
+from kd_core.fields import shown
 from kd_core.store.records import Store
 from sweeps.config.errors import SpecError
 

@@ -34,7 +34,7 @@ def submit(
     insecure: bool,
 ) -> None:
     """Run the sweep of SPEC as a job of a Ray cluster; submitted again, it attaches, or resumes."""
-    from kd_core.config.fields import size_text
+    from kd_core.fields import size_text
     from sweeps.cluster.job_server import JobServer
     from sweeps.cluster.submission import follow as followed
     from sweeps.cluster.submission import submit as submitted
@@ -60,7 +60,7 @@ def submit(
 
 def _storage(storage: str) -> str:
     """The storage as every node names it."""
-    from kd_core.config.fields import absolute
+    from kd_core.fields import absolute
 
     return absolute(storage)
 

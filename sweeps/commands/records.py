@@ -133,7 +133,7 @@ def signal_group() -> None:
 @json_option
 def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the stored signals that no sweep of the store needs."""
-    from kd_core.config.fields import size_text
+    from kd_core.fields import size_text
     from sweeps.plan.upkeep import unneeded_signals
 
     unneeded = unneeded_signals(store_at(storage), finished)

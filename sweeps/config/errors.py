@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from kd_core.config.data import DataError
-from kd_core.config.fields import shown
+from kd_core.fields import shown
 
 
 class SpecError(ValueError):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from analysis.pareto import LATE, SIZES, check_objectives, figure_of
 from kd_core.config.checkpoint import checkpoint_problem
-from kd_core.config.fields import shown
+from kd_core.fields import shown
 from kd_core.store.records import SAFE_NAME
 from sweeps.config.arms import students_of
 from sweeps.config.errors import SpecError, sentence_of

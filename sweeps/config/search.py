@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from kd_core.config.fields import Config, Fraction, PositiveInt, Seed
+from kd_core.fields import Config, Fraction, PositiveInt, Seed
 from kd_core.store.records import SAFE_NAME
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kd_core.config.data import DataConfig, ViewConfig
-from kd_core.config.fields import Config, PositiveFloat, PositiveInt, Seed
 from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.config.recipe import TrainConfig
+from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed
 from sweeps.config.search import EarlyStoppingConfig, SafeName, SearchConfig
 
 Objectives = dict[str, Literal["max", "min"]]

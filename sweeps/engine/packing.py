@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kd_core.config.fields import size_text
 from kd_core.config.identity import canonical_json
 from kd_core.config.trial import TrialConfig
 from kd_core.evaluate.footprint import Footprint, largest
+from kd_core.fields import size_text
 from sweeps.config.sweep import ResourcesConfig
 
 MARGIN = 1.25  # a trial gets this many times the memory of its first steps

@@ -7,8 +7,8 @@ from typing import Any
 
 import ray
 
-from kd_core.config.fields import size_text
 from kd_core.data.dataset import Dataset
+from kd_core.fields import size_text
 from kd_core.store.manifest import MadeFrom
 from kd_core.store.product import Product
 from kd_core.store.signal_record import REMEDY, SignalError

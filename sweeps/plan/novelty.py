@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kd_core.config.fields import shown
 from kd_core.config.identity import canonical_json, flattened, trial_identity
+from kd_core.fields import shown
 from kd_core.store.records import Store
 from sweeps.plan.plan import Plan, TrialPlan
 

@@ -154,7 +154,7 @@ def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, mea
 
 def _print_files(measured: list[Measured], folder: Path | None) -> None:
     """Print what was written, and how it compares with the trial's stored test probabilities."""
-    from kd_core.config.fields import size_text
+    from kd_core.fields import size_text
     from sweeps.terminal.console import stderr, table
 
     if not measured:

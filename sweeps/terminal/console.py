@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kd_core.config.checkpoint import checkpoint_caveat
-from kd_core.config.fields import size_text
+from kd_core.fields import size_text
 
 if TYPE_CHECKING:  # printing a status loads neither torch nor pandas
     from analysis.report import Report

@@ -33,7 +33,6 @@ COMPARISONS = {"==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">
 COMPARISONS |= {"is": "is not", "is not": "is", "in": "not in", "not in": "in"}
 ARITHMETIC = {"+": "-", "-": "+", "*": "/", "/": "*", "//": "*", "%": "*", "**": "*"}
 BOOLEAN = {"and": "or", "or": "and"}
-FURTHER_TESTS = {"kd_core/methods/losses.py": ("tests/kd_core/methods/test_gradients.py",)}  # beside test_losses.py
 EQUIVALENT: dict[str, str] = json.loads(Path(__file__).with_name("equivalent_mutants.json").read_text())
 """Mutants of the sample that no test can catch, by their names, and why."""
 
@@ -60,7 +59,7 @@ class Mutant:
     def tests(self) -> tuple[str, ...]:
         """The files with the tests of its module."""
         path = Path(self.path)
-        return (str(Path("tests") / path.with_name(f"test_{path.name}")), *FURTHER_TESTS.get(self.path, ()))
+        return (str(Path("tests") / path.with_name(f"test_{path.name}")),)
 
 
 def measure(num_mutants: int = 100) -> dict[str, Any]:

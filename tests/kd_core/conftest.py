@@ -10,10 +10,10 @@ import torch
 from hypothesis import settings
 
 from kd_core.config.data import DataConfig
-from kd_core.config.methods import TEACHERLESS
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset, load
+from kd_core.methods.registry import METHODS
 from kd_core.networks.models import build_teacher
 from kd_core.teachers.signal import LiveSignal
 
@@ -52,7 +52,7 @@ def trial() -> Callable[..., TrialConfig]:
 
     def build(method: str = "classic", *, train: dict[str, Any] | None = None, **edits: Any) -> TrialConfig:
         recipe = {"epochs": 3, "batch_size": 32} | (train or {})
-        teacher = {} if method in TEACHERLESS else {"teacher": TEACHER}
+        teacher = {} if METHODS[method].teacherless else {"teacher": TEACHER}
         content = {"data": DATA, "student": STUDENT, "method": method, "train": recipe} | teacher | edits
         return TrialConfig.model_validate(content)
 

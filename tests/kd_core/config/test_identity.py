@@ -5,9 +5,9 @@ from typing import Annotated
 import pytest
 from pydantic import create_model
 
-from kd_core.config.fields import Config, Neutral
 from kd_core.config.identity import canonical_json, digest, identity_of, trial_key
 from kd_core.config.trial import TrialConfig
+from kd_core.fields import Config, Neutral
 from tests.kd_core.config import golden
 
 CONFIGS = {

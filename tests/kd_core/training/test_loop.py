@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from kd_core.config.data import NO_MIXUP, DataConfig, ViewConfig
-from kd_core.config.methods import TEACHERLESS
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.recipe import FinetuneConfig
 from kd_core.config.trial import finetuning_trial
 from kd_core.evaluate.evaluation import predict
 from kd_core.measure.outcomes import metrics_of, outcomes_of
+from kd_core.methods.registry import METHODS
 from kd_core.networks.models import weights_bytes
 from kd_core.networks.schedule import learning_rate_schedule
 from kd_core.training.loop import (
@@ -69,7 +69,7 @@ def same(first: EpochResult, second: EpochResult) -> bool:
 @pytest.mark.parametrize(("method", "edits", "optimizer"), RECIPES, ids=str)
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(trial, digits, signal, method, edits, optimizer):
     config = trial(method, train={"optimizer": optimizer, "learning_rate": 0.01}, **edits)
-    teacher = None if method in TEACHERLESS else signal
+    teacher = None if METHODS[method].teacherless else signal
     checkpoints = []
     for result in train(config, digits, teacher):
         checkpoints.append(stored(result))

@@ -18,7 +18,7 @@ from kd_core.data.dataset import load
 from kd_core.evaluate.evaluation import evaluate
 from kd_core.evaluate.latency import processor_name
 from kd_core.measure.outcomes import summary_of
-from kd_core.methods.losses import METHODS
+from kd_core.methods.registry import METHODS
 from kd_core.networks.models import build_teacher
 from kd_core.store.product import Product
 from kd_core.store.records import Store

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.config.fields import AbsolutePath, Config, even, number_of, shown, size_text
+from kd_core.fields import AbsolutePath, Config, even, number_of, shown, size_text
 
 
 class Example(Config):
