@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,16 @@ def check_shown(client: MlflowClient, name: str, store: Store) -> None:
         assert verdict["metrics"].items() <= run.data.metrics.items()
 
 
+def written_in(folder: Path) -> dict[str, bytes]:
+    """The content of every file below a folder but those that hold secrets; servers may remove some meanwhile."""
+    written = {}
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names if name not in HOLD_SECRETS):
+            with suppress(FileNotFoundError):
+                written |= {str(path): path.read_bytes()} if path.is_file() else {}
+    return written
+
+
 def parent_of(process: int) -> int:
     """The process that started another one; of Ray's workers, their node's raylet."""
     return psutil.Process(process).ppid()
@@ -212,8 +223,7 @@ def test_the_page_as_it_stands_ends_with_every_trial_once_though_the_worker_dies
     sync(store, "flowers", machines.tracking_uri)
     check_shown(client, "flowers", store)
 
-    written = [path for path in machines.folder.rglob("*") if path.is_file() and path.name not in HOLD_SECRETS]
-    told = {str(path): path.read_bytes() for path in written} | {"jobs": machines.asked("jobs/"), "ps": command_lines}
+    told = written_in(machines.folder) | {"jobs": machines.asked("jobs/"), "ps": command_lines}
     assert b"flowers" in told["jobs"]
     assert len(told) > 100
     secrets = [secret.encode() for secret in SECRETS.values()]

@@ -4,26 +4,31 @@ import os
 import signal
 import time
 
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
+from sweeps.config.reader import read_spec
+from sweeps.plan.plan import plan_sweep
 
 
 def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_machine(
     guarded, kdsweep_there, tiny, tmp_path, tiny_store, students_of
 ):
     store = Store.at(tmp_path / "runs")
-    place = ["--address", guarded.address, "--storage", store.root]
-    submitted = kdsweep_there("submit", tiny, *place)
-    assert submitted.returncode == 0, submitted.stderr
-    assert "submitted, with a package of" in submitted.stderr
-    again = kdsweep_there("submit", tiny, *place)
-    assert again.stderr.splitlines()[0] == submitted.stderr.split(":")[0] + ": runs already"
+    place, spec = ["--address", guarded.address, "--storage", store.root], read_spec(str(tiny))
+    *_, last = plan_sweep(spec, store, summarize(spec.data)).trials
+    with last.record.lease.held():  # so that the sweep waits for it, and cannot end before it is stopped
+        submitted = kdsweep_there("submit", tiny, *place)
+        assert submitted.returncode == 0, submitted.stderr
+        assert "submitted, with a package of" in submitted.stderr
+        again = kdsweep_there("submit", tiny, *place)
+        assert again.stderr.splitlines()[0] == submitted.stderr.split(":")[0] + ": runs already"
 
-    while not list(store.local.glob("teachers/*/journal.jsonl")):
-        time.sleep(0.05)
-    stopped = kdsweep_there("stop", "tiny", "--address", guarded.address)
-    assert stopped.returncode == 0, stopped.stderr
-    assert "stopped; submit its spec again to resume" in stopped.stderr
-    assert not list(store.local.glob("sweeps/tiny/report/report.html"))
+        while not list(store.local.glob("teachers/*/journal.jsonl")):
+            time.sleep(0.05)
+        stopped = kdsweep_there("stop", "tiny", "--address", guarded.address)
+        assert stopped.returncode == 0, stopped.stderr
+        assert "stopped; submit its spec again to resume" in stopped.stderr
+        assert not list(store.local.glob("sweeps/tiny/report/report.html"))
     nothing = kdsweep_there("stop", "tiny", "--address", guarded.address)
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
     assert "no job of this sweep runs" in nothing.stderr
@@ -46,7 +51,8 @@ def test_a_sweep_outlives_a_node_that_is_killed(guarded, kdsweep_there, tiny, tm
     worker = guarded.start_worker(num_cpus=2)
     place = ["--address", guarded.address, "--storage", store.root]
     edits = ["--set", "train.epochs=60", "--set", "arms=[{method: [classic, mixup]}]", "--set", "teachers={}"]
-    kdsweep_there("submit", tiny, *place, *edits)
+    submitted = kdsweep_there("submit", tiny, *place, *edits)
+    assert submitted.returncode == 0, submitted.stderr
     while not any(len(path.read_bytes().splitlines()) > 3 for path in store.local.glob("trials/*/journal.jsonl")):
         time.sleep(0.05)
     os.killpg(worker.pid, signal.SIGKILL)
