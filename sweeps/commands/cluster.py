@@ -34,7 +34,6 @@ def submit(
     insecure: bool,
 ) -> None:
     """Run the sweep of SPEC as a job of a Ray cluster; submitted again, it attaches, or resumes."""
-    from kd_core.config.fields import size_text
     from sweeps.cluster.job_server import JobServer
     from sweeps.cluster.submission import follow as followed
     from sweeps.cluster.submission import submit as submitted
@@ -50,8 +49,7 @@ def submit(
     _check_tracking(tracking_uri)
     with found_in(spec):
         made = submitted(server, sweep, storage, tracking_uri)
-    sent = "runs already" if made.attached else f"submitted, with a package of {size_text(made.size_bytes)}"
-    click.echo(f"job {made.job}: {sent}", err=True)
+    click.echo(f"job {made.job}: {'runs already' if made.attached else 'submitted'}", err=True)
     if follow or wait:
         write = (lambda text: click.echo(text, err=True, nl=False)) if follow else None
         sys.exit(followed(server, made.job, write, made.log_start))
