@@ -56,7 +56,7 @@ def _summary(choice: Choice, student: Student) -> str:
 
 def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[str]]:
     run, config = choice.run, choice.trial.config
-    data, teacher = snapshot.members.get("data") or {}, config.get("teacher") or {}
+    data, teacher = snapshot.members["data"], config["teacher"] or {}
     height, width = student.image_size
     rows = {
         "arm": run["arm"],
@@ -68,7 +68,7 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
         else "",
         "data": f"{config['data']['source']}, {student.num_train:,} training, {len(student.validation):,} "
         f"validation and {len(student.test):,} test images of {width}×{height} pixels",
-        "data's fingerprint": str(data.get("fingerprint", "")),
+        "data's fingerprint": data["fingerprint"],
         "training": f"{config['train']['epochs']} epochs, seed {run['seed']}",
         "parameters": f"{run['num_parameters']:,.0f}",
         "trial": f"{run['trial']} of the sweep {snapshot.sweep.name}",

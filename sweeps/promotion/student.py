@@ -81,8 +81,6 @@ def student_of(sweep: SweepRecord, record: Record) -> Student:
     """The student of a finished trial of a sweep, with the sweep's data; raises SpecError for data of another kind."""
     path, config = sweep.path / "spec.yaml", record.config() or {}
     outcomes = record.outcomes("test", with_logits=True)
-    if outcomes.logits is None:
-        raise SpecError(f"{record.path}: holds no logits, as an older version wrote it; remove it and run the spec")
     for problem in sweep.problems():
         raise SpecError(problem)
     with found_in(str(path)):

@@ -54,7 +54,7 @@ class Follower:
         self._finished: set[str] = set()
         self._sizes: dict[str, dict[str, int]] = {}
         self._forms, self._lengths = self._planned()
-        board.name, board.objectives = sweep.name, objectives_shown(self._members.get("objectives", {}))
+        board.name, board.objectives = sweep.name, objectives_shown(self._members["objectives"])
         board.paces = paces_in(store, set(self._forms.values()), first=sweep.name)
         self._failed: dict[str, str] = {}
         self._begun = False
@@ -69,7 +69,7 @@ class Follower:
         self._members = members = self.sweep.members()
         before = {label: shown.state for label, shown in self.board.trials.items()}
         news = [news for each in members["teachers"] if (news := self._teacher(each))]
-        for each in members.get("signals", []):
+        for each in members["signals"]:
             self._signal(each)
         details = {each["label"]: self._trial(each) for each in members["trials"]}
         details |= self._leave_out(members["trials"])
@@ -157,7 +157,7 @@ class Follower:
         from sweeps.config.arms import trials_of
         from sweeps.config.reader import parse_spec
 
-        threads, forms, lengths = self._members.get("threads", {}).get("trial"), {}, {}
+        threads, forms, lengths = self._members["threads"]["trial"], {}, {}
         listed = {member["label"]: member for member in self._members["trials"]}
         with suppress(ValueError, OSError, KeyError, TypeError):
             for each in trials_of(parse_spec(self.sweep.spec_yaml(), str(self.sweep.path / "spec.yaml"))):

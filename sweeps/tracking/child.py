@@ -123,10 +123,10 @@ def write_diagram(trial: Member, folder: Path) -> bool:
 
 
 def datasets_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> list[Any]:
-    """A trial's data set as MLflow inputs, for training and for validation; none if the sweep does not tell it."""
+    """A trial's data set as MLflow inputs, for training and for validation; none before the trial has begun."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    if "fingerprint" not in data or "data" not in config:
+    if not config:
         return []
     source = config["data"]
     path = source.get("path")

@@ -163,7 +163,6 @@ def page_of(tracking_uri: str, names: Iterable[str]) -> str | None:
     client = MlflowClient(tracking_uri)
     for name in names:
         if (experiment := client.get_experiment_by_name(name)) is not None:
-            known = _COLUMNS in experiment.tags
-            view = "viewStateShareKey=kdsweep" if known else "orderByKey=tags.%60on_front%60&orderByAsc=false"
-            return f"/#/experiments/{experiment.experiment_id}/runs?{view}&workflowType=machine_learning"
+            view = "viewStateShareKey=kdsweep&workflowType=machine_learning"
+            return f"/#/experiments/{experiment.experiment_id}/runs?{view}"
     return None

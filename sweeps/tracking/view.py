@@ -65,7 +65,7 @@ class SweepView:
         if not self._runs.has_parent:
             self._runs.create_parent(min(map(started_at, trials.values()), default=None))
         for trial in trials.values():
-            self._show_trial(trial, members.get("data") or {})
+            self._show_trial(trial, members["data"])
         content = read_json(self._sweep.report / CONTENT) or {}
         self._show_parent(snapshot, trials, content)
         if judged:

@@ -26,6 +26,7 @@ from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from kd_core.config.identity import trial_key
 from kd_core.data.dataset import load
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
@@ -238,6 +239,7 @@ def test_eight_trials_and_eight_sweeps_report_at_once(machines, client, tiny, tm
         trials.append({"key": key, "label": trial.label, "arm": trial.arm, "teacher": None, "seed": trial.config.seed})
         epochs.append(run_trial(trial.config, dataset, store.trial(key)))
     content = {"objectives": dict(spec.objectives), "teachers": [], "trials": trials}
+    content["data"] = dict(vars(summarize(spec.data)))
     store.sweep("tiny").write(to_yaml(spec), content | {"sweep": "tiny"})
 
     def reporting():

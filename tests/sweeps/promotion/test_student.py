@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from kd_core.store.record import Record
 from sweeps.config.errors import SpecError
 from sweeps.promotion.student import student_of
 
@@ -58,13 +57,3 @@ def test_a_network_that_is_built_in_another_way_today_is_one_sentence(promoted):
     student = dataclasses.replace(promoted.student, class_names=("one", "two"))
     with pytest.raises(SpecError, match=r"student\.safetensors does not fit the network"):
         student.deployed()
-
-
-def test_a_record_without_logits_is_refused(store, tmp_path):
-    sweep = store.sweep("tiny")
-    record = Record(store.trial(sweep.members()["trials"][0]["key"]).path)
-    with np.load(record.path / "outcomes-test.npz") as arrays:
-        kept = {name: array for name, array in arrays.items() if name != "logits"}
-    np.savez(record.path / "outcomes-test.npz", **kept)
-    with pytest.raises(SpecError, match="holds no logits"):
-        student_of(sweep, record)
