@@ -11,7 +11,7 @@ import click
 from kd_core.store.records import Store, SweepRecord
 from sweeps.config.errors import SpecError, found_in
 from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, sweep_named
-from sweeps.tracking.answers import end_unanswered
+from sweeps.tracking.server import end_unanswered
 
 
 @click.command()

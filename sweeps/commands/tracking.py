@@ -9,7 +9,7 @@ from kd_core.store.records import Store
 from sweeps.config.errors import SpecError
 from sweeps.terminal.interrupt import program
 from sweeps.terminal.options import store_at, store_option, sweep_named, tracking_option
-from sweeps.tracking.answers import end_unanswered
+from sweeps.tracking.server import end_unanswered
 
 
 @click.command()
@@ -18,7 +18,7 @@ from sweeps.tracking.answers import end_unanswered
 @tracking_option
 def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     """Update MLflow with the records of the sweep NAME."""
-    from sweeps.tracking.answers import without_password
+    from sweeps.tracking.server import without_password
     from sweeps.tracking.sync import embedded_uri
     from sweeps.tracking.sync import sync as sync_sweep
 
@@ -40,8 +40,8 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
 @click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
 def ui(name: str | None, storage: str, port: int) -> None:
     """Serve the MLflow UI of a local storage, on this machine only, and open the runs of NAME, or of the last sweep."""
-    from sweeps.tracking.answers import is_taken, open_once_served
-    from sweeps.tracking.runs_shown import page_of
+    from sweeps.tracking.runs import page_of
+    from sweeps.tracking.server import is_taken, open_once_served
     from sweeps.tracking.sync import embedded_uri
 
     store = store_at(storage)

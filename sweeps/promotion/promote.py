@@ -15,7 +15,7 @@ import click
 from kd_core.store.records import SweepRecord
 from sweeps.config.errors import SpecError, found_in
 from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, tracking_option
-from sweeps.tracking.answers import end_unanswered, without_password
+from sweeps.tracking.server import end_unanswered, without_password
 
 if TYPE_CHECKING:
     from analysis.snapshot import Snapshot

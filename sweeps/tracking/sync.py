@@ -22,7 +22,7 @@ from kd_core.config.identity import digest
 from kd_core.store.files import clear_orphans, read_json, write_json, writing
 from kd_core.store.lease import Lease
 from kd_core.store.records import Store
-from sweeps.tracking.answers import Pace, PacedClient, check_answers, refusal_of, without_password
+from sweeps.tracking.server import Pace, PacedClient, check_answers, refusal_of, without_password
 
 if TYPE_CHECKING:
     from sweeps.tracking.view import SweepView

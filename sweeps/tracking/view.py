@@ -18,7 +18,10 @@ from kd_core.config.identity import digest
 from kd_core.measure.outcomes import SCALED
 from kd_core.store.files import read_json
 from kd_core.store.records import Store
-from sweeps.tracking.child import (
+from sweeps.tracking.differing_settings import differing, params_of, varied_keys
+from sweeps.tracking.note import note_of
+from sweeps.tracking.runs import ShownRun, SweepRuns
+from sweeps.tracking.trial_run import (
     PASSING,
     RUN_STATUS,
     SWEEP,
@@ -36,9 +39,6 @@ from sweeps.tracking.child import (
     write_diagram,
     write_files,
 )
-from sweeps.tracking.note import note_of
-from sweeps.tracking.runs_shown import ShownRun, SweepRuns
-from sweeps.tracking.varied import differing, params_of, varied_keys
 
 MOST_DIAGRAMS = 200  # of trials whose reliability is drawn, those of plausible arms first; each takes 50 ms
 _STATUSES = ("finished", "stopped", "failed", "running", "damaged", "pending")

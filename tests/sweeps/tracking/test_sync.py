@@ -13,7 +13,7 @@ from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import BackgroundSync, embedded_uri, is_synced, sync
-from tests.sweeps.tracking.shown import Proxy, config_in, view_of
+from tests.sweeps.tracking.support import Proxy, config_in, view_of
 
 
 def test_a_sweep_is_synced_until_its_records_its_report_the_place_or_the_database_change(trained, tmp_path):

@@ -57,7 +57,7 @@ def is_taken(port: int) -> bool:
 
 def open_once_served(url: str) -> None:
     """Open a page in the browser as soon as its server answers, from another process: this one becomes the server."""
-    code = "import sys; from sweeps.tracking.answers import open_page; open_page(sys.argv[1])"
+    code = "import sys; from sweeps.tracking.server import open_page; open_page(sys.argv[1])"
     subprocess.Popen([sys.executable, "-c", code, url], stdin=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.settings import flat_of
 from kd_core.config.trial import TrialConfig
-from sweeps.tracking.varied import differing, params_of, text_of, varied_keys
+from sweeps.tracking.differing_settings import differing, params_of, text_of, varied_keys
 
 
 def config_of(method="classic", **changes):

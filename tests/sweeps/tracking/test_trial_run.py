@@ -6,7 +6,7 @@ import numpy as np
 from mlflow.entities import Metric
 
 from analysis.snapshot import read_sweep
-from sweeps.tracking.child import (
+from sweeps.tracking.trial_run import (
     changed_points,
     datasets_of,
     end_of,

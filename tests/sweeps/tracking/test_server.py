@@ -8,7 +8,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import ErrorCode
 
-from sweeps.tracking.answers import (
+from sweeps.tracking.server import (
     Pace,
     PacedClient,
     check_answers,
@@ -17,7 +17,7 @@ from sweeps.tracking.answers import (
     open_page,
     without_password,
 )
-from tests.sweeps.tracking.shown import Proxy
+from tests.sweeps.tracking.support import Proxy
 
 
 @pytest.fixture
