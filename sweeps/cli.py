@@ -1,17 +1,17 @@
 """The command line, `kdsweep run | plan | status | submit | stop | report | promote | …`; only JSON goes to stdout."""
 
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
+from kd_core.config.errors import KdSweepsError
 from kd_core.store.files import FULL
 from sweeps.commands.cluster import stop, submit
 from sweeps.commands.confirm import confirm
 from sweeps.commands.records import report, signal_group, verify
 from sweeps.commands.run import plan, run, status
 from sweeps.commands.tracking import sync, ui
-from sweeps.config.errors import SpecError
 from sweeps.promotion.promote import promote
 from sweeps.terminal.interrupt import leaving_at_signals
 from sweeps.terminal.options import say_what_the_library_does
@@ -24,10 +24,12 @@ class _Commands(click.Group):
         """Run the command, and report a user's mistake."""
         try:
             return super().invoke(ctx)
-        except SpecError as error:
-            _complain(str(error))
+        except KdSweepsError as error:
+            problem, exit_code = str(error), error.exit_code
         except OSError as error:
-            _complain(_problem(error, ctx.obj))
+            problem, exit_code = _problem(error, ctx.obj), 2
+        click.echo(f"kdsweep: {problem}", err=True)
+        sys.exit(exit_code)
 
 
 def _problem(error: OSError, storage: str | None) -> str:
@@ -37,11 +39,6 @@ def _problem(error: OSError, storage: str | None) -> str:
     where = error.filename or f"--storage: {storage}"
     remedy = "make room there" if error.errno in FULL else "see that it can be read and written"
     return f"{where}: {error.strerror}; {remedy}, or name another --storage, and give the same command again"
-
-
-def _complain(message: str) -> NoReturn:
-    click.echo(f"kdsweep: {message}", err=True)
-    sys.exit(2)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

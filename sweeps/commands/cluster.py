@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from sweeps.config.errors import SpecError, found_in
+from kd_core.config.errors import SpecError
+from sweeps.config.errors import found_in
 from sweeps.terminal.options import set_option, store_option, tracking_option
 
 _ADDRESS_HELP = "URL of the cluster's job server, such as http://127.0.0.1:8265."

@@ -4,9 +4,10 @@ import sys
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
 from sweeps.commands.run import run_here
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import found_in
 from sweeps.config.sweep import SweepSpec
 from sweeps.terminal.options import json_option, store_at, store_option, sweep_named, tracking_option
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store, SweepRecord
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import found_in
 from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, sweep_named
-from sweeps.tracking.server import end_unanswered
 
 
 @click.command()
@@ -60,16 +60,16 @@ def _read(uri: str, experiment: str, objectives: dict[str, str] | None) -> dict[
     """Print the front of an MLflow experiment; returns what `--json` prints of it."""
     from sweeps.experiment import rows_of_experiment
     from sweeps.terminal.console import print_front
+    from sweeps.tracking.server import using_server
 
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not file.exists():  # MLflow would create it
         raise SpecError(f"--from-mlflow: {uri}: no such file")
-    try:
-        rows = rows_of_experiment(uri, experiment, objectives)
-    except ValueError as error:
-        raise SpecError(f"--from-mlflow: {error}") from None
-    except Exception as error:
-        end_unanswered(uri, error)
+    with using_server(uri):
+        try:
+            rows = rows_of_experiment(uri, experiment, objectives)
+        except ValueError as error:
+            raise SpecError(f"--from-mlflow: {error}") from None
     print_front(rows["arms"])
     return rows | {"claims": [], "report": None}
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store, SweepRecord
 from sweeps.commands.cluster import show_job
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import found_in
 from sweeps.config.sweep import SweepSpec
 from sweeps.terminal.interrupt import program
 from sweeps.terminal.options import (

@@ -5,11 +5,10 @@ import sys
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
-from sweeps.config.errors import SpecError
 from sweeps.terminal.interrupt import program
 from sweeps.terminal.options import store_at, store_option, sweep_named, tracking_option
-from sweeps.tracking.server import end_unanswered
 
 
 @click.command()
@@ -18,7 +17,7 @@ from sweeps.tracking.server import end_unanswered
 @tracking_option
 def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     """Update MLflow with the records of the sweep NAME."""
-    from sweeps.tracking.server import without_password
+    from sweeps.tracking.server import using_server, without_password
     from sweeps.tracking.sync import embedded_uri
     from sweeps.tracking.sync import sync as sync_sweep
 
@@ -27,10 +26,8 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     uri = tracking_uri or embedded_uri(store)
     if uri is None:
         raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
-    try:
+    with using_server(uri):
         num_trials = sync_sweep(store, name, uri)
-    except Exception as error:
-        end_unanswered(uri, error)
     click.echo(f"{num_trials} trials of {name} are up to date in MLflow at {without_password(uri)}", err=True)
 
 

@@ -8,12 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from kd_core.config.data import DataError
+from kd_core.config.errors import DataError, SpecError
 from kd_core.config.fields import shown
-
-
-class SpecError(ValueError):
-    """A spec or an option that cannot be run; its message is one sentence for the user."""
 
 
 @contextmanager

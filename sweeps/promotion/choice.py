@@ -9,9 +9,9 @@ from analysis.choices import WORDS
 from analysis.report import Report, update_report
 from analysis.runs import runs_of
 from analysis.snapshot import Member, Snapshot
+from kd_core.config.errors import SpecError
 from kd_core.measure.outcomes import SCALED
 from kd_core.store.record import SPLITS, Record, outcomes_name
-from sweeps.config.errors import SpecError
 
 
 @dataclass(frozen=True)

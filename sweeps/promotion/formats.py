@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from kd_core.config.errors import ExportError, SpecError
 from kd_core.config.networks import StudentConfig
 from kd_core.evaluate.evaluation import EVALUATION_BATCH
 from kd_core.measure.calibration import expected_calibration_error
 from kd_core.store.files import read_json, write_json
-from sweeps.config.errors import SpecError
 from sweeps.promotion.student import Deployed, Student, deployed
 
 WEIGHTS, PROGRAM, ONNX, INT8 = "student.safetensors", "student.pt2", "student.onnx", "student-int8.onnx"
@@ -34,10 +34,6 @@ class Measured:
     difference: float
     accuracy: float
     ece: float
-
-
-class ExportError(RuntimeError):
-    """An exported file gives other probabilities than the trial's; the message is one sentence."""
 
 
 def write_formats(student: Student, folder: Path, formats: tuple[str, ...] = FORMATS) -> None:

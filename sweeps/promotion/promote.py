@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import SweepRecord
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import found_in
 from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, tracking_option
-from sweeps.tracking.server import end_unanswered, without_password
+from sweeps.tracking.server import using_server, without_password
 
 if TYPE_CHECKING:
     from analysis.snapshot import Snapshot
@@ -86,7 +86,7 @@ def _promoted(
 ) -> tuple[Version, list[Measured]]:
     """Register the chosen student unless it is registered, export it if there is a folder, and name its version."""
     from sweeps.promotion.card import card_of
-    from sweeps.promotion.formats import FORMATS, ONNX, replacing
+    from sweeps.promotion.formats import FORMATS, ONNX, checked, replacing, write_formats
     from sweeps.promotion.registry import Registry, content_of, save_model
     from sweeps.promotion.student import student_of
 
@@ -95,45 +95,25 @@ def _promoted(
     card = card_of(snapshot, choice, student)
     content = content_of(card, choice.trial.verdict["weights_sha256"])
     with redirect_stdout(sys.stderr), found_in(str(sweep.path / "spec.yaml")), TemporaryDirectory() as scratch:
-        with _answering(uri):
+        with using_server(uri):
             registry = Registry(snapshot, uri)
             version = registry.find(content)
         measured = []
         if version is None or folder is not None:
             with replacing(folder) if folder else nullcontext(Path(scratch)) as made:
-                measured = _written(made, FORMATS if folder else (ONNX,), student, tolerance)
+                write_formats(student, made, FORMATS if folder else (ONNX,))
+                measured = checked(student, made, tolerance)
                 if folder is not None:
                     _describe(made, sweep, student, card, measured)
                 if version is None:
                     example, model = student.test.image(0)[None].numpy(), Path(scratch) / "model"
                     save_model(model, made / ONNX, card, example, student.class_names)
-                    with _answering(uri):
+                    with using_server(uri):
                         version = registry.add(content, card, choice.trial.key, model)
         assert version is not None
-        with _answering(uri):
+        with using_server(uri):
             registry.name_version(version, alias)
     return version, measured
-
-
-@contextmanager
-def _answering(uri: str) -> Iterator[None]:
-    """End with one sentence if MLflow cannot do what the block asks for."""
-    try:
-        yield
-    except Exception as error:  # MLflow's, or those of whatever keeps its artifacts
-        end_unanswered(uri, error)
-
-
-def _written(folder: Path, formats: tuple[str, ...], student: Student, tolerance: float) -> list[Measured]:
-    """Write a student to a folder and check it; ends with one sentence if a file is not the trial's student."""
-    from sweeps.promotion.formats import ExportError, checked, write_formats
-
-    write_formats(student, folder, formats)
-    try:
-        return checked(student, folder, tolerance)
-    except ExportError as error:
-        click.echo(f"kdsweep: {error}", err=True)
-        sys.exit(1)
 
 
 def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, measured: list[Measured]) -> None:

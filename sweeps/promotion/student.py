@@ -9,15 +9,16 @@ import yaml
 from torch import nn
 
 from kd_core.config.data import DataConfig
+from kd_core.config.errors import ModelError, SpecError
 from kd_core.config.networks import StudentConfig
 from kd_core.data.images import Part
 from kd_core.data.splits import parts_of
 from kd_core.data.streaming import StreamedSplit
 from kd_core.measure.outcomes import Outcomes
-from kd_core.networks.models import ModelError, Network, build_network, load_weights
+from kd_core.networks.models import Network, build_network, load_weights
 from kd_core.store.record import Record
 from kd_core.store.records import SweepRecord
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import found_in
 
 _NUM_CALIBRATION = 256  # validation images from which the ranges of 8-bit activations are taken
 

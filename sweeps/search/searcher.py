@@ -9,10 +9,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from kd_core.config.errors import SpecError
 from kd_core.config.identity import canonical_json
 from kd_core.config.trial import TrialConfig
 from kd_core.store.records import Store
-from sweeps.config.errors import SpecError
 from sweeps.config.space import Settings, Space
 from sweeps.config.sweep import objective_in
 from sweeps.plan.plan import Plan, TrialPlan

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from analysis.snapshot import Snapshot, read_sweep
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store, SweepRecord
-from sweeps.config.errors import SpecError
 
 Command = Callable[..., Any]
 

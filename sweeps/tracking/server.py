@@ -8,12 +8,12 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import urlopen
 
-import click
+from kd_core.config.errors import KdSweepsError, ServerError
 
 ANSWER_S = 4.0  # a server that says nothing for so long is taken for silent
 PROMPT_S = 0.5
@@ -80,12 +80,17 @@ def refusal_of(error: Exception) -> str | None:
     return _REFUSALS.get(status()) if status else None
 
 
-def end_unanswered(tracking_uri: str, error: Exception) -> NoReturn:
-    """Say in one sentence that MLflow cannot be used; exit with 2 if it refuses the user, and with 1 otherwise."""
-    refusal = refusal_of(error)
-    problem = refusal or f"does not answer: {(str(error).splitlines() or [''])[0]}"
-    click.echo(f"kdsweep: MLflow at {without_password(tracking_uri)} {problem}", err=True)
-    sys.exit(2 if refusal else 1)
+@contextmanager
+def using_server(tracking_uri: str) -> Iterator[None]:
+    """Raise ServerError for what goes wrong with MLflow in the block; its exit code is 2 if MLflow refuses the user."""
+    try:
+        yield
+    except KdSweepsError:
+        raise
+    except Exception as error:  # MLflow's, or those of whatever keeps its artifacts
+        refusal = refusal_of(error)
+        problem = refusal or f"does not answer: {(str(error).splitlines() or [''])[0]}"
+        raise ServerError(f"MLflow at {without_password(tracking_uri)} {problem}", 2 if refusal else 1) from error
 
 
 class Pace:

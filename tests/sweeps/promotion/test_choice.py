@@ -5,7 +5,7 @@ import pytest
 from analysis.choices import WORDS
 from analysis.report import update_report
 from analysis.snapshot import read_sweep
-from sweeps.config.errors import SpecError
+from kd_core.config.errors import SpecError
 from sweeps.promotion.choice import chosen
 
 CLASSIC, SIGMA = "classic seed 0", "kd_mixup resnet T=sigma seed 0"

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from kd_core.config.errors import ExportError, SpecError
 from kd_core.store.files import read_json, write_json
-from sweeps.config.errors import SpecError
 from sweeps.promotion.formats import (
     CONFIG,
     FORMATS,
@@ -15,7 +15,6 @@ from sweeps.promotion.formats import (
     MARK,
     ONNX,
     WEIGHTS,
-    ExportError,
     check_target,
     checked,
     predictor_of,

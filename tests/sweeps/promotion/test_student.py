@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sweeps.config.errors import SpecError
+from kd_core.config.errors import SpecError
 from sweeps.promotion.student import student_of
 
 

@@ -5,8 +5,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
-from sweeps.config.errors import SpecError
 from sweeps.terminal.options import (
     json_option,
     say_what_the_library_does,

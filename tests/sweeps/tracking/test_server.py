@@ -8,13 +8,14 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import ErrorCode
 
+from kd_core.config.errors import ServerError
 from sweeps.tracking.server import (
     Pace,
     PacedClient,
     check_answers,
-    end_unanswered,
     is_taken,
     open_page,
+    using_server,
     without_password,
 )
 from tests.sweeps.tracking.support import Proxy
@@ -76,20 +77,19 @@ def test_passwords_are_not_shown():
     assert without_password("sqlite:////a@b/mlflow.db") == "sqlite:////a@b/mlflow.db"
 
 
-def test_no_answer_ends_with_one_sentence_and_no_password(capsys):
-    with pytest.raises(SystemExit) as ended:
-        end_unanswered("http://user:secret@host", ConnectionError("refused\nby everybody"))
-    assert ended.value.code == 1
-    assert capsys.readouterr().err == "kdsweep: MLflow at http://host does not answer: refused\n"
+def test_no_answer_ends_with_one_sentence_and_no_password():
+    with pytest.raises(ServerError) as ended, using_server("http://user:secret@host"):
+        raise ConnectionError("refused\nby everybody")
+    assert (str(ended.value), ended.value.exit_code) == ("MLflow at http://host does not answer: refused", 1)
 
 
 @pytest.mark.parametrize(
     ("reason", "remedy"), [("UNAUTHENTICATED", "MLFLOW_TRACKING_PASSWORD"), ("PERMISSION_DENIED", "--allowed-hosts")]
 )
-def test_a_refusal_is_told_with_its_remedy_and_ends_with_2(capsys, reason, remedy):
-    with pytest.raises(SystemExit, match="2"):
-        end_unanswered("http://host", MlflowException("no", ErrorCode.Value(reason)))
-    assert remedy in capsys.readouterr().err
+def test_a_refusal_is_told_with_its_remedy_and_ends_with_2(reason, remedy):
+    with pytest.raises(ServerError, match=remedy) as ended, using_server("http://host"):
+        raise MlflowException("no", ErrorCode.Value(reason))
+    assert ended.value.exit_code == 2
 
 
 def test_a_port_is_taken_while_a_server_listens(silent):
