@@ -14,7 +14,7 @@ from sweeps.commands.run import plan, run, status
 from sweeps.commands.tracking import sync, ui
 from sweeps.promotion.promote import promote
 from sweeps.terminal.interrupt import leaving_at_signals
-from sweeps.terminal.options import say_what_the_library_does
+from sweeps.terminal.options import log_to_stderr
 
 
 class _Commands(click.Group):
@@ -44,7 +44,7 @@ def _problem(error: OSError, storage: str | None) -> str:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def main() -> None:
     """Find the accuracy–calibration Pareto front of distilling a small classifier with mixup."""
-    say_what_the_library_does()
+    log_to_stderr()
 
 
 for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, signal_group):

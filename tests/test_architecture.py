@@ -28,7 +28,6 @@ KNOWN_ONLY_TO = {
     | {
         "sweeps/search/grid.py",
         "sweeps/search/scheduler.py",
-        "sweeps/search/searcher.py",
         "sweeps/cluster/job_server.py",
         "sweeps/cluster/visibility.py",
     },

@@ -18,14 +18,12 @@ from sweeps.terminal.options import store_at, store_option, sweep_named, trackin
 def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     """Update MLflow with the records of the sweep NAME."""
     from sweeps.tracking.server import using_server, without_password
-    from sweeps.tracking.sync import embedded_uri
     from sweeps.tracking.sync import sync as sync_sweep
+    from sweeps.tracking.sync import tracking_uri_of
 
     store = store_at(storage)
     sweep_named(store, name).members()
-    uri = tracking_uri or embedded_uri(store)
-    if uri is None:
-        raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
+    uri = tracking_uri_of(store, tracking_uri)
     with using_server(uri):
         num_trials = sync_sweep(store, name, uri)
     click.echo(f"{num_trials} trials of {name} are up to date in MLflow at {without_password(uri)}", err=True)

@@ -13,7 +13,7 @@ from kd_core.config.fields import shown
 
 
 @contextmanager
-def found_in(source: str) -> Iterator[None]:
+def naming_source(source: str) -> Iterator[None]:
     """Add the name of the spec to a SpecError or DataError of the block; raises SpecError."""
     try:
         yield

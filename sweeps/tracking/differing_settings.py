@@ -1,4 +1,4 @@
-"""What a sweep varies: the params of its trials, few and short, by which people compare them."""
+"""In which settings the trials of a sweep differ: the params in MLflow, few and short, by which people compare them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,25 +10,29 @@ from analysis.settings import flat_of
 from kd_core.config.identity import canonical_json
 from kd_core.config.trial import TrialConfig
 
-_NAMED = ("method", "temperature", "alpha", "student.model", "seed")  # every trial shows these, and its teacher's name
-_NO_SETTINGS = "teacher."  # a teacher's settings follow from its name
+_ALWAYS = ("method", "temperature", "alpha", "student.model", "seed")  # params of every trial, and its teacher's name
 
 
-def varied_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The dotted keys, beside those that every trial shows, in which the configs of a sweep differ.
+def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The dotted keys, beside those that every trial has as params, in which the configs of a sweep differ.
 
-    A key that has the value that follows from the others in every config, such as beta = 1 − alpha, is left out.
+    A key that has the value that follows from the others in every config, such as beta = 1 − alpha, is left out, and so
+    are those of a teacher, which follow from its name.
     """
     configs = list(configs)
-    flat = [flat_of(config) for config in configs]
-    keys = list(dict.fromkeys(key for each in flat for key in each if key not in _NAMED))
-    values = {key: {canonical_json(each.get(key)) for each in flat} for key in keys if not key.startswith(_NO_SETTINGS)}
-    differing = [key for key, different in values.items() if len(different) > 1]
-    return [key for key in differing if any(not _follows(key, config) for config in configs)]
+    settings = [flat_of(config) for config in configs]
+    keys = [key for key in dict.fromkeys(key for flat in settings for key in flat) if key not in _ALWAYS]
+    return [
+        key
+        for key in keys
+        if not key.startswith("teacher.")
+        and len({canonical_json(flat.get(key)) for flat in settings}) > 1
+        and not all(_follows(key, config) for config in configs)
+    ]
 
 
 def params_of(config: Mapping[str, Any], teacher: str | None, keys: Iterable[str]) -> dict[str, str]:
-    """The params of a trial: method, teacher, temperature, alpha, student, seed, and the other keys that vary."""
+    """The params of a trial: method, teacher, temperature, alpha, student, seed, and the other keys that differ."""
     flat = flat_of(config)
     params = {
         "method": flat.get("method"),
@@ -39,16 +43,16 @@ def params_of(config: Mapping[str, Any], teacher: str | None, keys: Iterable[str
         "seed": flat.get("seed"),
     }
     params |= {key: flat.get(key) for key in keys}
-    return {name: text_of(value) for name, value in params.items() if value is not None}
+    return {name: setting_text(value) for name, value in params.items() if value is not None}
 
 
-def differing(params: Sequence[Mapping[str, str]]) -> list[str]:
-    """The names of those params in which trials differ; all names, while there is nothing to tell apart."""
-    names = list(dict.fromkeys(name for each in params for name in each))
-    return [name for name in names if len({each.get(name) for each in params}) > 1] or names
+def differing_names(params: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names of those params in which trials differ; all names if they differ in none."""
+    names = list(dict.fromkeys(name for trial in params for name in trial))
+    return [name for name in names if len({trial.get(name) for trial in params}) > 1] or names
 
 
-def text_of(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A setting as YAML would have it: `true`, `0`, `0.002`, `sigma`."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
@@ -56,17 +60,20 @@ def text_of(value: Any) -> str:
 
 
 def _follows(key: str, config: Mapping[str, Any]) -> bool:
-    """Whether a config has the same value of a key if nothing is said of it, or of its section."""
-    whole = dict(config)
+    """Whether a config has the same value of a key without the key, or without its section."""
     section, _, inner = key.partition(".")
-    without = [{name: value for name, value in whole.items() if name != section}]
+    if section not in config:
+        return False
+    shorter = [_without(config, section)]
     if key == "beta":  # which is 1 − alpha, or of a pair of weights that the method has by default
-        without += [{name: value for name, value in whole.items() if name not in ("alpha", "beta")}]
+        shorter.append(_without(config, "alpha", "beta"))
     if inner and "." not in inner:
-        without += [
-            whole | {section: {name: value for name, value in (whole.get(section) or {}).items() if name != inner}}
-        ]
-    return any(_completed(each).get(key) == flat_of(whole).get(key) for each in without if section in whole)
+        shorter.append(dict(config) | {section: _without(config[section] or {}, inner)})
+    return any(_completed(rest).get(key) == flat_of(config).get(key) for rest in shorter)
+
+
+def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def _completed(config: Mapping[str, Any]) -> dict[str, Any]:

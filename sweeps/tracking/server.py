@@ -1,4 +1,4 @@
-"""How long a tracking server may take: whether it answers at all, and how promptly."""
+"""A tracking server: whether it answers at all, how promptly, and what is said if it does not."""
 
 import socket
 import ssl
@@ -32,15 +32,12 @@ def check_answers(tracking_uri: str) -> None:
         urlopen(f"{without_password(tracking_uri).rstrip('/')}/health", timeout=ANSWER_S).close()
     except HTTPError:
         return  # an answer, whatever it says
-    except TimeoutError:
-        raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
-    except URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
-        if not isinstance(error.reason, ssl.SSLError):  # of certificates, MLflow has settings of its own
-            raise ConnectionError(str(error.reason)) from None
     except OSError as error:
-        raise ConnectionError(str(error)) from None
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, TimeoutError):
+            raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
+        if not isinstance(reason, ssl.SSLError):  # of certificates, MLflow has settings of its own
+            raise ConnectionError(str(reason)) from None
 
 
 def without_password(tracking_uri: str) -> str:
@@ -63,8 +60,8 @@ def open_once_served(url: str) -> None:
 
 def open_page(url: str, patience_s: float = 60) -> bool:
     """Wait until a page's server answers, and open the page in the browser; false if nothing answers or none opens."""
-    begun = time.monotonic()
-    while time.monotonic() < begun + patience_s:
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
         try:
             check_answers(url.partition("#")[0])
         except OSError:
@@ -93,8 +90,8 @@ def using_server(tracking_uri: str) -> Iterator[None]:
         raise ServerError(f"MLflow at {without_password(tracking_uri)} {problem}", 2 if refusal else 1) from error
 
 
-class Pace:
-    """How promptly answers come: seconds beyond PROMPT_S are lost, and each prompt answer makes up for some of them."""
+class Patience:
+    """How long to wait for a server: seconds beyond PROMPT_S are lost, and prompt answers make up for some of them."""
 
     def __init__(self, tracking_uri: str) -> None:
         self._patience_s = _PATIENCE_S.get(tracking_uri.partition(":")[0], ANSWER_S)
@@ -102,7 +99,7 @@ class Pace:
         self._asked_at: float | None = None
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def waiting(self) -> Iterator[None]:
         """The time from a question to its answer."""
         self._asked_at = time.monotonic()
         try:
@@ -113,7 +110,7 @@ class Pace:
             self._lost_s = lost_s
 
     @property
-    def is_hopeless(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether more time was lost, on the last answers and the one that is awaited, than anybody should wait."""
         return self._lost_now() > self._patience_s
 
@@ -122,18 +119,18 @@ class Pace:
         return max(0.0, self._lost_s + time.monotonic() - asked_at - PROMPT_S) if asked_at else self._lost_s
 
 
-class PacedClient:
+class TimedClient:
     """An MLflow client whose every call is timed."""
 
-    def __init__(self, client: Any, pace: Pace) -> None:
-        self._client, self._pace = client, pace
+    def __init__(self, client: Any, patience: Patience) -> None:
+        self._client, self._patience = client, patience
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
 
         def timed(*arguments: Any, **options: Any) -> Any:
             """The method of the client, timed."""
-            with self._pace.asking():
+            with self._patience.waiting():
                 return method(*arguments, **options)
 
         return timed

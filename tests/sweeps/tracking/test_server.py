@@ -10,8 +10,8 @@ from mlflow.protos.databricks_pb2 import ErrorCode
 
 from kd_core.config.errors import ServerError
 from sweeps.tracking.server import (
-    Pace,
-    PacedClient,
+    Patience,
+    TimedClient,
     check_answers,
     is_taken,
     open_page,
@@ -50,23 +50,23 @@ def test_any_answer_is_one_and_what_is_no_server_is_not_asked(server):
 
 
 def test_a_pace_is_hopeless_once_too_much_time_was_lost():
-    pace = Pace("http://localhost")
-    with pace.asking():
+    patience = Patience("http://localhost")
+    with patience.waiting():
         time.sleep(0.6)
-    assert not pace.is_hopeless
-    pace._lost_s = 3.9  # as if slow answers had come
-    with pace.asking():
+    assert not patience.is_exhausted
+    patience._lost_s = 3.9  # as if slow answers had come
+    with patience.waiting():
         time.sleep(0.65)
-        assert pace.is_hopeless
-    assert pace.is_hopeless
-    with pace.asking():
+        assert patience.is_exhausted
+    assert patience.is_exhausted
+    with patience.waiting():
         pass
-    assert not pace.is_hopeless  # a prompt answer makes up for some of it
-    assert not Pace("sqlite:///mlflow.db").is_hopeless
+    assert not patience.is_exhausted  # a prompt answer makes up for some of it
+    assert not Patience("sqlite:///mlflow.db").is_exhausted
 
 
 def test_a_paced_client_answers_as_the_client_and_raises_what_it_raises():
-    paced = PacedClient([3, 1, 2], Pace("http://localhost"))
+    paced = TimedClient([3, 1, 2], Patience("http://localhost"))
     assert paced.index(2) == 2
     with pytest.raises(ValueError, match="not in list"):
         paced.index(5)
