@@ -1,20 +1,20 @@
 """The command line, `kdsweep run | plan | status | submit | stop | report | promote | …`; only JSON goes to stdout."""
 
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
+from kd_core.config.errors import KdSweepsError
 from kd_core.store.files import FULL
 from sweeps.commands.cluster import stop, submit
 from sweeps.commands.confirm import confirm
 from sweeps.commands.records import report, signal_group, verify
 from sweeps.commands.run import plan, run, status
 from sweeps.commands.tracking import sync, ui
-from sweeps.config.errors import SpecError
 from sweeps.promotion.promote import promote
 from sweeps.terminal.interrupt import leaving_at_signals
-from sweeps.terminal.options import say_what_the_library_does
+from sweeps.terminal.options import log_to_stderr
 
 
 class _Commands(click.Group):
@@ -24,10 +24,12 @@ class _Commands(click.Group):
         """Run the command, and report a user's mistake."""
         try:
             return super().invoke(ctx)
-        except SpecError as error:
-            _complain(str(error))
+        except KdSweepsError as error:
+            problem, exit_code = str(error), error.exit_code
         except OSError as error:
-            _complain(_problem(error, ctx.obj))
+            problem, exit_code = _problem(error, ctx.obj), 2
+        click.echo(f"kdsweep: {problem}", err=True)
+        sys.exit(exit_code)
 
 
 def _problem(error: OSError, storage: str | None) -> str:
@@ -39,15 +41,10 @@ def _problem(error: OSError, storage: str | None) -> str:
     return f"{where}: {error.strerror}; {remedy}, or name another --storage, and give the same command again"
 
 
-def _complain(message: str) -> NoReturn:
-    click.echo(f"kdsweep: {message}", err=True)
-    sys.exit(2)
-
-
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def main() -> None:
     """Find the accuracy–calibration Pareto front of distilling a small classifier with mixup."""
-    say_what_the_library_does()
+    log_to_stderr()
 
 
 for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, signal_group):

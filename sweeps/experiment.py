@@ -7,8 +7,8 @@ from typing import Any
 from analysis.pareto import OBJECTIVES, counted, front_of, scaled
 from analysis.runs import objectives_of_experiment, runs_of_experiment
 from analysis.text.tables import arm_rows
-from sweeps.tracking.answers import check_answers
-from sweeps.tracking.child import ESTIMATED
+from sweeps.tracking.server import check_answers
+from sweeps.tracking.trial_run import ESTIMATED
 
 
 def rows_of_experiment(

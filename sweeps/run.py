@@ -147,11 +147,10 @@ def _measure_latencies(snapshot: Snapshot, progress: SweepProgress) -> None:
 
 def _counts(spec: SweepSpec, snapshot: Snapshot, num_reused: int) -> dict[str, int]:
     """The trials by status; one whose worker or teacher left no result counts as failed."""
-    roles = [role_of(spec, trial.entry["seed"]) for trial in snapshot.trials]
-    statuses = [
-        (trial.entry["arm"], role, status_in(spec, role, trial))
-        for trial, role in zip(snapshot.trials, roles, strict=True)
-    ]
+    statuses: list[tuple[str, str, str]] = []
+    for trial in snapshot.trials:
+        role = role_of(spec, trial.entry["seed"])
+        statuses.append((trial.entry["arm"], role, status_in(spec, role, trial)))
     finished = sum(status == "finished" for _, _, status in statuses)
     stopped = sum(status == "stopped" for _, _, status in statuses) + sum(left_out(statuses))
     failed = len(statuses) - finished - stopped

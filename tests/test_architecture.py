@@ -30,13 +30,12 @@ KNOWN_ONLY_TO = {
     | {
         "sweeps/search/grid.py",
         "sweeps/search/scheduler.py",
-        "sweeps/search/searcher.py",
         "sweeps/cluster/job_server.py",
         "sweeps/cluster/visibility.py",
     },
     "optuna": {"sweeps/search/study.py"},
     "onnxruntime": {"sweeps/promotion/formats.py", "sweeps/promotion/predictor.py"},
-    "mlflow": {f"sweeps/tracking/{name}.py" for name in ("sync", "runs_shown", "child")}
+    "mlflow": {f"sweeps/tracking/{name}.py" for name in ("sync", "runs", "trial_run")}
     | {"sweeps/promotion/registry.py", "sweeps/promotion/predictor.py", "analysis/runs.py"},
 }
 HEAVY = "ray mlflow torch timm matplotlib"  # needed only if there is work to do

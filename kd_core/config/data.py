@@ -18,10 +18,6 @@ from kd_core.fields import (
 )
 
 
-class DataError(ValueError):
-    """The data cannot be read as configured; the message names the problem, its place and a remedy."""
-
-
 class DataConfig(Config):
     """Where the images come from and how they are split."""
 

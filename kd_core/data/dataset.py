@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from kd_core.config.data import DataConfig, DataError, ViewConfig
+from kd_core.config.data import DataConfig, ViewConfig
+from kd_core.config.errors import DataError
 from kd_core.data.images import ParquetImages, Part, decode, require_size
 from kd_core.data.splits import fingerprint_of, parts_of
 from kd_core.data.streaming import StreamedSplit

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
-from kd_core.config.data import DataError
+from kd_core.config.errors import DataError
 from kd_core.config.identity import digest, file_sha256
 from kd_core.store.cache import Cached, Room
 

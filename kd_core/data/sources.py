@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kd_core.config.data import DataConfig, DataError
+from kd_core.config.data import DataConfig
+from kd_core.config.errors import DataError
 from kd_core.data.folder_index import FolderIndex, index_of
 from kd_core.data.images import ArrayImages, FileImages, ParquetImages, Part, identity_of
 from kd_core.store.cache import fetched

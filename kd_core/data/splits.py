@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kd_core.config.data import DataConfig, DataError
+from kd_core.config.data import DataConfig
+from kd_core.config.errors import DataError
 from kd_core.config.identity import digest, identity_of
 from kd_core.data.images import Part
 from kd_core.data.sources import Source, read_source, source_identity

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from kd_core.config.data import DataError, ViewConfig
+from kd_core.config.data import ViewConfig
+from kd_core.config.errors import DataError
 from kd_core.data.images import Part, require_size
 from kd_core.stream.vicinal import VicinalBatch, VicinalEpoch, ViewSource, mix, views_of
 

@@ -17,17 +17,10 @@ from torch.nn.functional import interpolate
 from upath import UPath
 
 from kd_core.config.checkpoint import checkpoint_problem
+from kd_core.config.errors import ModelError
 from kd_core.config.networks import NetworkConfig, StudentConfig, TeacherConfig
 
 _STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # timm's names of the pooling after the stem
-
-
-class ModelError(ValueError):
-    """The network cannot be built as configured; `key` names the field, the message a remedy."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 class Network(nn.Module):

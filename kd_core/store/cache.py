@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import fsspec
 from filelock import FileLock, Timeout
 
-from kd_core.config.data import DataError
+from kd_core.config.errors import DataError
 from kd_core.config.identity import digest
 from kd_core.fields import shown, size_text
 from kd_core.store.files import FULL, cache_folder, read_ahead, read_json, write_json

@@ -1,12 +1,9 @@
 """Loads a finished teacher from its product."""
 
+from kd_core.config.errors import TeacherError
 from kd_core.config.networks import TeacherConfig
 from kd_core.networks.models import Network, build_teacher, load_weights
 from kd_core.store.product import Product
-
-
-class TeacherError(ValueError):
-    """The stored teacher is missing or damaged."""
 
 
 def load_teacher(config: TeacherConfig, product: Product, num_classes: int) -> Network:

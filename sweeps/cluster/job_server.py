@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from kd_core.config.errors import SpecError
 from kd_core.fields import shown
-from sweeps.config.errors import SpecError
 
 _TIMEOUT_S = 10.0
 _TOKEN_FILE = Path("~/.ray/auth_token")

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import aiohttp
 
 from kd_core.config.identity import digest
 from sweeps.cluster.job_server import JobServer
-from sweeps.cluster.package import SPEC_FILE, PackageError, write_package
-from sweeps.config.errors import SpecError
 from sweeps.config.reader import to_yaml
 from sweeps.config.sweep import SweepSpec
 
+PACKAGES = ("kd_core", "analysis", "sweeps")
+LEFT_OUT = ["?*.*", ".?*", *(f"!*.{kind}" for kind in ("py", "json", "yaml", "j2", "css", "js"))]  # as in .gitignore
+_SPEC_FILE = "submitted.yaml"
 POLL_S = 1.0
 _START_S = 60.0
 _LAST_LINES = 10  # of a log
@@ -29,46 +31,46 @@ _SWEEP, _STORAGE = "kdsweep.sweep", "kdsweep.storage"  # of a job's metadata
 
 @dataclass(frozen=True)
 class Submission:
-    """A sweep's job: its id, whether it ran already, the bytes that were sent if not, and where its log begins."""
+    """A sweep's job: its id, whether it ran already, and where its log begins."""
 
     job: str
     attached: bool
-    size_bytes: int = 0
     log_start: int = 0
 
 
 def submit(server: JobServer, spec: SweepSpec, storage: str, tracking_uri: str | None) -> Submission:
     """Submit a sweep, or attach to the running job of the same spec, storage and tracking server.
 
-    A job that has ended is submitted again under its id, and resumes. Raises SpecError if the package is too large.
+    The cluster receives the spec and our packages, so that its nodes need only what these import. A job that has ended
+    is submitted again under its id, and resumes.
     """
     text = to_yaml(spec)
     job = f"{spec.name}-{digest([text, storage, tracking_uri])}"
     status = server.status(job)
     if status is not None and status not in ENDED:
         return Submission(job, attached=True)
-    command = ["python", "-m", "sweeps", "run", SPEC_FILE, "--address", "auto", "--storage", storage]
+    command = ["python", "-m", "sweeps", "run", _SPEC_FILE, "--address", "auto", "--storage", storage]
     command += ["--tracking-uri", tracking_uri] if tracking_uri else []
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "package.zip"
-        try:
-            size = write_package(package, text)
-        except PackageError as error:
-            raise SpecError(str(error)) from None
-        log_start = 0
-        with server.asking():
-            if status is not None:
-                log_start = len(server.client.get_job_logs(job))  # Ray appends to the log of an earlier job of this id
-                server.client.delete_job(job)
+    log_start = 0
+    with server.asking(), tempfile.TemporaryDirectory() as folder:
+        if status is not None:
+            log_start = len(server.client.get_job_logs(job))  # Ray appends to the log of an earlier job of this id
+            server.client.delete_job(job)
+        Path(folder, _SPEC_FILE).write_text(text)
+        sent = {"working_dir": folder, "py_modules": package_folders(), "excludes": LEFT_OUT}
         request = {
             "submission_id": job,
             "entrypoint": shlex.join(command),
-            "runtime_env": {"working_dir": str(package), "env_vars": _ENVIRONMENT},
+            "runtime_env": sent | {"env_vars": _ENVIRONMENT},
             "metadata": {_SWEEP: spec.name, _STORAGE: storage},
         }
-        with server.asking():
-            _send(server.client, request)
-    return Submission(job, attached=False, size_bytes=size, log_start=log_start)
+        _send(server.client, request)
+    return Submission(job, attached=False, log_start=log_start)
+
+
+def package_folders() -> list[str]:
+    """The folders of our packages, wherever they are installed."""
+    return [import_module(package).__path__[0] for package in PACKAGES]
 
 
 def _send(client: Any, request: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from kd_core.config.errors import SpecError
 from kd_core.fields import shown
 from kd_core.store.records import Store
-from sweeps.config.errors import SpecError
 
 
 def check_visible(paths: Iterable[tuple[str, str]], store: Store) -> None:

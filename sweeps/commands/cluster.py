@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from sweeps.config.errors import SpecError, found_in
+from kd_core.config.errors import SpecError
+from sweeps.config.errors import naming_source
 from sweeps.terminal.options import set_option, store_option, tracking_option
 
 _ADDRESS_HELP = "URL of the cluster's job server, such as http://127.0.0.1:8265."
@@ -34,13 +35,13 @@ def submit(
     insecure: bool,
 ) -> None:
     """Run the sweep of SPEC as a job of a Ray cluster; submitted again, it attaches, or resumes."""
-    from kd_core.fields import size_text
+    from kd_core.fields import absolute
     from sweeps.cluster.job_server import JobServer
-    from sweeps.cluster.submission import follow as followed
-    from sweeps.cluster.submission import submit as submitted
+    from sweeps.cluster.submission import follow as follow_job
+    from sweeps.cluster.submission import submit as submit_sweep
     from sweeps.config.reader import read_spec
 
-    storage, server = _storage(storage), JobServer(address)
+    storage, server = absolute(storage), JobServer(address)
     elsewhere = None if server.is_loopback and not shared else [*shared, *([] if "://" in storage else [storage])]
     sweep = read_spec(spec, overrides, elsewhere)
     if server.is_open and not server.is_loopback and not insecure:
@@ -48,21 +49,13 @@ def submit(
         remedy = "start the cluster with RAY_AUTH_MODE=token, or give --insecure"
         raise SpecError(f"--address: {server.address}: {problem}; {remedy}")
     _check_tracking(tracking_uri)
-    with found_in(spec):
-        made = submitted(server, sweep, storage, tracking_uri)
-    sent = "runs already" if made.attached else f"submitted, with a package of {size_text(made.size_bytes)}"
-    click.echo(f"job {made.job}: {sent}", err=True)
+    with naming_source(spec):
+        submission = submit_sweep(server, sweep, storage, tracking_uri)
+    click.echo(f"job {submission.job}: {'runs already' if submission.attached else 'submitted'}", err=True)
     if follow or wait:
         write = (lambda text: click.echo(text, err=True, nl=False)) if follow else None
-        sys.exit(followed(server, made.job, write, made.log_start))
+        sys.exit(follow_job(server, submission.job, write, submission.log_start))
     click.echo(f"to end it, so that it can be resumed: kdsweep stop {sweep.name} --address {server.address}", err=True)
-
-
-def _storage(storage: str) -> str:
-    """The storage as every node names it."""
-    from kd_core.fields import absolute
-
-    return absolute(storage)
 
 
 def _check_tracking(uri: str | None) -> None:
@@ -80,10 +73,10 @@ def _check_tracking(uri: str | None) -> None:
 def stop(name: str, address: str) -> None:
     """End the running jobs of the sweep NAME in order; submitted again, it resumes."""
     from sweeps.cluster.job_server import JobServer
-    from sweeps.cluster.submission import stop as end
+    from sweeps.cluster.submission import stop as stop_jobs
 
     server = JobServer(address)
-    stopped = end(server, name)
+    stopped = stop_jobs(server, name)
     if not stopped:
         raise SpecError(f"{name}: no job of this sweep runs at {server.address}")
     for job in stopped:

@@ -4,9 +4,10 @@ import sys
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
 from sweeps.commands.run import run_here
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import naming_source
 from sweeps.config.sweep import SweepSpec
 from sweeps.terminal.options import json_option, store_at, store_option, sweep_named, tracking_option
 
@@ -29,7 +30,7 @@ def confirm(name: str, storage: str, seeds: int, address: str | None, tracking_u
     sweep = sweep_named(store, name)
     sweep.members()
     path = str(sweep.path / "spec.yaml")
-    with found_in(path):
+    with naming_source(path):
         spec = confirmed(store, name, seeds)
     sys.exit(run_here(spec, path, store, storage, address, tracking_uri, as_json))
 

@@ -1,6 +1,5 @@
 """The commands `kdsweep report`, `verify` and `signal prune`, which work on what a sweep has stored."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Any
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store, SweepRecord
-from sweeps.config.errors import SpecError, found_in
-from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, sweep_named
-from sweeps.tracking.answers import end_unanswered
+from sweeps.config.errors import naming_source
+from sweeps.terminal.options import json_option, print_json, snapshot_of, store_at, store_option, sweep_named
 
 
 @click.command()
@@ -38,38 +37,41 @@ def report(
         named = objectives_named(objectives.split(",")) if objectives is not None else None
     except ValueError as error:
         raise SpecError(f"--{error}") from None
-    printed = _read(uri, experiment or name, named) if uri else _written(store_at(storage), name, named, against)
+    if uri:
+        content = _report_of_experiment(uri, experiment or name, named)
+    else:
+        content = _report_of_sweep(store_at(storage), name, named, against)
     if as_json:
-        click.echo(json.dumps({"sweep": name} | printed, ensure_ascii=False))
+        print_json({"sweep": name} | content)
 
 
-def _written(store: Store, name: str, objectives: dict[str, str] | None, against: str | None) -> dict[str, Any]:
+def _report_of_sweep(store: Store, name: str, objectives: dict[str, str] | None, against: str | None) -> dict[str, Any]:
     """Write the report of a sweep; returns what `--json` prints of it."""
     from analysis.report import write_report
 
     sweep, other = snapshot_of(store, name), snapshot_of(store, against) if against is not None else None
     try:
-        written = write_report(sweep, objectives, other)
+        report = write_report(sweep, objectives, other)
     except ValueError as error:
         raise SpecError(f"--against: {against}: {error}" if against else str(error)) from None
-    click.echo(f"report: {written.path}", err=True)
-    return written.as_json()
+    click.echo(f"report: {report.path}", err=True)
+    return report.as_json()
 
 
-def _read(uri: str, experiment: str, objectives: dict[str, str] | None) -> dict[str, Any]:
+def _report_of_experiment(uri: str, experiment: str, objectives: dict[str, str] | None) -> dict[str, Any]:
     """Print the front of an MLflow experiment; returns what `--json` prints of it."""
     from sweeps.experiment import rows_of_experiment
     from sweeps.terminal.console import print_front
+    from sweeps.tracking.server import using_server
 
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not file.exists():  # MLflow would create it
         raise SpecError(f"--from-mlflow: {uri}: no such file")
-    try:
-        rows = rows_of_experiment(uri, experiment, objectives)
-    except ValueError as error:
-        raise SpecError(f"--from-mlflow: {error}") from None
-    except Exception as error:
-        end_unanswered(uri, error)
+    with using_server(uri):
+        try:
+            rows = rows_of_experiment(uri, experiment, objectives)
+        except ValueError as error:
+            raise SpecError(f"--from-mlflow: {error}") from None
     print_front(rows["arms"])
     return rows | {"claims": [], "report": None}
 
@@ -94,14 +96,14 @@ def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
         click.echo(problem, err=True)
         problems.append(problem)
     if samples > 0 and not record.problems():
-        for each in _verified_signals(store, record, samples):
-            print_verification(each)
-            verified.append(each)
-    whole = not problems and all(each.ok for each in verified)
+        for verification in _verified_signals(store, record, samples):
+            print_verification(verification)
+            verified.append(verification)
+    whole = not problems and all(verification.ok for verification in verified)
     click.echo(f"{name}: {'everything is whole' if whole else 'run its spec again to make what is damaged'}", err=True)
     if as_json:
-        found = {"problems": problems, "signals": [each.as_json() for each in verified]}
-        click.echo(json.dumps({"sweep": name} | found, ensure_ascii=False))
+        signals = [verification.as_json() for verification in verified]
+        print_json({"sweep": name, "problems": problems, "signals": signals})
     sys.exit(0 if whole else 1)
 
 
@@ -115,9 +117,9 @@ def _verified_signals(store: Store, record: SweepRecord, samples: int) -> Iterat
 
     path = str(record.path / "spec.yaml")
     spec = parse_spec(record.spec_yaml(), path)
-    with found_in(path):
+    with naming_source(path):
         planned = plan_sweep(spec, store, summarize(spec.data))
-        if any(each.record.epochs() for each in planned.signals):
+        if any(signal.record.epochs() for signal in planned.signals):
             yield from verify_signals(planned, load(spec.data), samples)
 
 
@@ -137,11 +139,11 @@ def prune(storage: str, finished: bool, dry_run: bool, as_json: bool) -> None:
     from sweeps.plan.upkeep import unneeded_signals
 
     unneeded = unneeded_signals(store_at(storage), finished)
-    for each in unneeded:
-        click.echo(f"signal {each.record.key}: {len(each.epochs)} epochs, {size_text(each.size_bytes)}", err=True)
+    for signal in unneeded:
+        click.echo(f"signal {signal.record.key}: {len(signal.epochs)} epochs, {size_text(signal.size_bytes)}", err=True)
         if not dry_run:
-            each.remove()
-    freed = sum(each.size_bytes for each in unneeded)
+            signal.remove()
+    freed = sum(signal.size_bytes for signal in unneeded)
     click.echo(f"{'would free' if dry_run else 'freed'} {size_text(freed)}", err=True)
     if as_json:
-        click.echo(json.dumps({"signals": [each.record.key for each in unneeded], "freed_bytes": freed}))
+        print_json({"signals": [signal.record.key for signal in unneeded], "freed_bytes": freed})

@@ -1,19 +1,20 @@
 """The commands `kdsweep run`, `plan` and `status`: what a sweep would do, does and has done."""
 
-import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store, SweepRecord
 from sweeps.commands.cluster import show_job
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import naming_source
 from sweeps.config.sweep import SweepSpec
 from sweeps.terminal.interrupt import program
 from sweeps.terminal.options import (
     json_option,
+    print_json,
     set_option,
     snapshot_of,
     store_at,
@@ -56,14 +57,14 @@ def run_here(
     from sweeps.tracking.sync import embedded_uri
 
     tracking_uri = tracking_uri or embedded_uri(store)
-    with found_in(source), redirect_stdout(sys.stderr), SweepProgress() as progress:
+    with naming_source(source), redirect_stdout(sys.stderr), SweepProgress() as progress:
         outcome = run_sweep(sweep, store, progress, address=address, tracking_uri=tracking_uri)
     searched, runs = not sweep.search.is_grid, _runs_command(storage, tracking_uri)
     print_outcome(outcome.report, outcome.counts, runs, searched)
     if not outcome.ok:
         print_failures(progress.failures)
     if as_json:
-        click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
+        print_json(outcome.as_json())
     return 0 if outcome.ok else 1
 
 
@@ -91,7 +92,7 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     from sweeps.terminal.console import print_plan
 
     sweep, store = read_spec(spec, overrides), store_at(storage)
-    with found_in(spec):
+    with naming_source(spec):
         planned = plan_sweep(sweep, store, summarize(sweep.data))
         if not planned.up_to_date:
             from sweeps.config.networks import check_networks
@@ -100,10 +101,10 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     cost, time, gains = cost_of(planned), time_of(planned, store), bfloat16_gains(planned)
     new = novelties(planned, store)
     if as_json:
-        found = {"cost": vars(cost), "time": time.as_json(), "bfloat16_gains": gains}
-        click.echo(json.dumps(planned.as_json() | found | {"new": [each.as_json() for each in new]}))
+        costs = {"cost": vars(cost), "time": time.as_json(), "bfloat16_gains": gains}
+        print_json(planned.as_json() | costs | {"new": [novelty.as_json() for novelty in new]})
     else:
-        print_plan(planned, cost, gains, time, [each.sentence for each in new])
+        print_plan(planned, cost, gains, time, [novelty.sentence for novelty in new])
 
 
 @click.command()
@@ -126,7 +127,7 @@ def status(name: str, storage: str, address: str | None, follow: bool, as_json: 
         return
     rows = status_of(snapshot_of(store, name)) if store is not None else {}
     if as_json:
-        click.echo(json.dumps({"sweep": name} | job | rows, ensure_ascii=False))
+        print_json({"sweep": name} | job | rows)
     elif rows:
         print_status([row for kind in rows.values() for row in kind])
 

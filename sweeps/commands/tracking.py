@@ -5,11 +5,10 @@ import sys
 
 import click
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
-from sweeps.config.errors import SpecError
 from sweeps.terminal.interrupt import program
 from sweeps.terminal.options import store_at, store_option, sweep_named, tracking_option
-from sweeps.tracking.answers import end_unanswered
 
 
 @click.command()
@@ -18,19 +17,15 @@ from sweeps.tracking.answers import end_unanswered
 @tracking_option
 def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     """Update MLflow with the records of the sweep NAME."""
-    from sweeps.tracking.answers import without_password
-    from sweeps.tracking.sync import embedded_uri
+    from sweeps.tracking.server import using_server, without_password
     from sweeps.tracking.sync import sync as sync_sweep
+    from sweeps.tracking.sync import tracking_uri_of
 
     store = store_at(storage)
     sweep_named(store, name).members()
-    uri = tracking_uri or embedded_uri(store)
-    if uri is None:
-        raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
-    try:
+    uri = tracking_uri_of(store, tracking_uri)
+    with using_server(uri):
         num_trials = sync_sweep(store, name, uri)
-    except Exception as error:
-        end_unanswered(uri, error)
     click.echo(f"{num_trials} trials of {name} are up to date in MLflow at {without_password(uri)}", err=True)
 
 
@@ -40,8 +35,8 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
 @click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
 def ui(name: str | None, storage: str, port: int) -> None:
     """Serve the MLflow UI of a local storage, on this machine only, and open the runs of NAME, or of the last sweep."""
-    from sweeps.tracking.answers import is_taken, open_once_served
-    from sweeps.tracking.runs_shown import page_of
+    from sweeps.tracking.runs import page_of
+    from sweeps.tracking.server import is_taken, open_once_served
     from sweeps.tracking.sync import embedded_uri
 
     store = store_at(storage)

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from analysis.runs import temperature_name
+from kd_core.config.errors import SpecError
 from kd_core.config.identity import canonical_json
 from kd_core.config.networks import StudentConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.fields import shown
-from sweeps.config.errors import SpecError, sentence_of
+from sweeps.config.errors import sentence_of
 from sweeps.config.search import RangeConfig
 from sweeps.config.sweep import SweepSpec
 

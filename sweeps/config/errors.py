@@ -8,16 +8,12 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from kd_core.config.data import DataError
+from kd_core.config.errors import DataError, SpecError
 from kd_core.fields import shown
 
 
-class SpecError(ValueError):
-    """A spec or an option that cannot be run; its message is one sentence for the user."""
-
-
 @contextmanager
-def found_in(source: str) -> Iterator[None]:
+def naming_source(source: str) -> Iterator[None]:
     """Add the name of the spec to a SpecError or DataError of the block; raises SpecError."""
     try:
         yield

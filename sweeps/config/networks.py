@@ -1,10 +1,10 @@
 """Checks that timm can build the networks of a spec for its data; apart from the reader, since it loads torch."""
 
+from kd_core.config.errors import ModelError, SpecError
 from kd_core.config.networks import NetworkConfig, TeacherConfig
 from kd_core.fields import shown
-from kd_core.networks.models import ModelError, check_network, pretrained_classes
+from kd_core.networks.models import check_network, pretrained_classes
 from sweeps.config.arms import students_of
-from sweeps.config.errors import SpecError
 from sweeps.config.sweep import SweepSpec
 
 

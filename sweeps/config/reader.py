@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from analysis.pareto import LATE, SIZES, check_objectives, figure_of
 from kd_core.config.checkpoint import checkpoint_problem
+from kd_core.config.errors import SpecError
 from kd_core.fields import shown
 from kd_core.store.records import SAFE_NAME
 from sweeps.config.arms import students_of
-from sweeps.config.errors import SpecError, sentence_of
+from sweeps.config.errors import sentence_of
 from sweeps.config.sweep import SweepSpec
 
 _MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a spec; more are a mistake, or aliases of aliases

@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from kd_core.config.errors import SpecError
 from kd_core.config.identity import canonical_json
 from kd_core.config.trial import TrialConfig
 from kd_core.fields import number_of
 from sweeps.config.arms import PlannedTrial, dimensions_of, number, planned_trial
-from sweeps.config.errors import SpecError
 from sweeps.config.search import RangeConfig
 from sweeps.config.sweep import SweepSpec
 

@@ -8,7 +8,7 @@ from analysis.text.names import interval_text, markdown_table, title_of, value_t
 from kd_core.measure.outcomes import SCALED
 from kd_core.measure.scaling import has_optimum
 from sweeps.promotion.choice import Choice
-from sweeps.promotion.formats import INT8, Measured
+from sweeps.promotion.formats import INT8, FormatCheck
 from sweeps.promotion.student import Student
 
 _MOST_CLASSES = 20  # that are named
@@ -33,18 +33,20 @@ def card_of(snapshot: Snapshot, choice: Choice, student: Student) -> str:
     )
 
 
-def export_note(measured: Iterable[Measured]) -> str:
-    """The section on the files of an export, with the figures of each."""
+def export_note(checks: Iterable[FormatCheck]) -> str:
+    """The section on the files of an export, with the metrics of each."""
     rows = [
-        [f"`{each.name}`", f"{each.size_bytes:,}", f"{100 * each.accuracy:.2f}", f"{each.ece:.4f}", _difference(each)]
-        for each in measured
+        [
+            f"`{check.name}`",
+            f"{check.size_bytes:,}",
+            f"{100 * check.accuracy:.2f}",
+            f"{check.ece:.4f}",
+            f"{check.difference:.2g}" + ", 8-bit" * (check.name == INT8),
+        ]
+        for check in checks
     ]
     headers = ["file", "bytes", "accuracy %", "ECE", "largest difference from the stored probabilities"]
     return f"## Files\n\n{_table(headers, rows)}\n\nThe front and the report of the sweep: front.svg, report.html."
-
-
-def _difference(measured: Measured) -> str:
-    return f"{measured.difference:.2g}" + (", 8-bit" if measured.name == INT8 else "")
 
 
 def _summary(choice: Choice, student: Student) -> str:
@@ -56,7 +58,7 @@ def _summary(choice: Choice, student: Student) -> str:
 
 def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[str]]:
     run, config = choice.run, choice.trial.config
-    data, teacher = snapshot.members.get("data") or {}, config.get("teacher") or {}
+    data, teacher = snapshot.members["data"], config["teacher"] or {}
     height, width = student.image_size
     rows = {
         "arm": run["arm"],
@@ -68,7 +70,7 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
         else "",
         "data": f"{config['data']['source']}, {student.num_train:,} training, {len(student.validation):,} "
         f"validation and {len(student.test):,} test images of {width}×{height} pixels",
-        "data's fingerprint": str(data.get("fingerprint", "")),
+        "data's fingerprint": data["fingerprint"],
         "training": f"{config['train']['epochs']} epochs, seed {run['seed']}",
         "parameters": f"{run['num_parameters']:,.0f}",
         "trial": f"{run['trial']} of the sweep {snapshot.sweep.name}",

@@ -9,9 +9,9 @@ from analysis.choices import WORDS
 from analysis.report import Report, update_report
 from analysis.runs import runs_of
 from analysis.snapshot import Member, Snapshot
+from kd_core.config.errors import SpecError
 from kd_core.measure.outcomes import SCALED
 from kd_core.store.product import SPLITS, outcomes_name
-from sweeps.config.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Choice:
     reason: str
 
 
-def chosen(snapshot: Snapshot, wanted: str) -> Choice:
+def choose_trial(snapshot: Snapshot, wanted: str) -> Choice:
     """The trial that is wanted: one of WORDS, or a label or key, or the beginning of just one; raises SpecError.
 
     A word is that of the sweep's report, which is brought up to date: the arm that it names, as shipped. Of an arm with
@@ -34,9 +34,9 @@ def chosen(snapshot: Snapshot, wanted: str) -> Choice:
     runs, name, report = runs_of(snapshot), snapshot.sweep.name, None
     if wanted in WORDS:
         report = update_report(snapshot)
-        key, reason = _meant(report, name, wanted)
+        key, reason = _trial_of_word(report, name, wanted)
     else:
-        key, reason = _named(runs, name, wanted), "as named"
+        key, reason = _trial_named(runs, name, wanted), "as named"
     place = runs["trial"].tolist().index(key)
     run, trial = {str(name): value for name, value in runs.iloc[place].items()}, snapshot.trials[place]
     _check_whole(trial, run)
@@ -45,7 +45,7 @@ def chosen(snapshot: Snapshot, wanted: str) -> Choice:
     return Choice(trial, run, report, arm, reason)
 
 
-def _meant(report: Report, name: str, word: str) -> tuple[str, str]:
+def _trial_of_word(report: Report, name: str, word: str) -> tuple[str, str]:
     """The key of the trial that one of WORDS means, and the reason."""
     shipped = report.content[SCALED]
     if word not in shipped["choices"]:
@@ -55,17 +55,17 @@ def _meant(report: Report, name: str, word: str) -> tuple[str, str]:
     return arm["trial"], f"{word} of the front as shipped{seeds if arm['num_seeds'] > 1 else ''}"
 
 
-def _named(runs: pd.DataFrame, name: str, wanted: str) -> str:
+def _trial_named(runs: pd.DataFrame, name: str, wanted: str) -> str:
     """The key of the one trial with this label or key, or else with this beginning."""
-    known = [(str(row["trial"]), str(row["label"])) for _, row in runs.iterrows()]
-    found = [names for names in known if wanted and wanted in names]
-    found = found or [names for names in known if wanted and any(each.startswith(wanted) for each in names)]
-    if not found:
+    trials = [(str(row["trial"]), str(row["label"])) for _, row in runs.iterrows()]
+    matches = [names for names in trials if wanted and wanted in names]
+    matches = matches or [names for names in trials if wanted and any(text.startswith(wanted) for text in names)]
+    if not matches:
         raise SpecError(f"{wanted}: {name} has no such trial; `kdsweep status {name}` lists their labels and keys")
-    if len(found) > 1:
-        labels = " and ".join(repr(label) for _, label in found[:2])
-        raise SpecError(f"{wanted}: {len(found)} trials begin so, such as {labels}; give more of its label or key")
-    return found[0][0]
+    if len(matches) > 1:
+        labels = " and ".join(repr(label) for _, label in matches[:2])
+        raise SpecError(f"{wanted}: {len(matches)} trials begin so, such as {labels}; give more of its label or key")
+    return matches[0][0]
 
 
 def _check_whole(trial: Member, run: dict[str, Any]) -> None:

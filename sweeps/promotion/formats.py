@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from kd_core.config.errors import ExportError, SpecError
 from kd_core.config.networks import StudentConfig
 from kd_core.evaluate.evaluation import EVALUATION_BATCH
 from kd_core.measure.calibration import expected_calibration_error
 from kd_core.store.files import read_json, write_json
-from sweeps.config.errors import SpecError
-from sweeps.promotion.student import Deployed, Student, deployed
+from sweeps.promotion.student import DeployedStudent, Student, load_deployed
 
 WEIGHTS, PROGRAM, ONNX, INT8 = "student.safetensors", "student.pt2", "student.onnx", "student-int8.onnx"
 FORMATS = (WEIGHTS, PROGRAM, ONNX, INT8)
@@ -26,8 +26,8 @@ Predictor = Callable[[np.ndarray], np.ndarray]  # images uint8 [B, H, W, 3] to p
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One file's figures on the test split, and its largest difference from the stored probabilities."""
+class FormatCheck:
+    """One file's metrics on the test split, and its largest difference from the stored probabilities."""
 
     name: str
     size_bytes: int
@@ -36,13 +36,9 @@ class Measured:
     ece: float
 
 
-class ExportError(RuntimeError):
-    """An exported file gives other probabilities than the trial's; the message is one sentence."""
-
-
 def write_formats(student: Student, folder: Path, formats: tuple[str, ...] = FORMATS) -> None:
     """Write a student to a folder in these formats, with config.json beside the weights."""
-    network = student.deployed()
+    network = student.network()
     if WEIGHTS in formats:
         (folder / WEIGHTS).write_bytes(student.trial.product.weights.read_bytes())
         write_json(folder / CONFIG, _config_of(student, network))
@@ -54,7 +50,7 @@ def write_formats(student: Student, folder: Path, formats: tuple[str, ...] = FOR
         _write_int8(folder / ONNX, student.calibration_images(), folder / INT8)
 
 
-def _config_of(student: Student, network: Deployed) -> dict[str, Any]:
+def _config_of(student: Student, network: DeployedStudent) -> dict[str, Any]:
     """All that is needed to build the network, to give it images, and to read its logits."""
     mean, std = (each.flatten().tolist() for each in (network.network.mean, network.network.std))
     return {
@@ -69,7 +65,7 @@ def _config_of(student: Student, network: Deployed) -> dict[str, Any]:
     }
 
 
-def _program(network: Deployed, image_size: tuple[int, int]) -> torch.export.ExportedProgram:
+def _program(network: DeployedStudent, image_size: tuple[int, int]) -> torch.export.ExportedProgram:
     batch = {0: torch.export.Dim("batch")}
     return torch.export.export(network, (_blank(image_size),), dynamic_shapes={"images": batch})
 
@@ -78,7 +74,7 @@ def _blank(image_size: tuple[int, int]) -> torch.Tensor:
     return torch.zeros(2, *image_size, 3, dtype=torch.uint8)
 
 
-def _write_onnx(network: Deployed, image_size: tuple[int, int], path: Path) -> None:
+def _write_onnx(network: DeployedStudent, image_size: tuple[int, int], path: Path) -> None:
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -134,7 +130,7 @@ def predictor_of(path: Path) -> Predictor:
     else:
         config = read_json(path.with_name(CONFIG))
         form = StudentConfig.model_validate(config["student"])
-        module = deployed(form, config["num_classes"], config["temperature"], path)
+        module = load_deployed(form, config["num_classes"], config["temperature"], path)
 
     @torch.inference_mode()
     def predict(images: np.ndarray) -> np.ndarray:
@@ -151,29 +147,29 @@ def _onnx_predictor(path: Path) -> Predictor:
     return lambda images: session.run(None, {"images": images})[0]  # type: ignore[return-value]
 
 
-def checked(student: Student, folder: Path, tolerance: float) -> list[Measured]:
-    """The figures of every format in a folder; raises ExportError if one in floats is not the trial's student."""
+def check_formats(student: Student, folder: Path, tolerance: float) -> list[FormatCheck]:
+    """The metrics of every format in a folder; raises ExportError if one in floats is not the trial's student."""
     files = [folder / name for name in FORMATS if (folder / name).exists()]
     predictors = {path: predictor_of(path) for path in files}
-    made: dict[Path, list[np.ndarray]] = {path: [] for path in files}
+    answers: dict[Path, list[np.ndarray]] = {path: [] for path in files}
     for images in student.test.batches(EVALUATION_BATCH):
         for path, predict in predictors.items():
-            made[path].append(predict(images.numpy()))
-    measured = [_measured(student, path, np.concatenate(parts)) for path, parts in made.items()]
-    for each in measured:
-        if each.name != INT8 and not each.difference <= tolerance:
+            answers[path].append(predict(images.numpy()))
+    checks = [_check(student, path, np.concatenate(parts)) for path, parts in answers.items()]
+    for check in checks:
+        if check.name != INT8 and not check.difference <= tolerance:
             device = student.trial.manifest.machine["device"] if student.trial.manifest else "an unknown device"
-            problem = f"differs by {each.difference:.2g} from the stored test probabilities, computed on {device}"
-            raise ExportError(f"{each.name}: {problem}; if that is rounding there, give a larger --tolerance")
-    return measured
+            problem = f"differs by {check.difference:.2g} from the stored test probabilities, computed on {device}"
+            raise ExportError(f"{check.name}: {problem}; if that is rounding there, give a larger --tolerance")
+    return checks
 
 
-def _measured(student: Student, path: Path, probabilities: np.ndarray) -> Measured:
+def _check(student: Student, path: Path, probabilities: np.ndarray) -> FormatCheck:
     correct = probabilities.argmax(axis=1) == student.test.labels
     confidence = np.minimum(probabilities.max(axis=1), 1.0)
     difference = float(np.abs(probabilities - student.probabilities).max())
     ece = expected_calibration_error(confidence, correct)
-    return Measured(path.name, path.stat().st_size, difference, float(correct.mean()), ece)
+    return FormatCheck(path.name, path.stat().st_size, difference, float(correct.mean()), ece)
 
 
 def check_target(target: Path) -> None:
@@ -185,7 +181,7 @@ def check_target(target: Path) -> None:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside a target, which it replaces when the block ends; on error nothing changes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:

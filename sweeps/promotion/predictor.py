@@ -47,7 +47,7 @@ class ImageClassifier(PythonModel):
 
 
 def _images_in(given: Any) -> list[Any]:
-    """The images of an input, of which each is still to be checked."""
+    """The images of an input, not checked yet."""
     if isinstance(given, np.ndarray) and given.dtype != object:
         alone = given.ndim == 2 or (given.ndim == 3 and given.shape[-1] in (1, 3, 4))
         given = [given] if alone else given

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kd_core.store.records import SweepRecord
-from sweeps.config.errors import SpecError, found_in
-from sweeps.terminal.options import json_option, snapshot_of, store_at, store_option, tracking_option
-from sweeps.tracking.answers import end_unanswered, without_password
+from sweeps.config.errors import naming_source
+from sweeps.terminal.options import json_option, print_json, snapshot_of, store_at, store_option, tracking_option
+from sweeps.tracking.server import using_server, without_password
 
 if TYPE_CHECKING:
     from analysis.snapshot import Snapshot
     from sweeps.promotion.choice import Choice
-    from sweeps.promotion.formats import Measured
+    from sweeps.promotion.formats import FormatCheck
     from sweeps.promotion.registry import Version
     from sweeps.promotion.student import Student
 
@@ -54,39 +52,36 @@ def promote(
     TRIAL is a label or a key of the sweep NAME, or knee, most-accurate or best-calibrated: the arm that its report
     names, as shipped.
     """
-    from sweeps.promotion.choice import chosen
+    from sweeps.promotion.choice import choose_trial
     from sweeps.promotion.formats import check_target
     from sweeps.promotion.registry import check_alias
-    from sweeps.tracking.sync import embedded_uri
+    from sweeps.tracking.sync import tracking_uri_of
 
     store, folder = store_at(storage), Path(target).absolute() if target else None
-    uri = tracking_uri or embedded_uri(store)
     check_alias(alias)
     if folder is not None:
         check_target(folder)
-    if uri is None:
-        raise SpecError(f"--tracking-uri: missing; {storage} is remote and holds no tracking store of its own")
+    uri = tracking_uri_of(store, tracking_uri)
     snapshot = snapshot_of(store, name)
-    choice = chosen(snapshot, trial)
+    choice = choose_trial(snapshot, trial)
     click.echo(f"{trial}: {choice.run['label']} ({choice.trial.key}), {choice.reason}", err=True)
     for sentence in choice.report.content.get("sanity", []):
         click.echo(f"but: {sentence}", err=True)
-    version, measured = _promoted(snapshot, choice, uri, alias, folder, tolerance)
-    _print_files(measured, folder)
+    version, checks = _promoted(snapshot, choice, uri, alias, folder, tolerance)
+    _print_files(checks, folder)
     _print_version(version, alias, uri)
     if as_json:
-        found = {"sweep": name, "trial": choice.trial.key, "label": choice.run["label"], "reason": choice.reason}
-        found |= {"version": version.number, "new": version.is_new, "alias": alias, "uri": f"models:/{name}@{alias}"}
-        files = [vars(each) for each in measured]
-        click.echo(json.dumps(found | {"export": str(folder) if folder else None, "files": files}, ensure_ascii=False))
+        promoted = {"sweep": name, "trial": choice.trial.key, "label": choice.run["label"], "reason": choice.reason}
+        promoted |= {"version": version.number, "new": version.is_new, "alias": alias, "uri": f"models:/{name}@{alias}"}
+        print_json(promoted | {"export": str(folder) if folder else None, "files": list(map(vars, checks))})
 
 
 def _promoted(
     snapshot: Snapshot, choice: Choice, uri: str, alias: str, folder: Path | None, tolerance: float
-) -> tuple[Version, list[Measured]]:
+) -> tuple[Version, list[FormatCheck]]:
     """Register the chosen student unless it is registered, export it if there is a folder, and name its version."""
     from sweeps.promotion.card import card_of
-    from sweeps.promotion.formats import FORMATS, ONNX, replacing
+    from sweeps.promotion.formats import FORMATS, ONNX, check_formats, replacing_folder, write_formats
     from sweeps.promotion.registry import Registry, content_of, save_model
     from sweeps.promotion.student import student_of
 
@@ -95,49 +90,29 @@ def _promoted(
     card = card_of(snapshot, choice, student)
     assert choice.trial.manifest is not None
     content = content_of(card, choice.trial.manifest.weights_sha256)
-    with redirect_stdout(sys.stderr), found_in(str(sweep.path / "spec.yaml")), TemporaryDirectory() as scratch:
-        with _answering(uri):
+    with redirect_stdout(sys.stderr), naming_source(str(sweep.path / "spec.yaml")), TemporaryDirectory() as scratch:
+        with using_server(uri):
             registry = Registry(snapshot, uri)
             version = registry.find(content)
-        measured = []
+        checks = []
         if version is None or folder is not None:
-            with replacing(folder) if folder else nullcontext(Path(scratch)) as made:
-                measured = _written(made, FORMATS if folder else (ONNX,), student, tolerance)
+            with replacing_folder(folder) if folder else nullcontext(Path(scratch)) as made:
+                write_formats(student, made, FORMATS if folder else (ONNX,))
+                checks = check_formats(student, made, tolerance)
                 if folder is not None:
-                    _describe(made, sweep, student, card, measured)
+                    _describe(made, sweep, student, card, checks)
                 if version is None:
                     example, model = student.test.image(0)[None].numpy(), Path(scratch) / "model"
                     save_model(model, made / ONNX, card, example, student.class_names)
-                    with _answering(uri):
+                    with using_server(uri):
                         version = registry.add(content, card, choice.trial.key, model)
         assert version is not None
-        with _answering(uri):
+        with using_server(uri):
             registry.name_version(version, alias)
-    return version, measured
+    return version, checks
 
 
-@contextmanager
-def _answering(uri: str) -> Iterator[None]:
-    """End with one sentence if MLflow cannot do what the block asks for."""
-    try:
-        yield
-    except Exception as error:  # MLflow's, or those of whatever keeps its artifacts
-        end_unanswered(uri, error)
-
-
-def _written(folder: Path, formats: tuple[str, ...], student: Student, tolerance: float) -> list[Measured]:
-    """Write a student to a folder and check it; ends with one sentence if a file is not the trial's student."""
-    from sweeps.promotion.formats import ExportError, checked, write_formats
-
-    write_formats(student, folder, formats)
-    try:
-        return checked(student, folder, tolerance)
-    except ExportError as error:
-        click.echo(f"kdsweep: {error}", err=True)
-        sys.exit(1)
-
-
-def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, measured: list[Measured]) -> None:
+def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, checks: list[FormatCheck]) -> None:
     """Write the card, the front and the report beside an export, and mark it as one."""
     from analysis.report import PAGE
     from kd_core.store.files import write_json
@@ -145,25 +120,25 @@ def _describe(folder: Path, sweep: SweepRecord, student: Student, card: str, mea
     from sweeps.promotion.formats import MARK
     from sweeps.promotion.registry import CARD
 
-    (folder / CARD).write_text(f"{card}\n\n{export_note(measured)}\n")
+    (folder / CARD).write_text(f"{card}\n\n{export_note(checks)}\n")
     for file in ("front.svg", PAGE):
         (folder / file).write_bytes((sweep.report / file).read_bytes())
-    files: dict[str, Any] = {each.name: vars(each) for each in measured}
+    files: dict[str, Any] = {check.name: vars(check) for check in checks}
     write_json(folder / MARK, {"sweep": sweep.name, "trial": student.trial.key, "files": files})
 
 
-def _print_files(measured: list[Measured], folder: Path | None) -> None:
+def _print_files(checks: list[FormatCheck], folder: Path | None) -> None:
     """Print what was written, and how it compares with the trial's stored test probabilities."""
     from kd_core.fields import size_text
     from sweeps.terminal.console import stderr, table
 
-    if not measured:
+    if not checks:
         return
-    shown = table("file", "size", "accuracy %", "ECE", "largest difference", title="on the test images, as stored")
-    for each in measured:
-        figures = f"{100 * each.accuracy:.2f}", f"{each.ece:.4f}", f"{each.difference:.1g}"
-        shown.add_row(each.name, size_text(each.size_bytes), *figures)
-    stderr().print(shown)
+    files = table("file", "size", "accuracy %", "ECE", "largest difference", title="on the test images, as stored")
+    for check in checks:
+        metrics = f"{100 * check.accuracy:.2f}", f"{check.ece:.4f}", f"{check.difference:.1g}"
+        files.add_row(check.name, size_text(check.size_bytes), *metrics)
+    stderr().print(files)
     if folder is not None:
         stderr().print(f"export: {folder}", markup=False, soft_wrap=True)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.snapshot import Snapshot
+from kd_core.config.errors import SpecError
 from kd_core.config.identity import digest, file_sha256
-from sweeps.config.errors import SpecError
 from sweeps.tracking.sync import is_synced, sync
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -9,20 +9,21 @@ import yaml
 from torch import nn
 
 from kd_core.config.data import DataConfig
+from kd_core.config.errors import ModelError, SpecError
 from kd_core.config.networks import StudentConfig
 from kd_core.data.images import Part
 from kd_core.data.splits import parts_of
 from kd_core.data.streaming import StreamedSplit
 from kd_core.measure.outcomes import Outcomes
-from kd_core.networks.models import ModelError, Network, build_network, load_weights
+from kd_core.networks.models import Network, build_network, load_weights
 from kd_core.store.product import State
 from kd_core.store.records import SweepRecord
-from sweeps.config.errors import SpecError, found_in
+from sweeps.config.errors import naming_source
 
 _NUM_CALIBRATION = 256  # validation images from which the ranges of 8-bit activations are taken
 
 
-class Deployed(nn.Module):
+class DeployedStudent(nn.Module):
     """A network behind its pixels and before its probabilities: images uint8 [B, H, W, 3] to probabilities [B, K]."""
 
     def __init__(self, network: Network, temperature: float) -> None:
@@ -63,10 +64,10 @@ class Student:
         assert self.outcomes.logits is not None
         return scipy.special.softmax(self.outcomes.logits.astype(np.float64) / self.temperature, axis=1)
 
-    def deployed(self) -> Deployed:
+    def network(self) -> DeployedStudent:
         """The network with its weights, on the CPU, for inference."""
         try:
-            return deployed(self.config, len(self.class_names), self.temperature, self.trial.product.weights)
+            return load_deployed(self.config, len(self.class_names), self.temperature, self.trial.product.weights)
         except ModelError as error:
             raise SpecError(f"{error}; use the version of timm that it was trained with") from None
 
@@ -83,7 +84,7 @@ def student_of(sweep: SweepRecord, trial: State) -> Student:
     outcomes = trial.product.outcomes("test", with_logits=True)
     for problem in sweep.problems():
         raise SpecError(problem)
-    with found_in(str(path)):
+    with naming_source(str(path)):
         data = DataConfig.model_validate(yaml.safe_load(sweep.spec_yaml())["data"])
         parts = parts_of(data)
         _, validation, test = (_split(part, data.image_size) for part in parts.splits)
@@ -93,13 +94,13 @@ def student_of(sweep: SweepRecord, trial: State) -> Student:
     return Student(trial, network, outcomes, test, validation, len(parts.train), parts.class_names)
 
 
-def deployed(config: StudentConfig, num_classes: int, temperature: float, weights: object) -> Deployed:
+def load_deployed(config: StudentConfig, num_classes: int, temperature: float, weights: object) -> DeployedStudent:
     """Build a student from its form, and load its weights from a safetensors file."""
     with torch.random.fork_rng(devices=[]):
         network = build_network(config, num_classes)
     load_weights(network, weights)  # type: ignore[arg-type]
     plain = network.to(memory_format=torch.contiguous_format)  # the only one that all exporters know
-    return Deployed(plain, temperature).eval().requires_grad_(False)
+    return DeployedStudent(plain, temperature).eval().requires_grad_(False)
 
 
 def _split(part: Part, image_size: int | None) -> StreamedSplit:

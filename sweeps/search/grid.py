@@ -32,7 +32,7 @@ class GridSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial, or FINISHED; None while all that are left wait for others."""
-        planned = self.line.next()
+        planned = self.next_trial()
         if planned is None:
             return None if self.line.is_waiting else self.FINISHED
         self.running[trial_id] = planned
@@ -40,6 +40,15 @@ class GridSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Let the followers of a scout come, or give them up, by its record."""
-        ended = self.running.pop(trial_id)
-        for follower in self.line.ended(ended):
-            self.give_up(follower, ended)
+        self.end(self.running.pop(trial_id))
+
+    def next_trial(self) -> TrialPlan | None:
+        """The next trial that may start now, or None."""
+        return self.line.next()
+
+    def end(self, planned: TrialPlan) -> int:
+        """Learn that a trial has ended; returns how many followers are given up by that."""
+        followers = self.line.ended(planned)
+        for follower in followers:
+            self.give_up(follower, planned)
+        return len(followers)

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ray.tune.search import Searcher
-
+from kd_core.config.errors import SpecError
 from kd_core.config.identity import canonical_json
 from kd_core.config.trial import TrialConfig
 from kd_core.store.product import State
 from kd_core.store.records import Store
-from sweeps.config.errors import SpecError
 from sweeps.config.space import Settings, Space
 from sweeps.config.sweep import objective_in
 from sweeps.plan.plan import Plan, TrialPlan
-from sweeps.plan.scouts import Line, status_in
+from sweeps.plan.scouts import status_in
 from sweeps.plan.wanted import proposed_points
+from sweeps.search.grid import GridSearcher
 from sweeps.search.study import Study, Trial
 
 _MOST_REPEATS = 50  # proposals in a row of points that were proposed before
@@ -34,7 +33,7 @@ class _Point:
     values: list[float] | None = None
 
 
-class PointSearcher(Searcher):
+class PointSearcher(GridSearcher):
     """Gives Tune the trials that a search has left, and then those of points that it proposes.
 
     A point is written to the sweep's trials.json before its trials start. Trials that are finished in the store are
@@ -53,33 +52,25 @@ class PointSearcher(Searcher):
     ) -> None:
         """num_at_once says how many trials the cluster has room for now.
 
-        propose is called with each trial of a new point, and expect with each that is to start; it gives its config.
-        give_up is called with a follower that is not to run after all, and its scout.
+        propose is called with each trial of a new point; expect and give_up as in GridSearcher.
         """
-        super().__init__()
-        self.plan, self.store, self.num_at_once = plan, store, num_at_once
-        self.propose, self.expect, self.give_up, self.note = propose, expect, give_up, note
+        super().__init__(plan, expect, give_up)
+        self.store, self.num_at_once, self.propose, self.note = store, num_at_once, propose, note
         self.space = Space(plan.spec)
         self.points: dict[str, _Point] = {}
-        self.line = Line(plan.spec)
-        self.running: dict[str, TrialPlan] = {}
         self.rng = random.Random(f"{plan.spec.search.seed} {len(plan.trials)}")
         known: dict[str, list[TrialPlan]] = {}
-        for each in (each for each in plan.trials if each.role != "confirmation"):
-            known.setdefault(self.space.identity(each.trial.settings), []).append(each)
+        for planned in plan.trials:
+            if planned.role != "confirmation":
+                known.setdefault(self.space.identity(planned.trial.settings), []).append(planned)
         elsewhere = list(self._warm_start())
         self.study = Study(self.space, num_known=len(known) + len(elsewhere))
         with self.study.replaying():
             for settings, values in elsewhere:
                 if self.space.identity(settings) not in known:
                     self.study.tell(self.study.begin(settings), values)
-            for planned in known.values():
-                self._add(self.study.begin(planned[0].trial.settings), planned)
-        self.line.join(each for each in plan.trials if each.role == "confirmation")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Empty: Tune pickles its searcher to restore a run, which the records make unnecessary."""
-        return {}
+            for trials in known.values():
+                self._add(self.study.begin(trials[0].trial.settings), trials)
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial, or FINISHED; None while a trial that was given before waits for room, or all
@@ -89,50 +80,48 @@ class PointSearcher(Searcher):
         """
         if len(self.running) > self.num_at_once():
             return None
-        while (planned := self.line.next()) is None:
-            if not self.plan.num_unproposed or not self._propose():
-                return None if self.line.is_waiting else self.FINISHED
-        self.running[trial_id] = planned
-        return {"trial": self.expect(planned)}
+        return super().suggest(trial_id)
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def next_trial(self) -> TrialPlan | None:
+        """The next trial that may start now, of a new point if there is no other."""
+        while (planned := self.line.next()) is None and self.plan.num_unproposed:
+            if not self._propose():
+                return None
+        return planned
+
+    def end(self, planned: TrialPlan) -> int:
         """Tell the study what came of a point once its last trial has ended, by the records."""
-        planned = self.running.pop(trial_id)
-        if planned.role == "confirmation":
-            return
-        point = self.points[self.space.identity(planned.trial.settings)]
-        given_up = self.line.ended(planned)
-        for follower in given_up:
-            self.give_up(follower, planned)
-        point.num_open -= 1 + len(given_up)
-        self._tell_if_ended(point)
+        num_given_up = super().end(planned)
+        if planned.role != "confirmation":
+            point = self.points[self.space.identity(planned.trial.settings)]
+            point.num_open -= 1 + num_given_up
+            self._tell_if_ended(point)
+        return num_given_up
 
     def _add(self, trial: Trial, planned: list[TrialPlan]) -> None:
-        """Learn of a point, whose trials are to run unless they are done."""
-        left = [each for each in planned if each.can_run and not each.done]
-        point = _Point(trial, planned, len(left))
+        """Add a point; one without a trial to run has ended."""
+        point = _Point(trial, planned, sum(each.can_run and not each.done for each in planned))
         self.points[self.space.identity(planned[0].trial.settings)] = point
-        self.line.join(planned)
         self._tell_if_ended(point)
 
     def _tell_if_ended(self, point: _Point) -> None:
         if point.num_open:
             return
         planned = point.planned
-        states = [each.state if each.done else each.product.state() for each in planned]
+        states = [trial.state if trial.done else trial.product.state() for trial in planned]
         trials = list(zip(planned, states, strict=True))
-        stopped = "stopped" in [status_in(self.plan.spec, each.role, state, each.made_from) for each, state in trials]
-        whole = [(each.role, values) for each, state in trials if (values := self._values(state)) is not None]
-        point.values = _measured(whole) if whole and not stopped else None
+        statuses = [status_in(self.plan.spec, trial.role, state, trial.made_from) for trial, state in trials]
+        stopped = "stopped" in statuses
+        whole = [(trial.role, values) for trial, state in trials if (values := self._values(state)) is not None]
+        point.values = _mean_objectives(whole) if whole and not stopped else None
         self.study.tell(point.trial, point.values, stopped=stopped)
 
     def _values(self, state: State) -> list[float] | None:
         """The objectives of a finished trial."""
         result = state.result
         figures = result.metrics | {"num_parameters": result.num_parameters} if result else {}
-        found = [objective_in(figures, name) for name in self.plan.spec.objectives]
-        values = [value for value in found if value is not None]
-        return values if len(values) == len(found) else None
+        values = [objective_in(figures, name) for name in self.plan.spec.objectives]
+        return None if None in values else [value for value in values if value is not None]
 
     def _propose(self) -> bool:
         """Add one more point, of another process or of the study; False if all points were proposed before."""
@@ -153,8 +142,9 @@ class PointSearcher(Searcher):
         num_before = len(self.plan.trials)
         self.plan = self.plan.with_trials(self.space.trials(settings), self.store)
         added = list(self.plan.trials[num_before:])
-        for each in added:
-            self.propose(each)
+        for planned in added:
+            self.propose(planned)
+        self.line.join(added)
         self._add(trial, added)
 
     def _new_point(self) -> tuple[Trial, Settings] | None:
@@ -169,13 +159,13 @@ class PointSearcher(Searcher):
             if known is None:
                 return trial, settings
             self.study.tell(trial, known.values)
-        for settings in self._others():
+        for settings in self._random_points():
             with suppress(SpecError):
                 if self.space.identity(settings) not in self.points:
                     return self.study.begin(settings), settings
         return None
 
-    def _others(self) -> Iterable[Settings]:
+    def _random_points(self) -> Iterable[Settings]:
         """Points in a random order: all of a space that has not too many."""
         if self.space.size == float("inf"):
             return (self.space.drawn(self.rng) for _ in range(_MOST_REPEATS))
@@ -186,23 +176,23 @@ class PointSearcher(Searcher):
     def _warm_start(self) -> Iterable[tuple[Settings, list[float]]]:
         """The points of other sweeps that lie in the space, with their objectives."""
         for name in self.plan.spec.search.warm_start:
-            found: dict[str, tuple[Settings, list[tuple[str, list[float]]]]] = {}
-            finished = 0
+            points: dict[str, tuple[Settings, list[tuple[str, list[float]]]]] = {}
+            num_finished = 0
             for role, state in _finished(self.store, name):
-                finished += 1
+                num_finished += 1
                 config = TrialConfig.model_validate(state.config)
                 settings, values = self.space.settings_of(config), self._values(state)
                 if settings is not None and values is not None:
-                    found.setdefault(canonical_json(settings), (settings, []))[1].append((role, values))
-            num_used = sum(len(values) for _, values in found.values())
-            self.note(f"search.warm_start: {num_used} of {finished} finished trials of {name} lie in the space")
-            yield from ((settings, _measured(all_)) for settings, all_ in found.values())
+                    points.setdefault(canonical_json(settings), (settings, []))[1].append((role, values))
+            num_used = sum(len(values) for _, values in points.values())
+            self.note(f"search.warm_start: {num_used} of {num_finished} finished trials of {name} lie in the space")
+            yield from ((settings, _mean_objectives(seeds)) for settings, seeds in points.values())
 
 
-def _measured(values: Sequence[tuple[str, list[float]]]) -> list[float]:
-    """The mean of each objective over the seeds of a point; over its followers, if it has any."""
-    followers = [each for role, each in values if role == "follower"]
-    return list(map(fmean, zip(*(followers or [each for _, each in values]), strict=True)))
+def _mean_objectives(seeds: Sequence[tuple[str, list[float]]]) -> list[float]:
+    """The mean of each objective over the seeds of a point, (role, values); over its followers, if it has any."""
+    followers = [values for role, values in seeds if role == "follower"]
+    return list(map(fmean, zip(*(followers or [values for _, values in seeds]), strict=True)))
 
 
 def _finished(store: Store, name: str) -> Iterable[tuple[str, State]]:

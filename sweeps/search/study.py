@@ -2,12 +2,11 @@
 
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -29,8 +28,10 @@ class Study:
         """A study for a space; num_known, the number of points known before, gives its proposals another seed."""
         self.space, search = space, space.spec.search
         self._names = [{key: self._name(index, key) for key in arm} for index, arm in enumerate(space.arms)]
-        ranges = {self._names[index][key]: each for index, key, each in self._dimensions() if isinstance(each, Range)}
-        self._sampler = _Rounding(_sampler(search, random.Random(f"{search.seed} {num_known}").getrandbits(31)), ranges)
+        free = [(self._names[index][key], values) for index, key, values in self._dimensions()]
+        ranges = {name: values for name, values in free if isinstance(values, Range)}
+        seed = random.Random(f"{search.seed} {num_known}").getrandbits(31)
+        self._sampler = _sampler(search, seed, ranges)
         ways = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
         directions = [ways[way] for way in space.spec.objectives.values()]
         self._study = optuna.create_study(directions=directions, sampler=self._sampler)
@@ -41,7 +42,7 @@ class Study:
 
     def _name(self, index: int, key: str) -> str:
         values = self.space.arms[index][key]
-        alike = all(each == values for _, name, each in self._dimensions() if name == key)
+        alike = all(others == values for _, name, others in self._dimensions() if name == key)
         return key if alike else f"arms[{index}].{key}"
 
     @contextmanager
@@ -61,10 +62,10 @@ class Study:
                 value = settings[key]
                 params[self._names[index][key]] = value if isinstance(values, Range) else values.index(value)
         self._study.enqueue_trial(params)
-        trial, found = self.ask()
-        assert found == settings, (found, settings)
-        if isinstance(self._sampler.sampler, NSGAIISampler):  # which breeds only from trials of a generation
-            self._sampler.sampler.get_trial_generation(self._study, self.trials[trial.number])
+        trial, proposed = self.ask()
+        assert proposed == settings, (proposed, settings)
+        if isinstance(self._sampler, NSGAIISampler):  # which breeds only from trials of a generation
+            self._sampler.get_trial_generation(self._study, self.trials[trial.number])
         return trial
 
     def ask(self) -> tuple[Trial, Settings]:
@@ -98,17 +99,18 @@ def _suggested(trial: Trial, name: str, values: Range | list[Any]) -> Any:
     return values.rounded(trial.suggest_float(name, values.low, values.high, log=values.log))
 
 
-def _sampler(search: SearchConfig, seed: int) -> BaseSampler:
-    """Optuna's sampler; NSGA-II with generations that leave time for several of them."""
+def _sampler(search: SearchConfig, seed: int, ranges: Mapping[str, Range]) -> BaseSampler:
+    """Optuna's sampler with numbers rounded; NSGA-II has generations that leave time for several of them."""
+    kinds: dict[str, tuple[type[BaseSampler], dict[str, Any]]] = {
+        "nsga2": (NSGAIISampler, {"population_size": population_of(search.trials or 1)}),
+        "tpe": (TPESampler, {"constant_liar": True}),
+        "gp": (GPSampler, {}),
+        "random": (RandomSampler, {}),
+    }
+    kind, options = kinds[search.sampler]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        made: dict[str, Callable[[], BaseSampler]] = {
-            "nsga2": lambda: NSGAIISampler(population_size=population_of(search.trials or 1), seed=seed),
-            "tpe": lambda: TPESampler(seed=seed, constant_liar=True),
-            "gp": lambda: GPSampler(seed=seed),
-            "random": lambda: RandomSampler(seed=seed),
-        }
-        return made[search.sampler]()
+        return type(kind.__name__, (_Rounding, kind), {"ranges": ranges})(seed=seed, **options)
 
 
 def population_of(num_trials: int) -> int:
@@ -116,42 +118,20 @@ def population_of(num_trials: int) -> int:
     return min(50, max(6, num_trials // 10))
 
 
-class _Rounding(BaseSampler):
-    """A sampler whose numbers are rounded before the study sees them, so that it knows what was really tried."""
+class _Rounding:
+    """Rounds the numbers of a sampler before the study sees them, so that it knows what was really tried."""
 
-    def __init__(self, sampler: BaseSampler, ranges: Mapping[str, Range]) -> None:
-        self.sampler, self.ranges = sampler, ranges
+    ranges: Mapping[str, Range]
 
     def _rounded(self, name: str, value: Any) -> Any:
         return type(value)(self.ranges[name].rounded(value)) if name in self.ranges else value
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that are sampled together."""
-        return self.sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
+    def sample_relative(self, *arguments: Any) -> dict[str, Any]:
         """Parameters that are sampled together, rounded."""
-        found = self.sampler.sample_relative(study, trial, search_space)
-        return {name: self._rounded(name, value) for name, value in found.items()}
+        params = super().sample_relative(*arguments)  # type: ignore[misc]
+        return {name: self._rounded(name, value) for name, value in params.items()}
 
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
+    def sample_independent(self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
         """One parameter, rounded."""
-        return self._rounded(param_name, self.sampler.sample_independent(study, trial, param_name, param_distribution))
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Prepare the sampler for a trial."""
-        self.sampler.before_trial(study, trial)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Let the sampler learn from a trial."""
-        self.sampler.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        """Give the sampler another seed."""
-        self.sampler.reseed_rng()
+        value = super().sample_independent(study, trial, param_name, param_distribution)  # type: ignore[misc]
+        return self._rounded(param_name, value)

@@ -27,19 +27,19 @@ _OBJECTIVES = {"validation/accuracy": "max", "validation/ece_scaled": "min"}
 _ROWS = 8  # of the running trials and of the front, at least; more where the terminal is high
 
 
-def objectives_shown(objectives: Mapping[str, str]) -> dict[str, str]:
-    """The objectives of a sweep that are figures of validation, as shipped; accuracy and ECE if there is none."""
-    known = {name: way for name, way in objectives.items() if name.startswith("validation/")}
-    if not known:
+def validation_objectives(objectives: Mapping[str, str]) -> dict[str, str]:
+    """The objectives of a sweep that are measured on validation, as shipped; accuracy and ECE if there is none."""
+    on_validation = {name: way for name, way in objectives.items() if name.startswith("validation/")}
+    if not on_validation:
         return _OBJECTIVES
     from analysis.pareto import scaled  # with pandas
 
-    return scaled(known)
+    return scaled(on_validation)
 
 
 @dataclass
-class Shown:
-    """One trial, teacher or signal as it is shown; arm and form are "" if they are not known."""
+class ProductState:
+    """What is known of one trial, teacher or signal; arm and form are "" where they are not."""
 
     label: str
     arm: str = ""
@@ -48,7 +48,7 @@ class Shown:
     epoch: float = 0
     num_epochs: int = 0
     note: str = ""
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     since: float = 0.0
 
 
@@ -57,48 +57,45 @@ class Board:
 
     def __init__(self) -> None:
         self.name, self.paces = "", Paces()
-        self.objectives = objectives_shown({})
+        self.objectives = validation_objectives({})
         self.num_expected = 0
         self.most_at_once = 1
-        self.trials: dict[str, Shown] = {}
-        self.others: dict[str, Shown] = {}
+        self.trials: dict[str, ProductState] = {}
+        self.others: dict[str, ProductState] = {}
         self.counts: Counter[str] = Counter()
         self._lock = threading.RLock()
         self._front: list[tuple[str, list[float]]] | None = None
         self._num_arms = 0
 
-    def trial(self, label: str, state: str | None = None, **known: Any) -> Shown:
-        """Learn the state of a trial and whatever else is known of it; returns the trial as it is shown."""
+    def update_trial(self, label: str, state: str | None = None, **fields: Any) -> None:
+        """Set the state of a trial, and other fields of it; a label that is new is a new trial."""
         with self._lock:
             if label not in self.trials:
-                self.trials[label] = Shown(label)
+                self.trials[label] = ProductState(label)
                 self.counts["pending"] += 1
-            shown = self.trials[label]
-            if state is not None and state != shown.state:
-                self.counts[shown.state] -= 1
+            trial = self.trials[label]
+            if state is not None and state != trial.state:
+                self.counts[trial.state] -= 1
                 self.counts[state] += 1
-                if "finished" in (state, shown.state):
+                if "finished" in (state, trial.state):
                     self._front = None
-                shown.state, shown.since = state, time.monotonic()
+                trial.state, trial.since = state, time.monotonic()
                 self.most_at_once = max(self.most_at_once, self.counts["running"])
-            if known.get("epoch", shown.epoch) != shown.epoch:
-                shown.since = time.monotonic()
-            vars(shown).update(known)
-            return shown
+            if fields.get("epoch", trial.epoch) != trial.epoch:
+                trial.since = time.monotonic()
+            vars(trial).update(fields)
 
-    def other(self, label: str, **known: Any) -> Shown:
-        """Learn what is known of a teacher or signal; returns it as it is shown."""
+    def update_other(self, label: str, **fields: Any) -> None:
+        """Set fields of a teacher or signal."""
         with self._lock:
-            shown = self.others.setdefault(label, Shown(label))
-            vars(shown).update(known)
-            return shown
+            vars(self.others.setdefault(label, ProductState(label))).update(fields)
 
-    def timed(self, label: str, seconds: Iterable[float]) -> None:
+    def add_epoch_times(self, label: str, seconds: Iterable[float]) -> None:
         """Learn how many seconds epochs of a trial took."""
         with self._lock:
             self.paces.add(self.trials[label].form, label, seconds)
 
-    def forget(self, labels: Iterable[str]) -> None:
+    def remove_trials(self, labels: Iterable[str]) -> None:
         """Leave out trials that the sweep no longer lists."""
         with self._lock:
             for label in labels:
@@ -121,19 +118,19 @@ class Board:
     def time_left(self) -> TimeLeft:
         """The time of what is left, from the trials that have run, with as many at once as ran at most so far."""
         with self._lock:
-            left = [each for each in self.trials.values() if each.state not in ENDED]
-            lengths = [each.num_epochs for each in self.trials.values() if each.num_epochs]
+            left = [trial for trial in self.trials.values() if trial.state not in ENDED]
+            lengths = [trial.num_epochs for trial in self.trials.values() if trial.num_epochs]
             mean = fmean(lengths) if lengths else 0.0
-            works = [Work(each.form, self._epochs_left(each)) for each in left if each.num_epochs]
+            works = [Work(trial.form, self._epochs_left(trial)) for trial in left if trial.num_epochs]
             num_unseen = self.total - len(self.trials) + len(left) - len(works)  # a search has yet to propose them
             return self.paces.time_left(works + [Work("", mean)] * num_unseen, self.most_at_once)
 
-    def _epochs_left(self, shown: Shown) -> float:
+    def _epochs_left(self, trial: ProductState) -> float:
         """The epochs of a trial that are left, less the part of one that a running trial has probably trained."""
-        left, pace = max(0.0, shown.num_epochs - shown.epoch), self.paces.seconds(shown.form)
-        if shown.state != "running" or not pace:
-            return left
-        return max(0.0, left - min(1.0, (time.monotonic() - shown.since) / pace))
+        left, pace = trial.num_epochs - trial.epoch, self.paces.seconds(trial.form)
+        if trial.state == "running" and pace:
+            left -= min(1.0, (time.monotonic() - trial.since) / pace)
+        return max(0.0, left)
 
     def time_text(self) -> str:
         """The time left in one line, with what it is from."""
@@ -148,8 +145,8 @@ class Board:
     def line(self) -> str:
         """The trials by state, the time left, and up to three running trials, for a log."""
         with self._lock:
-            running = [each for each in self.trials.values() if each.state == "running"]
-            epochs = "".join(f"; {each.label} {each.epoch:.4g}/{each.num_epochs}" for each in running[:3])
+            running = [trial for trial in self.trials.values() if trial.state == "running"]
+            epochs = "".join(f"; {trial.label} {trial.epoch:.4g}/{trial.num_epochs}" for trial in running[:3])
             return f"{self.count_text()}; {self.time_text()}{epochs}"
 
     def front(self) -> list[tuple[str, list[float]]]:
@@ -161,10 +158,10 @@ class Board:
 
     def _new_front(self) -> list[tuple[str, list[float]]]:
         arms: dict[str, list[list[float]]] = {}
-        for each in self.trials.values():
-            values = [objective_in(each.figures, name) for name in self.objectives]
-            if each.state == "finished" and (known := [value for value in values if value is not None]) == values:
-                arms.setdefault(each.arm or each.label, []).append(known)
+        for trial in self.trials.values():
+            values = [objective_in(trial.metrics, name) for name in self.objectives]
+            if trial.state == "finished" and (measured := [value for value in values if value is not None]) == values:
+                arms.setdefault(trial.arm or trial.label, []).append(measured)
         self._num_arms = len(arms)
         if not arms:
             return []
@@ -175,8 +172,8 @@ class Board:
         means = [list(map(fmean, zip(*seeds, strict=True))) for seeds in arms.values()]
         signs = [-1.0 if way == "max" else 1.0 for way in self.objectives.values()]
         on_front = nondominated(np.array(means) * signs)
-        front = [each for each, on in zip(zip(arms, means, strict=True), on_front, strict=True) if on]
-        return sorted(front, key=lambda each: signs[0] * each[1][0])
+        front = [(arm, values) for arm, values, on in zip(arms, means, on_front, strict=True) if on]
+        return sorted(front, key=lambda row: signs[0] * row[1][0])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the board so that it fits the terminal."""
@@ -184,14 +181,15 @@ class Board:
             yield Group(*self._parts(options.max_width, max(console.height, 16)))
 
     def _parts(self, width: int, height: int) -> Iterable[RenderableType]:
-        running = [each for each in [*self.others.values(), *self.trials.values()] if each.state == "running"]
+        products = [*self.others.values(), *self.trials.values()]
+        running = [product for product in products if product.state == "running"]
         front = self.front()
         room = height - 8  # without headings and blank lines
         num_front = min(len(front), max(_ROWS // 2, room - min(len(running), max(_ROWS // 2, room // 2))))
         num_running = min(len(running), max(_ROWS // 2, room - num_front))
         if self.total:
             yield self._heading()
-            num_ended = sum(self.counts[each] for each in ENDED)
+            num_ended = sum(self.counts[state] for state in ENDED)
             yield Padding(ProgressBar(total=self.total, completed=num_ended, width=width), 0)  # which ends its line
             yield Text(self.time_text(), style="dim", overflow="fold", no_wrap=False)
         if running:
@@ -211,9 +209,9 @@ class Board:
         return heading
 
 
-def _progress(shown: Shown) -> tuple[str, list[str]]:
-    of = f"{shown.epoch:.4g}/{shown.num_epochs}" if shown.num_epochs else ""
-    return shown.label, [of, shown.note]
+def _progress(product: ProductState) -> tuple[str, list[str]]:
+    epochs = f"{product.epoch:.4g}/{product.num_epochs}" if product.num_epochs else ""
+    return product.label, [epochs, product.note]
 
 
 def _more(num_shown: int, num: int) -> str:
@@ -221,17 +219,16 @@ def _more(num_shown: int, num: int) -> str:
 
 
 def _table(title: str, columns: list[str], rows: Iterable[tuple[str, list[str]]], most: int, width: int) -> Table:
-    """A table without lines, of one line a row: a label is cut in its middle if its figures need the room."""
-    shown = list(islice(rows, most))
-    widths = [max(len(text) for text in texts) for texts in zip(columns, *(cells for _, cells in shown), strict=True)]
+    """A table without lines, of one line a row: a label is cut in its middle if its values need the room."""
+    first_rows = list(islice(rows, most))
+    widths = [max(map(len, texts)) for texts in zip(columns, *(cells for _, cells in first_rows), strict=True)]
     room = max(10, width - sum(widths) - 2 * len(columns))
-    made = Table(box=None, header_style="dim", pad_edge=False)
-    made.add_column(_cut(title, room), no_wrap=True)
-    for column in columns:
-        made.add_column(column, no_wrap=True)
-    for label, cells in shown:
-        made.add_row(Text(_cut(label, room)), *map(Text, cells))
-    return made
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for column in (_cut(title, room), *columns):
+        table.add_column(column, no_wrap=True)
+    for label, cells in first_rows:
+        table.add_row(Text(_cut(label, room)), *map(Text, cells))
+    return table
 
 
 def _cut(text: str, room: int) -> str:

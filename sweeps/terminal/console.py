@@ -36,10 +36,10 @@ def stderr() -> Console:
 
 def table(*columns: str, title: str | None = None) -> Table:
     """A table without lines whose first column never wraps."""
-    made = Table(title=title, title_style="dim", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    empty = Table(title=title, title_style="dim", title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    return made
+        empty.add_column(column, overflow="fold", no_wrap=column == columns[0])
+    return empty
 
 
 def print_plan(
@@ -59,17 +59,17 @@ def print_plan(
         console.print(_teachers_table(plan))
     if caveat := checkpoint_caveat(plan.given_teachers):
         console.print(f"note: {caveat}", soft_wrap=True)
-    foreseen = [each for each in plan.signals if each.foreseen]
+    foreseen = [signal for signal in plan.signals if signal.foreseen]
     if foreseen:
         console.print(_signals_table(foreseen))
     if len(foreseen) < len(plan.signals):
         why = "a range of their arms changes what the teacher sees, so that no two would share its logits"
         console.print(f"distilled trials with a live teacher: {why}", soft_wrap=True)
-    roles = ["role"] * any(each.role for each in plan.trials)
+    roles = ["role"] * any(planned.role for planned in plan.trials)
     trials = table("trial", *roles, "status", "epochs")
-    for each in plan.trials:
-        role = [each.role] * len(roles)
-        trials.add_row(each.trial.label, *role, each.status_text, str(each.trial.config.train.num_epochs))
+    for planned in plan.trials:
+        role, num_epochs = [planned.role] * len(roles), planned.trial.config.train.num_epochs
+        trials.add_row(planned.trial.label, *role, planned.status_text, str(num_epochs))
     if plan.trials:
         console.print(trials)
     for sentence in new:
@@ -88,27 +88,28 @@ def print_plan(
 
 def _teachers_table(plan: Plan) -> Table:
     teachers = table("teacher", "model", "status", "trials", "epochs")
-    for each in plan.teachers:
-        network, status = each.finetuning, each.state.status
-        teachers.add_row(each.name, network.student.model, status, str(each.num_trials), str(network.train.num_epochs))
+    for teacher in plan.teachers:
+        recipe, num_trials = teacher.finetuning, str(teacher.num_trials)
+        num_epochs = str(recipe.train.num_epochs)
+        teachers.add_row(teacher.name, recipe.student.model, teacher.state.status, num_trials, num_epochs)
     return teachers
 
 
 def _signals_table(signals: list[SignalPlan]) -> Table:
-    shown = table("signal", "how", "shared by", "epochs stored", "missing", "size", "teacher passes saved")
-    for each in signals:
-        there = each.num_epochs - len(each.missing)
-        saved = 1 - each.passes / each.live_passes if each.live_passes else 0.0
-        shown.add_row(
-            each.label,
-            "stored" if each.stored else "live",
-            f"{each.num_trials} trials",
-            f"{there}/{each.num_epochs}",
-            str(len(each.missing)) if each.stored else "",
-            size_text(each.size_bytes) if each.stored else "",
+    rows = table("signal", "how", "shared by", "epochs stored", "missing", "size", "teacher passes saved")
+    for signal in signals:
+        num_missing = len(signal.missing)
+        saved = 1 - signal.passes / signal.live_passes if signal.live_passes else 0.0
+        rows.add_row(
+            signal.label,
+            "stored" if signal.stored else "live",
+            f"{signal.num_trials} trials",
+            f"{signal.num_epochs - num_missing}/{signal.num_epochs}",
+            str(num_missing) if signal.stored else "",
+            size_text(signal.size_bytes) if signal.stored else "",
             f"{saved:.0%}",
         )
-    return shown
+    return rows
 
 
 def _cost_sentence(cost: Cost) -> str:
@@ -130,17 +131,18 @@ def print_status(rows: list[dict[str, Any]]) -> None:
     """Print the status of each product of a sweep; of many, only those that are neither finished nor pending."""
     ordinary = {"finished", "pending"} if len(rows) > _MOST_ROWS else set()
     roles = ["role"] * any(row.get("role") for row in rows)
-    shown = table("", *roles, "status", "epoch", "key", "error")
-    for column in shown.columns:  # a long label or error is wrapped, and a key is not
+    products = table("", *roles, "status", "epoch", "key", "error")
+    for column in products.columns:  # a long label or error is wrapped, and a key is not
         column.no_wrap = column.header not in ("", "error")
     for row in rows:
         if row["status"] not in ordinary:
             epochs = f"{row['epoch']}/{row['epochs']}" if row["epochs"] is not None else ""
             role = [row.get("role", "")] * len(roles)
-            shown.add_row(Text(row["label"]), *role, row["status"], epochs, row["key"] or "", Text(row["error"] or ""))
+            error = Text(row["error"] or "")
+            products.add_row(Text(row["label"]), *role, row["status"], epochs, row["key"] or "", error)
     console = stderr()
-    if shown.row_count:
-        console.print(shown)
+    if products.row_count:
+        console.print(products)
     if ordinary:
         counts = ", ".join(f"{count} {status}" for status, count in Counter(row["status"] for row in rows).items())
         console.print(f"{counts}; --json lists all", soft_wrap=True)
@@ -165,10 +167,10 @@ def print_outcome(report: Report, counts: dict[str, int], runs: str | None, sear
 
 def print_failures(failures: list[tuple[str, str]]) -> None:
     """Print the label and the reason of each trial, teacher and signal that failed."""
-    shown = table("failed", "reason")
+    reasons = table("failed", "reason")
     for label, reason in failures:
-        shown.add_row(Text(label), Text(reason))
-    stderr().print(shown)
+        reasons.add_row(Text(label), Text(reason))
+    stderr().print(reasons)
 
 
 def print_front(arms: list[dict[str, Any]]) -> None:
@@ -176,21 +178,20 @@ def print_front(arms: list[dict[str, Any]]) -> None:
 
     An arm is bold if it is on the front with a probability above a half. ECE is the bias-corrected estimate.
     """
-    shown, selected = [row for row in arms if row["plausible"]], "plausible on validation"
+    rows, selected = [row for row in arms if row["plausible"]], "plausible on validation"
     if all(row["plausible"] is None for row in arms):
-        shown, selected = [row for row in arms if row["on_front"]], "on the validation front"
+        rows, selected = [row for row in arms if row["on_front"]], "on the validation front"
     title = f"{selected}; figures are of test, with 95 % intervals"
     front = table("arm", "accuracy %", "ECE as shipped", "as trained", "on front", title=title)
-    front.columns[0].no_wrap = False
-    for column in front.columns[1:]:
-        column.no_wrap = True
-    for row in sorted(shown, key=lambda each: -(each["front_probability"] or 0.0)):
+    for column in front.columns:
+        column.no_wrap = column.header != "arm"
+    for row in sorted(rows, key=lambda row: -(row["front_probability"] or 0.0)):
         probability = row["front_probability"]
         front.add_row(
             Text(row["arm"]),
-            _accuracy(row),
-            _ece(row),
-            _decimal(_estimate(row, "ece"), 3),
+            _with_interval(100 * row["accuracy"], row["accuracy_interval"], 100, 1),
+            _with_interval(_estimate(row, "ece_scaled"), row["ece_scaled_interval"], 1, 3),
+            _with_interval(_estimate(row, "ece"), None, 1, 3),
             "" if probability is None else f"{probability:.0%}",
             style="bold" if probability is not None and probability > 0.5 else None,
         )
@@ -200,41 +201,27 @@ def print_front(arms: list[dict[str, Any]]) -> None:
             stderr().print(f"{row['arm']}: {row['impossible']}", markup=False, soft_wrap=True)
 
 
-def _accuracy(row: dict[str, Any]) -> str:
-    """Accuracy in per cent, with its interval, which is not symmetric near 100."""
-    interval = row["accuracy_interval"]
-    value = f"{100 * row['accuracy']:.1f}"
-    return f"{value} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if _known(interval) else value
+def _estimate(row: dict[str, Any], metric: str) -> float | None:
+    """The bias-corrected estimate, or, where it is not known, the metric of the sample."""
+    estimate = row.get(f"{metric}_estimate")
+    return row[metric] if estimate is None else estimate
 
 
-def _ece(row: dict[str, Any]) -> str:
-    """ECE after temperature scaling, with its interval."""
-    interval = row["ece_scaled_interval"]
-    value = _decimal(_estimate(row, "ece_scaled"), 3)
-    return f"{value} ({interval[0]:.3f}–{interval[1]:.3f})" if _known(interval) else value
-
-
-def _estimate(row: dict[str, Any], figure: str) -> float | None:
-    """The bias-corrected estimate, or, where it is not known, the figure of the sample."""
-    estimate = row.get(f"{figure}_estimate")
-    return row[figure] if estimate is None else estimate
-
-
-def _decimal(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def _known(interval: list[float | None] | None) -> bool:
-    return interval is not None and None not in interval
+def _with_interval(value: float | None, interval: list[float | None] | None, scale: int, digits: int) -> str:
+    """A value, and the bounds of its interval times scale where they are known; they need not be symmetric."""
+    if value is None:
+        return ""
+    bounds = [f"{scale * bound:.{digits}f}" for bound in interval or () if bound is not None]
+    return f"{value:.{digits}f}" + (f" ({'–'.join(bounds)})" if len(bounds) == 2 else "")
 
 
 def print_verification(verification: Verification) -> None:
     """Print the differences between a stored signal and its teacher, and the problem."""
-    found, text = verification.replay, f"signal {verification.label}"
-    if found is not None:
+    replay, text = verification.replay, f"signal {verification.label}"
+    if replay is not None:
         text += (
-            f": {found.num_slots} slots of {len(found.epochs)} epochs compared: largest error "
-            f"{found.max_error:.3g}, mean {found.mean_error:.3g}, arg-max flips {found.argmax_flips}"
+            f": {replay.num_slots} slots of {len(replay.epochs)} epochs compared: largest error "
+            f"{replay.max_error:.3g}, mean {replay.mean_error:.3g}, arg-max flips {replay.argmax_flips}"
         )
     problem = f": {verification.problem}" if verification.problem else ""
     stderr().print(text + problem, markup=False, soft_wrap=True)

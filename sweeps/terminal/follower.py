@@ -1,4 +1,4 @@
-"""Follows a sweep by its files, from any process, and shows what it sees until nothing of it is left to run."""
+"""Follows a sweep by its files, from any process, and shows what changes until nothing of it is left to run."""
 
 import time
 from contextlib import suppress
@@ -10,11 +10,11 @@ from kd_core.store.manifest import Begun
 from kd_core.store.product import LEASE
 from kd_core.store.records import LEFT_OUT, Store, SweepRecord, left_out
 from sweeps.plan.eta import form_of_member, paces_in
-from sweeps.terminal.board import Board, objectives_shown
+from sweeps.terminal.board import Board, validation_objectives
 from sweeps.terminal.progress import SweepProgress, figures_line
 from sweeps.terminal.status import num_epochs_in, num_stored, why
 
-_INTERVAL_S = 2.0  # between two looks, and ten times as long as a look takes
+_INTERVAL_S = 2.0  # between two refreshes, or ten times as long as one takes
 _EARLIER_FAILURES = 5  # shown at the start
 
 
@@ -22,8 +22,8 @@ def watch(store: Store, sweep: SweepRecord, progress: SweepProgress) -> None:
     """Show a sweep until no trial of it is running or pending; raises FileNotFoundError if there is none."""
     follower = Follower(store, sweep, progress.board)
     changed = follower.refresh()
-    failed = [each for each in changed if each[1] == "failed"]
-    for label, _, reason in failed[:_EARLIER_FAILURES]:
+    failed = [(label, reason) for label, state, reason in changed if state == "failed"]
+    for label, reason in failed[:_EARLIER_FAILURES]:
         progress.note(f"failed  {label}  {reason}")
     if len(failed) > _EARLIER_FAILURES:
         progress.note(f"and {len(failed) - _EARLIER_FAILURES} more have failed: kdsweep status {sweep.name} tells why")
@@ -56,7 +56,7 @@ class Follower:
         self._finished: set[str] = set()
         self._sizes: dict[str, dict[str, int]] = {}
         self._forms, self._lengths = self._planned()
-        board.name, board.objectives = sweep.name, objectives_shown(self._members.get("objectives", {}))
+        board.name, board.objectives = sweep.name, validation_objectives(self._members["objectives"])
         board.paces = paces_in(store, set(self._forms.values()), first=sweep.name)
         self._failed: dict[str, str] = {}
         self._begun = False
@@ -67,23 +67,23 @@ class Follower:
         return not (self.board.counts["running"] or self.board.counts["pending"] or self.board.others)
 
     def refresh(self) -> list[tuple[str, str, str]]:
-        """Look at the files; returns label, state and detail of each trial whose state is new, and of new failures."""
+        """Read what has changed; returns label, state and detail of trials whose state is new, and of new failures."""
         self._members = members = self.sweep.members()
-        before = {label: shown.state for label, shown in self.board.trials.items()}
-        news = [news for each in members["teachers"] if (news := self._teacher(each))]
-        for each in members.get("signals", []):
-            self._signal(each)
-        details = {each["label"]: self._trial(each) for each in members["trials"]}
+        before = {label: trial.state for label, trial in self.board.trials.items()}
+        news = [failure for teacher in members["teachers"] if (failure := self._update_teacher(teacher))]
+        for signal in members["signals"]:
+            self._update_signal(signal)
+        details = {trial["label"]: self._update_trial(trial) for trial in members["trials"]}
         details |= self._leave_out(members["trials"])
-        self.board.forget(before.keys() - details.keys())
+        self.board.remove_trials(before.keys() - details.keys())
         self._begun = True
         states = {label: self.board.trials[label].state for label in details}
         return news + [
             (label, state, details[label]) for label, state in states.items() if state != before.get(label, "pending")
         ]
 
-    def _trial(self, entry: dict[str, Any]) -> str:
-        """Look at one trial; returns the detail of a new state."""
+    def _update_trial(self, entry: dict[str, Any]) -> str:
+        """Read one trial if its files have changed; returns the detail of a new state."""
         label, record = entry["label"], self.store.trial(entry["key"])
         if record.key in self._finished:
             return ""
@@ -96,30 +96,30 @@ class Follower:
         state, metrics, detail = trial.status, trial.result.metrics if trial.result else {}, why(trial)
         if state == "pending" and without_teacher:
             state, detail = "failed", f"its teacher, {entry['teacher']}, failed"
-        known = {"arm": entry["arm"], "form": self._form(trial), "figures": metrics}
-        self.board.trial(label, state, note="", num_epochs=self._lengths.get(label, 0), **known)
+        fields = {"arm": entry["arm"], "form": self._form(trial), "metrics": metrics}
+        self.board.update_trial(label, state, note="", num_epochs=self._lengths.get(label, 0), **fields)
         if state == "finished":
             self._finished.add(record.key)
         if self._begun or state != "finished":
-            self._epochs(trial)
-        return _figures(metrics) if state == "finished" else detail
+            self._read_journal(trial)
+        return _metrics_text(metrics) if state == "finished" else detail
 
     def _leave_out(self, trials: list[dict[str, Any]]) -> dict[str, str]:
         """Show those trials as stopped that are left out; returns their details."""
-        known = [(each["arm"], each.get("role", ""), self.board.trials[each["label"]].state) for each in trials]
-        labels = [each["label"] for each, out in zip(trials, left_out(known), strict=True) if out]
+        states = [(trial["arm"], trial.get("role", ""), self.board.trials[trial["label"]].state) for trial in trials]
+        labels = [trial["label"] for trial, out in zip(trials, left_out(states), strict=True) if out]
         for label in labels:
-            self.board.trial(label, "stopped")
+            self.board.update_trial(label, "stopped")
         return dict.fromkeys(labels, LEFT_OUT)
 
-    def _epochs(self, trial: Member) -> None:
-        """Read the journal of a trial."""
+    def _read_journal(self, trial: Member) -> None:
+        """Learn the epochs of a trial that are new."""
         label, rows = trial.entry["label"], trial.epochs
-        shown = self.board.trials[label]
-        new = [row["epoch_s"] for row in rows if row["epoch"] > shown.epoch and "epoch_s" in row]
-        self.board.timed(label, new)
+        last_epoch = self.board.trials[label].epoch
+        new = [row["epoch_s"] for row in rows if row["epoch"] > last_epoch and "epoch_s" in row]
+        self.board.add_epoch_times(label, new)
         if rows:
-            self.board.trial(label, epoch=rows[-1]["epoch"], note=_figures(rows[-1]))
+            self.board.update_trial(label, epoch=rows[-1]["epoch"], note=_metrics_text(rows[-1]))
 
     def _form(self, trial: Member) -> str:
         """The form of a trial, from the sweep's spec, or, if it was not known there, from its config."""
@@ -130,27 +130,28 @@ class Follower:
                 self._lengths[label] = num_epochs_in(config)
         return self._forms.get(label, "")
 
-    def _teacher(self, entry: dict[str, Any]) -> tuple[str, str, str] | None:
+    def _update_teacher(self, entry: dict[str, Any]) -> tuple[str, str, str] | None:
         """Show a teacher that is running; returns it if it has failed since."""
         label, teacher = f"teacher {entry['name']}", self.store.teacher(entry["key"]).state()
         if teacher.status == "running":
             last = teacher.epochs[-1] if teacher.epochs else {}
             epochs = num_epochs_in(teacher.config) if teacher.config else 0
-            self.board.other(label, state="running", epoch=last.get("epoch", 0), num_epochs=epochs, note=_figures(last))
+            epoch, note = last.get("epoch", 0), _metrics_text(last)
+            self.board.update_other(label, state="running", epoch=epoch, num_epochs=epochs, note=note)
         else:
             self.board.others.pop(label, None)
-        known = self._failed.pop(label, "")
+        before = self._failed.pop(label, "")
         if teacher.status == "failed":
             self._failed[label] = why(teacher)
-            return None if known == self._failed[label] else (label, "failed", self._failed[label])
+            return None if before == self._failed[label] else (label, "failed", self._failed[label])
         return None
 
-    def _signal(self, member: dict[str, Any]) -> None:
+    def _update_signal(self, member: dict[str, Any]) -> None:
         """Show a signal that is being labelled."""
         label, record = f"signal {member['label']}", self.store.signal(member["key"])
         if record.being_labelled:
             stored = num_stored(record, member["epochs"])
-            self.board.other(label, state="running", epoch=stored, num_epochs=member["epochs"])
+            self.board.update_other(label, state="running", epoch=stored, num_epochs=member["epochs"])
         else:
             self.board.others.pop(label, None)
 
@@ -159,15 +160,15 @@ class Follower:
         from sweeps.config.arms import trials_of
         from sweeps.config.reader import parse_spec
 
-        threads, forms, lengths = self._members.get("threads", {}).get("trial"), {}, {}
+        threads, forms, lengths = self._members["threads"]["trial"], {}, {}
         listed = {member["label"]: member for member in self._members["trials"]}
         with suppress(ValueError, OSError, KeyError, TypeError):
-            for each in trials_of(parse_spec(self.sweep.spec_yaml(), str(self.sweep.path / "spec.yaml"))):
-                lengths[each.label] = each.config.train.num_epochs
-                begun = Begun(recipe=each.config.model_dump(mode="json"), threads=threads, made_from={})
-                forms[each.label] = form_of_member(listed.get(each.label, {}), begun, self._members)
+            for trial in trials_of(parse_spec(self.sweep.spec_yaml(), str(self.sweep.path / "spec.yaml"))):
+                lengths[trial.label] = trial.config.train.num_epochs
+                begun = Begun(recipe=trial.config.model_dump(mode="json"), threads=threads, made_from={})
+                forms[trial.label] = form_of_member(listed.get(trial.label, {}), begun, self._members)
         return forms, lengths
 
 
-def _figures(row: dict[str, float]) -> str:
+def _metrics_text(row: dict[str, float]) -> str:
     return figures_line(row) if row.keys() >= {"validation/accuracy", "validation/ece"} else ""

@@ -1,56 +1,41 @@
 """Options that several commands have in common, and the store and the sweep that they name."""
 
+import json
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from analysis.snapshot import Snapshot, read_sweep
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store, SweepRecord
-from sweeps.config.errors import SpecError
 
-Command = Callable[..., Any]
+_STORE_HELP = "Folder or fsspec URL of the store."
+_SET_HELP = "Override a key of the spec (dotted, list indices allowed) by a YAML value."
+_TRACKING_HELP = "MLflow tracking server; by default a SQLite file inside a local storage."
+store_option = click.option(
+    "--storage", default="./runs", envvar="KDSWEEP_STORAGE", show_default=True, help=_STORE_HELP
+)
+set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP)
+tracking_option = click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help=_TRACKING_HELP)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
-class _OnStderr(logging.Handler):
-    """Prints what the library says, such as that it fetches data, as lines of a log."""
+class _StderrHandler(logging.Handler):
+    """Prints messages as lines of a log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
         click.echo(f"{time.strftime('%H:%M:%S')} {record.getMessage()}", err=True)
 
 
-def say_what_the_library_does() -> None:
-    """Print the messages of kd_core on stderr."""
-    log = logging.getLogger("kd_core")
-    if not log.handlers:
-        log.addHandler(_OnStderr())
-        log.setLevel(logging.INFO)
-
-
-def store_option(command: Command) -> Command:
-    """--storage, where the records are."""
-    text = "Folder or fsspec URL of the store."
-    return click.option("--storage", default="./runs", envvar="KDSWEEP_STORAGE", show_default=True, help=text)(command)
-
-
-def set_option(command: Command) -> Command:
-    """--set, which overrides keys of the spec."""
-    text = "Override a key of the spec (dotted, list indices allowed) by a YAML value."
-    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)(command)
-
-
-def tracking_option(command: Command) -> Command:
-    """--tracking-uri, the MLflow server."""
-    text = "MLflow tracking server; by default a SQLite file inside a local storage."
-    return click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help=text)(command)
-
-
-def json_option(command: Command) -> Command:
-    """--json, for programs."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
+def log_to_stderr() -> None:
+    """Print on stderr what kd_core logs, such as that it fetches data."""
+    logger = logging.getLogger("kd_core")
+    if not logger.handlers:
+        logger.addHandler(_StderrHandler())
+        logger.setLevel(logging.INFO)
 
 
 def store_at(storage: str) -> Store:
@@ -79,3 +64,8 @@ def sweep_named(store: Store, name: str) -> SweepRecord:
 def snapshot_of(store: Store, name: str) -> Snapshot:
     """The sweep NAME of a store, read; raises SpecError for what is no sweep's name, FileNotFoundError for no sweep."""
     return read_sweep(store, sweep_named(store, name).name)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from kd_core.store.files import read_ahead
-from sweeps.terminal.board import ENDED, Board, Shown, objectives_shown
+from sweeps.terminal.board import ENDED, Board, validation_objectives
 from sweeps.terminal.interrupt import cleaning_up
 
 if TYPE_CHECKING:
@@ -64,25 +64,22 @@ class SweepProgress:
         """Learn the trials of a plan: what is finished, and from earlier trials of a form, how long the rest takes."""
         from sweeps.plan.eta import form_in_plan, paces_in
 
-        self.board.name, self.board.objectives = plan.spec.name, objectives_shown(plan.spec.objectives)
-        for each, told in zip(plan.trials, read_ahead(_told, plan.trials), strict=True):
-            self._learn(each, plan, told)
-        forms = {form_in_plan(each, plan) for each in plan.all_trials if not each.done}
+        self.board.name, self.board.objectives = plan.spec.name, validation_objectives(plan.spec.objectives)
+        for planned, recorded in zip(plan.trials, read_ahead(_recorded, plan.trials), strict=True):
+            self._add(planned, plan, recorded)
+        forms = {form_in_plan(planned, plan) for planned in plan.all_trials if not planned.done}
         self.board.paces = paces_in(store, forms, first=plan.spec.name)
 
     def proposes(self, planned: TrialPlan, plan: Plan) -> None:
         """Learn a trial of a plan."""
-        self._learn(planned, plan, _told(planned))
+        self._add(planned, plan, _recorded(planned))
 
-    def _learn(self, planned: TrialPlan, plan: Plan, told: dict[str, Any]) -> None:
+    def _add(self, planned: TrialPlan, plan: Plan, recorded: dict[str, Any]) -> None:
         from sweeps.plan.eta import form_in_plan
 
-        trial = planned.trial
-        known = {"arm": trial.arm, "num_epochs": trial.config.train.num_epochs} | told
-        if planned.done:
-            self.board.trial(trial.label, planned.status, **known)
-        else:
-            self.board.trial(trial.label, form=form_in_plan(planned, plan), **known)
+        trial, state = planned.trial, planned.status if planned.done else None
+        fields = recorded if planned.done else recorded | {"form": form_in_plan(planned, plan)}
+        self.board.update_trial(trial.label, state, arm=trial.arm, num_epochs=trial.config.train.num_epochs, **fields)
 
     def expect(self, num_trials: int) -> None:
         """Set the number of trials to run; what is reported from now on is of trials."""
@@ -92,27 +89,27 @@ class SweepProgress:
 
     def begins(self, label: str) -> None:
         """Say that a trial starts, or goes on."""
-        self._shown(label, state="running")
+        self._update(label, state="running")
         if not self.live:
             self.note(f"started  {label}")
 
-    def epoch(self, label: str, epoch: int, num_epochs: int, figures: Mapping[str, Any]) -> None:
+    def epoch(self, label: str, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
         """Show one more epoch of a running trial or teacher."""
         if self._is_trial(label):
-            self.board.trial(label, figures=figures)
-            self.board.timed(label, [figures["epoch_s"]] if "epoch_s" in figures else [])
-        has_both = all(figures.get(f"validation/{name}") is not None for name in ("accuracy", "ece"))
-        self.advance(label, epoch, num_epochs, figures_line(figures) if has_both else "")
+            self.board.update_trial(label, metrics=metrics)
+            self.board.add_epoch_times(label, [metrics["epoch_s"]] if "epoch_s" in metrics else [])
+        has_both = all(metrics.get(f"validation/{name}") is not None for name in ("accuracy", "ece"))
+        self.advance(label, epoch, num_epochs, figures_line(metrics) if has_both else "")
 
     def advance(self, label: str, completed: float, num_epochs: int, note: str = "") -> None:
         """Show the completed epochs under a label: on the board of a terminal, or now and then as a line in a log."""
-        self._shown(label, state="running", epoch=completed, num_epochs=num_epochs, note=note)
+        self._update(label, state="running", epoch=completed, num_epochs=num_epochs, note=note)
         if self._is_trial(label):
             self.log_counts()
         elif self._is_time_to_log(label):
             self.note(f"epoch {completed:.4g}/{num_epochs}  {label}  {note}".rstrip())
 
-    def done(self, label: str, status: str, detail: str = "", figures: Mapping[str, float] | None = None) -> None:
+    def done(self, label: str, status: str, detail: str = "", metrics: Mapping[str, float] | None = None) -> None:
         """Show the end and status of a trial, teacher or signal; what has failed is kept in `failures`.
 
         Trials that end well are only counted on a terminal, and are a line each in a log.
@@ -120,7 +117,7 @@ class SweepProgress:
         if status == "failed":
             self.failures.append((label, detail))
         if self._is_trial(label):
-            self._shown(label, state=status, **({} if figures is None else {"figures": figures}))
+            self._update(label, state=status, **({} if metrics is None else {"metrics": metrics}))
         else:
             self.board.others.pop(label, None)
         count = ""
@@ -140,8 +137,9 @@ class SweepProgress:
     def _is_trial(self, label: str) -> bool:
         return self._runs_trials or label in self.board.trials
 
-    def _shown(self, label: str, **known: Any) -> Shown:
-        return self.board.trial(label, **known) if self._is_trial(label) else self.board.other(label, **known)
+    def _update(self, label: str, **fields: Any) -> None:
+        update = self.board.update_trial if self._is_trial(label) else self.board.update_other
+        update(label, **fields)
 
     def _is_time_to_log(self, label: str) -> bool:
         """Whether a log's last line about a label, or about all trials (""), is long ago."""
@@ -157,8 +155,8 @@ def figures_line(metrics: Mapping[str, float]) -> str:
     return f"accuracy {metrics['validation/accuracy']:.3f}  ECE {metrics['validation/ece']:.3f}"
 
 
-def _told(planned: TrialPlan) -> dict[str, Any]:
-    """What is known of a trial: the figures of one that is done, or how many epochs were trained."""
+def _recorded(planned: TrialPlan) -> dict[str, Any]:
+    """What is known of a trial: the metrics of one that is done, or how many epochs were trained."""
     if planned.done:
-        return {"figures": planned.state.result.metrics if planned.state.result else {}}
+        return {"metrics": planned.state.result.metrics if planned.state.result else {}}
     return {"epoch": planned.num_trained}

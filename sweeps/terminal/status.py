@@ -16,7 +16,7 @@ def status_of(snapshot: Snapshot) -> dict[str, Rows]:
     """The teachers, signals and trials of a sweep: label, key, status, epoch, epochs and error; of trials, the role."""
     members, store = snapshot.members, snapshot.store
     teachers = [_product(f"teacher {each.entry['name']}", each) for each in snapshot.teachers]
-    signals = [_signal(each, store.signal(each["key"])) for each in members.get("signals", [])]
+    signals = [_signal(each, store.signal(each["key"])) for each in members["signals"]]
     trials = read_ahead(lambda each: _product(each.entry["label"], each), snapshot.trials)
     failed = {each.entry["name"] for each in snapshot.teachers if each.status == "failed"}
     rows = [

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 _MOST_ROWS = 15
 _LIMIT = 8000  # characters of a tag of MLflow
 _LONGEST = 160  # characters of an arm or an error
-_FIGURES = ("accuracy", "ece", "ece_scaled")
+_METRICS = ("accuracy", "ece", "ece_scaled")
 
 
 def note_of(
@@ -34,7 +35,7 @@ def note_of(
     paragraphs += [_progress(statuses, hours), _failures(list(failures))]
     if content:
         paragraphs.append(f"**The report:** Artifacts → {PAGE} shows it here; `kdsweep report {name}` writes it anew.")
-    return "\n\n".join(each for each in paragraphs if each)[:_LIMIT]
+    return "\n\n".join(filter(None, paragraphs))[:_LIMIT]
 
 
 def plain(text: str) -> str:
@@ -45,43 +46,40 @@ def plain(text: str) -> str:
 
 
 def _question(members: Mapping[str, Any]) -> str:
-    trials = [each for each in members["trials"] if each.get("role") != "confirmation"]
+    trials = [trial for trial in members["trials"] if trial.get("role") != "confirmation"]
     arms, seeds = (len({trial[key] for trial in trials}) for key in ("arm", "seed"))
     directions = {"max": "high", "min": "low"}
-    wanted = [f"{directions[way]} {title_of(figure_of(each))}" for each, way in members["objectives"].items()]
+    aims = [f"{directions[way]} {title_of(figure_of(name))}" for name, way in members["objectives"].items()]
     return (
-        f"**Which of {_count(arms, 'arm')} is the best choice for {plain(' and '.join(wanted))}?** "
+        f"**Which of {_count(arms, 'arm')} is the best choice for {plain(' and '.join(aims))}?** "
         f"Chosen on validation images, reported on test images; {_count(seeds, 'seed')} an arm."
     )
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    titles, lines = ["On the front", *map(header_of, _FIGURES), "Probability", "Trials"], []
+    titles, lines = ["On the front", *map(header_of, _METRICS), "Probability", "Trials"], []
     for row in rows[:_MOST_ROWS]:
         probability = row.get("front_probability")
         chance = "" if probability is None else plain(share_text(probability))
-        figures = [_figure(row, figure) for figure in _FIGURES]
-        lines.append([plain(row["arm"][:_LONGEST]), *figures, chance, str(row["num_seeds"])])
+        values = [_estimate_text(row, metric) for metric in _METRICS]
+        lines.append([plain(row["arm"][:_LONGEST]), *values, chance, str(row["num_seeds"])])
     marks = [":---", *["---:"] * (len(titles) - 1)]
     return markdown_table(titles, lines, marks, gap="&ensp;| ")  # the UI puts no space in between
 
 
-def _figure(row: Mapping[str, Any], figure: str) -> str:
-    """A figure on test, its unbiased estimate where there is one, with its interval."""
-    estimate, interval = row.get(f"{figure}_estimate"), row.get(f"{figure}_interval")
-    value = row.get(figure) if estimate is None else estimate  # an estimate may be 0
+def _estimate_text(row: Mapping[str, Any], metric: str) -> str:
+    """A metric on test, its unbiased estimate where there is one, with its interval."""
+    estimate, interval = row.get(f"{metric}_estimate"), row.get(f"{metric}_interval")
+    value = row.get(metric) if estimate is None else estimate  # an estimate may be 0
     if value is None:
         return ""
-    text = value_text(figure, value)
-    if interval:
-        text += f" ({interval_text(figure, Estimate(value, *interval))})"
-    return text
+    return value_text(metric, value) + (f" ({interval_text(metric, Estimate(value, *interval))})" if interval else "")
 
 
 def _progress(statuses: Sequence[str], hours: float) -> str:
-    counts = {status: statuses.count(status) for status in dict.fromkeys(sorted(statuses))}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"**Trials:** {told or 'none'}. **Training:** {hours:.2g} hours in all." if hours else f"**Trials:** {told}."
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses).items()))
+    training = f" **Training:** {hours:.2g} hours in all." if hours else ""
+    return f"**Trials:** {counts or 'none'}.{training}"
 
 
 def _failures(failures: Sequence[tuple[str, str]]) -> str:

@@ -18,11 +18,12 @@ from upath import UPath
 
 from analysis.report import INPUTS, inputs_of, report_problems
 from analysis.snapshot import Snapshot, read_sweep
+from kd_core.config.errors import SpecError
 from kd_core.config.identity import digest
 from kd_core.store.files import clear_orphans, read_json, write_json, writing
 from kd_core.store.lease import Lease
 from kd_core.store.records import Store
-from sweeps.tracking.answers import Pace, PacedClient, check_answers, refusal_of, without_password
+from sweeps.tracking.server import Patience, TimedClient, check_answers, refusal_of, without_password
 
 if TYPE_CHECKING:
     from sweeps.tracking.view import SweepView
@@ -43,6 +44,14 @@ _VIEW_VERSION = 4  # increment when equal records are shown in another way
 def embedded_uri(store: Store) -> str | None:
     """The URI of the tracking store inside a local storage, or None if the storage is remote."""
     return f"sqlite:///{store.local / 'mlflow.db'}" if store.local is not None else None
+
+
+def tracking_uri_of(store: Store, given: str | None) -> str:
+    """The URI of --tracking-uri, or of the tracking store in a local storage; raises SpecError if there is neither."""
+    uri = given or embedded_uri(store)
+    if uri is None:
+        raise SpecError(f"--tracking-uri: missing; {store.root} is remote and holds no tracking store of its own")
+    return uri
 
 
 def sync(store: Store, name: str, tracking_uri: str) -> int:
@@ -69,36 +78,36 @@ class Syncing:
         self._store, self._name, self._uri = store, name, tracking_uri
         self._id = uuid.uuid4().hex
         self._view: SweepView | None = None
-        self.pace = Pace(tracking_uri)
+        self.patience = Patience(tracking_uri)
 
     def update(self, judged: bool) -> int:
         """Show the records, and with judged also what the report says of every trial; returns the number of trials."""
-        with self.pace.asking():
+        with self.patience.waiting():
             check_answers(self._uri)
-        with self._alone() as nobody_else_came:
-            view = self._view if nobody_else_came else None
+        with self._alone() as was_last:
+            view = self._view if was_last else None
             self._view = None  # unless all goes well, the next time begins with what MLflow has
             snapshot = read_sweep(self._store, self._name, view.ended if view else None)
             state = _state(snapshot, self._uri) if judged else ""
-            view = view or self._seen()
+            view = view or self._current_view()
             view.show(snapshot, judged)
             self._view = view
         if judged:
             write_json(_marker(snapshot), {"shown": state})
         return len(snapshot.trials)
 
-    def _seen(self) -> "SweepView":
-        """What MLflow has of the sweep."""
+    def _current_view(self) -> "SweepView":
+        """The runs that MLflow has of the sweep."""
         from mlflow import MlflowClient
 
         from sweeps.tracking.view import SweepView
 
         local, location = self._store.local, None
         if local is not None and self._uri == embedded_uri(self._store):
-            with self.pace.asking():
+            with self.patience.waiting():
                 _create_database(local / "mlflow.db")
             location = (local / "mlartifacts" / self._name).as_uri()
-        return SweepView(PacedClient(MlflowClient(self._uri), self.pace), self._store, self._name, location)
+        return SweepView(TimedClient(MlflowClient(self._uri), self.patience), self._store, self._name, location)
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
@@ -106,7 +115,7 @@ class Syncing:
         local = self._store.local
         if local is None:
             lease = Lease(self._store.sweep(self._name).path / "mlflow-lease.json")
-            with self.pace.asking():
+            with self.patience.waiting():
                 while not lease.take():
                     time.sleep(_LEASE_INTERVAL_S)
             with lease.held():
@@ -114,7 +123,7 @@ class Syncing:
             return
         local.mkdir(parents=True, exist_ok=True)
         with (local / ".mlflow.lock").open("a+") as lock:
-            with self.pace.asking():
+            with self.patience.waiting():
                 fcntl.flock(lock, fcntl.LOCK_EX)
             lock.seek(0)
             last = lock.read()
@@ -139,7 +148,7 @@ class BackgroundSync:
     def finish(self) -> bool:
         """Sync once more, for as long as answers come promptly; returns whether MLflow is up to date."""
         self._done.set()
-        while self._thread.is_alive() and not self._syncing.pace.is_hopeless:
+        while self._thread.is_alive() and not self._syncing.patience.is_exhausted:
             self._thread.join(0.1)
         up_to_date = not self._thread.is_alive() and not self._problem
         if not up_to_date:

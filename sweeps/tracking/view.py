@@ -18,27 +18,27 @@ from kd_core.config.identity import digest
 from kd_core.measure.outcomes import SCALED
 from kd_core.store.files import read_json
 from kd_core.store.records import Store
-from sweeps.tracking.child import (
+from sweeps.tracking.differing_settings import differing_keys, differing_names, params_of
+from sweeps.tracking.note import note_of
+from sweeps.tracking.runs import MlflowRun, SweepRuns
+from sweeps.tracking.trial_run import (
     PASSING,
     RUN_STATUS,
-    SWEEP,
-    changed_points,
+    SWEEP_STANDING,
+    arm_metrics,
+    changed_metrics,
     datasets_of,
     end_of,
     ended_at,
-    identity_of,
-    judgement_of,
-    points_of,
-    seconds_of,
+    metrics_of,
+    name_tags,
     standing_of,
     started_at,
     tags_of,
+    training_s,
     write_diagram,
     write_files,
 )
-from sweeps.tracking.note import note_of
-from sweeps.tracking.runs_shown import ShownRun, SweepRuns
-from sweeps.tracking.varied import differing, params_of, varied_keys
 
 MOST_DIAGRAMS = 200  # of trials whose reliability is drawn, those of plausible arms first; each takes 50 ms
 _STATUSES = ("finished", "stopped", "failed", "running", "damaged", "pending")
@@ -52,49 +52,49 @@ class SweepView:
         self._store, self._sweep = store, store.sweep(name)
         self.ended: dict[str, Member] = {}
         self._begun: set[str] = set()
-        self._varied: list[str] = []
+        self._keys: list[str] = []
         self._columns: list[str] = []
 
     def show(self, snapshot: Snapshot, judged: bool) -> None:
         """Bring the runs up to date with the records, and with judged also with the report."""
         members = snapshot.members
         trials = {trial.key: trial for trial in snapshot.trials if trial.config or trial.status == "failed"}
-        self._find_varied([trial for trial in trials.values() if trial.config])
-        figures = map(figure_of, scaled(members["objectives"]))
-        self._runs.choose_columns(figures, self._columns, has_rungs=any(trial.stop for trial in trials.values()))
+        self._find_differing([trial for trial in trials.values() if trial.config])
+        metrics = map(figure_of, scaled(members["objectives"]))
+        self._runs.choose_columns(metrics, self._columns, has_rungs=any(trial.stop for trial in trials.values()))
         if not self._runs.has_parent:
             self._runs.create_parent(min(map(started_at, trials.values()), default=None))
         for trial in trials.values():
-            self._show_trial(trial, members.get("data") or {})
+            self._show_trial(trial, members["data"])
         content = read_json(self._sweep.report / CONTENT) or {}
         self._show_parent(snapshot, trials, content)
         if judged:
             self._judge(snapshot, trials, content)
 
-    def _find_varied(self, trials: list[Member]) -> None:
+    def _find_differing(self, trials: list[Member]) -> None:
         """Find what the sweep varies, and the params that differ, once a trial has begun that was not known."""
         if (keys := {trial.key for trial in trials}) != self._begun:
-            self._begun, self._varied = keys, varied_keys([trial.config for trial in trials])
-            self._columns = differing([self._params(trial) for trial in trials])
+            self._begun, self._keys = keys, differing_keys([trial.config for trial in trials])
+            self._columns = differing_names([self._params(trial) for trial in trials])
 
     def _params(self, trial: Member) -> dict[str, str]:
         """The params of a trial, by the keys that the sweep varies."""
-        return params_of(trial.config, trial.entry["teacher"], self._varied)
+        return params_of(trial.config, trial.entry["teacher"], self._keys)
 
     def _show_trial(self, trial: Member, data: Mapping[str, Any]) -> None:
         """Create or update the run of one trial; one that shows the trial's end gets no more than missing params."""
         run = self._runs.children.get(trial.key) or self._runs.create_child(trial.entry, started_at(trial))
         params, end, status = self._params(trial), end_of(trial), RUN_STATUS.get(trial.status, "RUNNING")
-        shown = [run.tags.get("kdsweep.status"), run.tags.get("kdsweep.ended"), run.status]
-        if end and shown == [trial.status, end, status]:
+        present = [run.tags.get("kdsweep.status"), run.tags.get("kdsweep.ended"), run.status]
+        if end and present == [trial.status, end, status]:
             run.log(params=params)
         else:
             run.log_data(datasets_of(trial.config, data))
             if end:
                 _attach(run, partial(write_files, trial))
             outdated = {name: "" for name in PASSING if name in run.tags}
-            points = points_of(trial, since_epoch=int(run.tags.get("kdsweep.epochs", 0)))
-            run.log(outdated | identity_of(trial) | tags_of(trial), params, points)
+            metrics = metrics_of(trial, since_epoch=int(run.tags.get("kdsweep.epochs", 0)))
+            run.log(outdated | name_tags(trial) | tags_of(trial), params, metrics)
             run.set_status(status, ended_at(trial))
         if end:
             self.ended[trial.key] = replace(trial)  # without its journal
@@ -103,9 +103,9 @@ class SweepView:
         """Count the trials by status, attach the spec, and close the run when every trial has ended."""
         run, statuses = self._runs.parent, _statuses(snapshot)
         self._attach_new(run, "kdsweep.spec", self._sweep.path / "spec.yaml", self._copy_spec)
-        tags = {f"kdsweep.{status}": str(statuses.count(status)) for status in _STATUSES} | {"standing": SWEEP}
+        tags = {f"kdsweep.{status}": str(statuses.count(status)) for status in _STATUSES} | {"standing": SWEEP_STANDING}
         failures = [(trial.entry["label"], trial.failure.error) for trial in trials.values() if trial.failure]
-        hours = sum(map(seconds_of, trials.values())) / 3600
+        hours = sum(map(training_s, trials.values())) / 3600
         tags["mlflow.note.content"] = note_of(self._sweep.name, snapshot.members, statuses, hours, failures, content)
         run.log(tags)
         ended = all(status in RUN_STATUS for status in statuses)
@@ -130,16 +130,16 @@ class SweepView:
         for key, run in self._runs.children.items():
             place, listed = places.get(key, (-1, None))
             tags = {"kdsweep.place": str(place), "kdsweep.in_spec": str(listed is not None).lower()}
-            tags |= identity_of(listed) if listed else {}
+            tags |= name_tags(listed) if listed else {}
             row, latency, trial = rows.get(key, {}), snapshot.latencies.get(key), trials.get(key)
-            metrics = judgement_of(row)
+            metrics = arm_metrics(row)
             tags["standing"] = standing_of(trial, row)
             if rows:
                 tags |= {name: str(row.get(name, False)).lower() for name in ("on_front", "plausible")}
             if latency is not None:
                 tags |= {"kdsweep.latency_device": latency["device"]}
                 metrics |= latency_figures(latency)
-            run.log(tags, metrics=changed_points(run.metrics, metrics, ended_at(trial)))
+            run.log(tags, metrics=changed_metrics(run.metrics, metrics, ended_at(trial)))
             if trial is None and run.status == "RUNNING":
                 run.set_status("KILLED")
         self._draw([trial for trial in trials.values() if trial.status == "finished"], rows)
@@ -152,7 +152,7 @@ class SweepView:
             if run.tags.get("kdsweep.diagram") != end_of(trial) and _attach(run, partial(write_diagram, trial)):
                 run.log({"kdsweep.diagram": end_of(trial)})
 
-    def _attach_new(self, run: ShownRun, tag: str, source: UPath, write: Callable[[Path], bool]) -> None:
+    def _attach_new(self, run: MlflowRun, tag: str, source: UPath, write: Callable[[Path], bool]) -> None:
         """Attach what is written from a file of the store, unless a tag says that it was."""
         version = digest(source.read_bytes().decode(errors="replace")) if source.exists() else None
         if version not in (None, run.tags.get(tag)) and _attach(run, write):
@@ -170,7 +170,7 @@ class SweepView:
         return True
 
 
-def _attach(run: ShownRun, write: Callable[[Path], bool]) -> bool:
+def _attach(run: MlflowRun, write: Callable[[Path], bool]) -> bool:
     """Attach the files that are written to a folder, if there are any; returns what the writer does."""
     with tempfile.TemporaryDirectory() as folder:
         written = write(Path(folder))

@@ -23,7 +23,7 @@ from kd_core.store.records import Store
 from sweeps.config.sweep import SweepSpec
 from sweeps.run import run_sweep
 from sweeps.terminal.progress import SweepProgress
-from sweeps.tracking.answers import check_answers
+from sweeps.tracking.server import check_answers
 
 Turn = Callable[[], None]
 _PAUSE_S = 1.0

@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 from click.testing import CliRunner
 
+from kd_core.config.errors import SpecError
 from sweeps.cli import main
 from sweeps.config.arms import trials_of
-from sweeps.config.errors import SpecError
 from sweeps.config.reader import read_spec, shipped_specs
 
 PLANNED = "quickstart"  # its mutants are planned, networks included; those of the other specs are read

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kd_core.config.data import DataConfig, DataError
+from kd_core.config.data import DataConfig
+from kd_core.config.errors import DataError
 from kd_core.data.dataset import Dataset, load
 from kd_core.data.splits import DataSummary, fingerprint_of, summarize
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import ExifTags, Image
 
-from kd_core.config.data import DataError
+from kd_core.config.errors import DataError
 from kd_core.data import images
 from kd_core.data.images import FileImages, ParquetImages, Part, decode, identity_of
 

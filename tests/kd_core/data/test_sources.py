@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kd_core.config.data import DataConfig, DataError
+from kd_core.config.data import DataConfig
+from kd_core.config.errors import DataError
 from kd_core.data.dataset import load
 from kd_core.data.sources import read_source
 from kd_core.data.splits import fingerprint_of

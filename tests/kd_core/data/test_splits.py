@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kd_core.config.data import DataConfig, DataError
+from kd_core.config.data import DataConfig
+from kd_core.config.errors import DataError
 from kd_core.data.splits import DataSummary, fingerprint_of, parts_of, stratified_sample, summarize
 
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from kd_core.config.data import DataConfig, DataError, MixupConfig, ViewConfig
+from kd_core.config.data import DataConfig, MixupConfig, ViewConfig
+from kd_core.config.errors import DataError
 from kd_core.config.identity import trial_key
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset, load

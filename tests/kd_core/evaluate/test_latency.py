@@ -6,10 +6,10 @@ import sys
 import pytest
 import torch
 
+from kd_core.config.errors import ModelError
 from kd_core.config.identity import digest
 from kd_core.config.networks import StudentConfig
 from kd_core.evaluate.latency import comparable, device_name, form_of, measure_latency, unmeasured
-from kd_core.networks.models import ModelError
 
 
 def form(**settings):

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.functional import interpolate
 from upath import UPath
 
+from kd_core.config.errors import ModelError
 from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.networks.models import (
-    ModelError,
     Network,
     build_student,
     build_teacher,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from kd_core.config.data import DataError
+from kd_core.config.errors import DataError
 from kd_core.store.cache import LIMIT, Cached, Room, is_complete
 
 MAKE = """

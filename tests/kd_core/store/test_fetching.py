@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from kd_core.config.data import DataError
+from kd_core.config.errors import DataError
 from kd_core.store.cache import fetched, listing_of
 
 FETCH = "import sys; from pathlib import Path; from kd_core.store.cache import fetched; "

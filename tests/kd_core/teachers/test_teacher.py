@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kd_core.config.data import DataConfig, ViewConfig
+from kd_core.config.errors import TeacherError
 from kd_core.config.identity import file_sha256
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.recipe import FinetuneConfig
@@ -9,7 +10,7 @@ from kd_core.config.trial import finetuning_trial
 from kd_core.evaluate.evaluation import predict
 from kd_core.store.product import Product
 from kd_core.store.records import Store
-from kd_core.teachers.teacher import TeacherError, load_teacher
+from kd_core.teachers.teacher import load_teacher
 from kd_core.training.trial import run_trial
 
 TEACHER = TeacherConfig(

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from kd_core.config.errors import SpecError
 from sweeps.cluster.job_server import JobServer
-from sweeps.config.errors import SpecError
 
 
 @pytest.mark.parametrize("address", ["ray://host:10001", "http://", "file:///tmp"])

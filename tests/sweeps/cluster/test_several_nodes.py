@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from kd_core.config.identity import trial_key
 from kd_core.data.dataset import load
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
@@ -179,6 +181,16 @@ def check_shown(client: MlflowClient, name: str, store: Store) -> None:
         assert result.metrics.items() <= run.data.metrics.items()
 
 
+def written_in(folder: Path) -> dict[str, bytes]:
+    """The content of every file below a folder but those that hold secrets; servers may remove some meanwhile."""
+    written = {}
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names if name not in HOLD_SECRETS):
+            with suppress(FileNotFoundError):
+                written |= {str(path): path.read_bytes()} if path.is_file() else {}
+    return written
+
+
 def parent_of(process: int) -> int:
     """The process that started another one; of Ray's workers, their node's raylet."""
     return psutil.Process(process).ppid()
@@ -214,8 +226,7 @@ def test_the_page_as_it_stands_ends_with_every_trial_once_though_the_worker_dies
     sync(store, "flowers", machines.tracking_uri)
     check_shown(client, "flowers", store)
 
-    written = [path for path in machines.folder.rglob("*") if path.is_file() and path.name not in HOLD_SECRETS]
-    told = {str(path): path.read_bytes() for path in written} | {"jobs": machines.asked("jobs/"), "ps": command_lines}
+    told = written_in(machines.folder) | {"jobs": machines.asked("jobs/"), "ps": command_lines}
     assert b"flowers" in told["jobs"]
     assert len(told) > 100
     secrets = [secret.encode() for secret in SECRETS.values()]
@@ -230,6 +241,7 @@ def test_eight_trials_and_eight_sweeps_report_at_once(machines, client, tiny, tm
         trials.append({"key": key, "label": trial.label, "arm": trial.arm, "teacher": None, "seed": trial.config.seed})
         epochs.append(run_trial(trial.config, dataset, store.trial(key)))
     content = {"objectives": dict(spec.objectives), "teachers": [], "trials": trials}
+    content["data"] = dict(vars(summarize(spec.data)))
     store.sweep("tiny").write(to_yaml(spec), content | {"sweep": "tiny"})
 
     def reporting():

@@ -12,9 +12,9 @@ import pytest
 from analysis.report import update_report
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
 from sweeps.commands.confirm import confirmed
-from sweeps.config.errors import SpecError
 from sweeps.plan.confirmation import confirmation_of
 
 GRID = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[0, 1]")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.config.errors import SpecError
+from kd_core.config.errors import SpecError
 from sweeps.config.networks import check_networks
 from sweeps.config.reader import read_spec, shipped_specs
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from kd_core.config.errors import SpecError
 from kd_core.fields import shown
 from sweeps.config.arms import trials_of
-from sweeps.config.errors import SpecError
 from sweeps.config.reader import read_spec, shipped_specs, to_yaml
 from tests.benchmarks.mutants import measure
 

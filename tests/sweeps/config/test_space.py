@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from kd_core.config.errors import SpecError
 from sweeps.config.arms import trials_of
-from sweeps.config.errors import SpecError
 from sweeps.config.reader import read_spec
 from sweeps.config.space import Range, Space
 

@@ -14,7 +14,7 @@ from click.testing import Result
 
 from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
-from sweeps.promotion.choice import Choice, chosen
+from sweeps.promotion.choice import Choice, choose_trial
 from sweeps.promotion.student import Student, student_of
 
 
@@ -41,7 +41,7 @@ def promoted(tiny_store: Store, kdsweep: Callable[..., Result], tmp_path_factory
     options = ["--as", "champion", "--export", export, "--storage", store.root, "--json"]
     done = kdsweep("promote", "tiny", "knee", *options)
     assert done.exit_code == 0, done.output
-    printed, choice = json.loads(done.stdout), chosen(read_sweep(store, "tiny"), "knee")
+    printed, choice = json.loads(done.stdout), choose_trial(read_sweep(store, "tiny"), "knee")
     student = student_of(store.sweep("tiny"), choice.trial)
     return Promoted(store, choice, student, export, printed, done.stderr, f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from analysis.snapshot import read_sweep
 from sweeps.promotion.card import card_of, export_note
-from sweeps.promotion.choice import chosen
-from sweeps.promotion.formats import INT8, ONNX, Measured
+from sweeps.promotion.choice import choose_trial
+from sweeps.promotion.formats import INT8, ONNX, FormatCheck
 from sweeps.promotion.student import student_of
 
 SIGMA = "kd_mixup resnet T=sigma seed 0"
@@ -15,7 +15,7 @@ SIGMA = "kd_mixup resnet T=sigma seed 0"
 def card(store, trial):
     """The card of a trial of the tiny sweep."""
     snapshot = read_sweep(store, "tiny")
-    choice = chosen(snapshot, trial)
+    choice = choose_trial(snapshot, trial)
     return card_of(snapshot, choice, student_of(snapshot.sweep, choice.trial))
 
 
@@ -37,8 +37,8 @@ def test_the_card_says_what_the_student_is(tiny_store):
 
 
 def test_the_figures_are_the_report_s_and_beside_them_those_of_the_record(tiny_store):
-    text, choice = card(tiny_store, SIGMA), chosen(read_sweep(tiny_store, "tiny"), SIGMA)
-    metrics = choice.trial.product.result().metrics
+    text, choice = card(tiny_store, SIGMA), choose_trial(read_sweep(tiny_store, "tiny"), SIGMA)
+    metrics = choice.trial.result.metrics
     names = {"ece_scaled": "ECE, as it answers", "ece": "ECE before the temperature", "nll_scaled": "NLL (nats)"}
     accuracy, interval, own = row(text, "accuracy %")
     assert accuracy == own == f"{100 * metrics['test/accuracy']:.2f}"  # of one seed
@@ -58,7 +58,7 @@ def test_a_student_without_a_teacher_has_none_on_its_card(tiny_store):
 
 
 def test_the_card_says_whether_its_arm_is_on_the_front(tiny_store):
-    members = [row["trial"] for row in chosen(read_sweep(tiny_store, "tiny"), "knee").report.front]
+    members = [row["trial"] for row in choose_trial(read_sweep(tiny_store, "tiny"), "knee").report.front]
     for trial in tiny_store.sweep("tiny").members()["trials"]:
         on_front = f"is one of the {len(members)} on the front" in card(tiny_store, trial["label"])
         assert on_front == (trial["key"] in members)
@@ -75,14 +75,14 @@ def test_the_limits_are_told(tiny_store):
 
 
 def test_the_files_of_an_export_have_their_figures():
-    note = export_note([Measured(ONNX, 1234, 3.21e-6, 0.5, 0.1), Measured(INT8, 432, 0.04, 0.49, 0.12)])
+    note = export_note([FormatCheck(ONNX, 1234, 3.21e-6, 0.5, 0.1), FormatCheck(INT8, 432, 0.04, 0.49, 0.12)])
     assert "| `student.onnx` | 1,234 | 50.00 | 0.1000 | 3.2e-06 |" in note
     assert "| `student-int8.onnx` | 432 | 49.00 | 0.1200 | 0.04, 8-bit |" in note
 
 
 def test_the_card_says_where_a_prior_decided_the_temperature(tiny_store):
     snapshot = read_sweep(tiny_store, "tiny")
-    choice = chosen(snapshot, SIGMA)
+    choice = choose_trial(snapshot, SIGMA)
     student = student_of(snapshot.sweep, choice.trial)
     assert "so that a weak prior decided it" not in card_of(snapshot, choice, student)
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from kd_core.config.errors import ExportError, SpecError
 from kd_core.store.files import read_json, write_json
-from sweeps.config.errors import SpecError
 from sweeps.promotion.formats import (
     CONFIG,
     FORMATS,
@@ -15,11 +15,10 @@ from sweeps.promotion.formats import (
     MARK,
     ONNX,
     WEIGHTS,
-    ExportError,
+    check_formats,
     check_target,
-    checked,
     predictor_of,
-    replacing,
+    replacing_folder,
 )
 
 
@@ -51,20 +50,20 @@ def test_an_export_of_another_temperature_is_found_out(promoted, tmp_path):
     (tmp_path / WEIGHTS).write_bytes((promoted.export / WEIGHTS).read_bytes())
     write_json(tmp_path / CONFIG, config | {"temperature": 2 * config["temperature"]})
     with pytest.raises(ExportError, match=r"student\.safetensors: differs by .* --tolerance"):
-        checked(promoted.student, tmp_path, 1e-5)
-    assert [each.name for each in checked(promoted.student, tmp_path, 0.1)] == [WEIGHTS]
+        check_formats(promoted.student, tmp_path, 1e-5)
+    assert [each.name for each in check_formats(promoted.student, tmp_path, 0.1)] == [WEIGHTS]
 
 
 def test_a_difference_that_is_no_number_is_no_small_one(promoted):
     outcomes = promoted.student.outcomes
     broken = dataclasses.replace(outcomes, logits=np.full_like(outcomes.logits, np.nan))
     with pytest.raises(ExportError):
-        checked(dataclasses.replace(promoted.student, outcomes=broken), promoted.export, 1e-5)
+        check_formats(dataclasses.replace(promoted.student, outcomes=broken), promoted.export, 1e-5)
 
 
 def test_an_export_that_fails_changes_nothing(tmp_path):
     target = tmp_path / "export"
-    with pytest.raises(IsADirectoryError), replacing(target) as made:
+    with pytest.raises(IsADirectoryError), replacing_folder(target) as made:
         write_json(made, {})  # a folder is no file
     assert list(tmp_path.iterdir()) == []
 
@@ -73,7 +72,7 @@ def test_an_export_replaces_an_earlier_one_whole_and_nothing_else(tmp_path):
     target = tmp_path / "new" / "export"
     for name in ("first", "second"):
         check_target(target)
-        with replacing(target) as made:
+        with replacing_folder(target) as made:
             (made / name).write_text("")
             write_json(made / MARK, {"sweep": name})
     assert sorted(path.name for path in target.iterdir()) == [MARK, "second"]

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.models import Model
 
 from analysis.snapshot import read_sweep
-from sweeps.config.errors import SpecError
+from kd_core.config.errors import SpecError
 from sweeps.promotion.registry import CONTENT, Registry, check_alias, content_of
 
 FRESH = """

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from sweeps.config.errors import SpecError
+from kd_core.config.errors import SpecError
 from sweeps.promotion.student import student_of
 
 
 def test_the_deployed_student_answers_as_the_trial_did(promoted, assert_stored):
-    network = promoted.student.deployed()
+    network = promoted.student.network()
     with torch.inference_mode():
         made = np.concatenate([network(images).numpy() for images in promoted.student.test.batches(200)])
     assert_stored(made)
@@ -34,7 +34,7 @@ def test_a_student_is_built_without_disturbing_the_random_numbers(promoted):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    promoted.student.deployed()
+    promoted.student.network()
     assert torch.rand(1) == expected
 
 
@@ -56,4 +56,4 @@ def test_other_test_images_than_the_trials_are_refused(store):
 def test_a_network_that_is_built_in_another_way_today_is_one_sentence(promoted):
     student = dataclasses.replace(promoted.student, class_names=("one", "two"))
     with pytest.raises(SpecError, match=r"student\.safetensors does not fit the network"):
-        student.deployed()
+        student.network()

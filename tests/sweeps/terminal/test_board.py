@@ -6,7 +6,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from sweeps.terminal.board import Board, objectives_shown
+from sweeps.terminal.board import Board, validation_objectives
 
 
 def drawn(board, width=80, height=30):
@@ -19,8 +19,8 @@ def drawn(board, width=80, height=30):
 
 def finish(board, arm, accuracy, ece, seed=0):
     """Let one trial finish."""
-    figures = {"validation/accuracy": accuracy, "validation/ece_scaled": ece}
-    board.trial(f"{arm} seed {seed}", "finished", arm=arm, figures=figures)
+    metrics = {"validation/accuracy": accuracy, "validation/ece_scaled": ece}
+    board.update_trial(f"{arm} seed {seed}", "finished", arm=arm, metrics=metrics)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def crowded():
         )
     for number in range(40):
         label = f"kd_mixup convnext T=sigma alpha=0.5 train.learning_rate=0.00{number} train.batch_size=128 seed 0"
-        board.trial(label, "running", epoch=3, num_epochs=10, note="accuracy 0.512  ECE 0.031")
+        board.update_trial(label, "running", epoch=3, num_epochs=10, note="accuracy 0.512  ECE 0.031")
     board.num_expected = 1000
     return board
 
@@ -43,10 +43,10 @@ def test_trials_are_counted_by_their_present_state_and_those_to_come_as_pending(
     board = Board()
     board.num_expected = 4
     for state in ("pending", "running", "failed", "running", "finished"):
-        board.trial("kd seed 0", state)
-    board.trial("kd seed 1", "running")
+        board.update_trial("kd seed 0", state)
+    board.update_trial("kd seed 1", "running")
     assert board.count_text() == "1 finished, 1 running, 2 pending"
-    board.forget(["kd seed 0"])
+    board.remove_trials(["kd seed 0"])
     assert board.counts["finished"] == 0
 
 
@@ -56,7 +56,7 @@ def test_the_front_is_of_arms_and_of_the_means_over_their_finished_seeds():
     finish(board, "good", 0.6, 0.04, seed=1)
     finish(board, "calibrated", 0.5, 0.01)
     finish(board, "bad", 0.5, 0.05)
-    board.trial("running seed 0", "running", figures={"validation/accuracy": 1.0, "validation/ece_scaled": 0.0})
+    board.update_trial("running seed 0", "running", metrics={"validation/accuracy": 1.0, "validation/ece_scaled": 0.0})
     assert board.front() == [("good", pytest.approx([0.7, 0.03])), ("calibrated", [0.5, 0.01])]
     finish(board, "best", 0.9, 0.001)
     assert [arm for arm, _ in board.front()] == ["best"]
@@ -65,14 +65,14 @@ def test_the_front_is_of_arms_and_of_the_means_over_their_finished_seeds():
 def test_the_front_is_by_the_size_of_the_gap_which_trials_tell_with_its_sign():
     board = Board()
     board.objectives = {"validation/abs_gap": "min"}
-    board.trial("over seed 0", "finished", arm="over", figures={"validation/gap": 0.2})
-    board.trial("under seed 0", "finished", arm="under", figures={"validation/gap": -0.3})
+    board.update_trial("over seed 0", "finished", arm="over", metrics={"validation/gap": 0.2})
+    board.update_trial("under seed 0", "finished", arm="under", metrics={"validation/gap": -0.3})
     assert board.front() == [("over", [0.2])]
 
 
 def test_objectives_that_a_trial_does_not_tell_are_not_shown():
-    assert objectives_shown({"validation/nll": "min", "latency_ms_1": "min"}) == {"validation/nll_scaled": "min"}
-    assert list(objectives_shown({"latency_ms_1": "min"})) == ["validation/accuracy", "validation/ece_scaled"]
+    assert validation_objectives({"validation/nll": "min", "latency_ms_1": "min"}) == {"validation/nll_scaled": "min"}
+    assert list(validation_objectives({"latency_ms_1": "min"})) == ["validation/accuracy", "validation/ece_scaled"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 50), (140, 40)])
@@ -89,20 +89,20 @@ def test_a_thousand_trials_fit_the_terminal(crowded, width, height):
 def test_the_time_left_counts_the_epochs_left_by_what_runs_at_once_and_says_what_it_is_from():
     board = Board()
     for seed in range(2):
-        board.trial(f"kd seed {seed}", "running", form="form", epoch=0, num_epochs=100)
+        board.update_trial(f"kd seed {seed}", "running", form="form", epoch=0, num_epochs=100)
     for seed in range(2, 4):
-        board.trial(f"kd seed {seed}", form="form", num_epochs=100)
+        board.update_trial(f"kd seed {seed}", form="form", num_epochs=100)
     assert "unknown (no trial of this form" in board.time_text()
-    board.timed("kd seed 0", [600.0])
+    board.add_epoch_times("kd seed 0", [600.0])
     assert board.time_left().seconds == pytest.approx(4 * 100 * 600 / 2, rel=0.01)
     assert board.time_text() == "time left: about 1 d 9 h (from 1 trial of the same form); 2 at once"
     board.num_expected = 6
     assert board.time_left().seconds == pytest.approx(6 * 100 * 600 / 2, rel=0.01)
-    board.trial("kd seed 1", "stopped")
+    board.update_trial("kd seed 1", "stopped")
     assert board.time_text().startswith("time left: at most 1 d ")
     board.num_expected = 0
     for seed in range(4):
-        board.trial(f"kd seed {seed}", "failed")
+        board.update_trial(f"kd seed {seed}", "failed")
     assert board.time_text() == "nothing left to run"
 
 
@@ -121,8 +121,8 @@ def test_it_may_be_drawn_while_trials_are_added():
     thread.start()
     number = 0
     while thread.is_alive():
-        board.trial(f"kd seed {number}", "running", num_epochs=1)
-        board.timed(f"kd seed {number}", [1.0])
+        board.update_trial(f"kd seed {number}", "running", num_epochs=1)
+        board.add_epoch_times(f"kd seed {number}", [1.0])
         finish(board, "kd", 0.5, 0.5, number)
         number = (number + 1) % 500
     assert errors == []

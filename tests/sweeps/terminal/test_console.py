@@ -133,8 +133,6 @@ def test_of_a_search_the_keys_that_matter_are_told_in_a_line(printed, tmp_path):
     report = Report(Store.at(tmp_path).root / "report.html", {"arms": ARMS, "answer": [], "advice": [], "keys": said})
     assert " ".join(said) in printed(print_outcome, report, {"finished": 3}, None, True)
     assert " ".join(said) not in printed(print_outcome, report, {"finished": 3}, None)
-    older = Report(report.path, {"arms": ARMS, "answer": [], "advice": []})
-    assert printed(print_outcome, older, {"finished": 3}, None, True)[-2] == "3 finished"
 
 
 def test_in_a_status_a_long_label_and_an_error_are_wrapped_and_a_key_is_not(printed):

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 
 import psutil
@@ -86,11 +85,9 @@ def test_what_is_ignored_as_under_nohup_stays_ignored():
     program = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{PROGRAM.format(work=SLEEP)}"
     process, _ = started(program)
     process.send_signal(signal.SIGHUP)
-    time.sleep(0.2)
-    assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     process.communicate()
-    assert process.returncode == 143
+    assert process.returncode == 143  # and not 129: the first signal that is heard decides
 
 
 TAKEN_OVER = """with interrupt.keeping_handlers():

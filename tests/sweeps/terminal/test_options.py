@@ -5,11 +5,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
-from sweeps.config.errors import SpecError
 from sweeps.terminal.options import (
     json_option,
-    say_what_the_library_does,
+    log_to_stderr,
     set_option,
     store_at,
     store_option,
@@ -46,7 +46,7 @@ def test_options_have_their_names_and_defaults(arguments, environment, given):
 
 def test_what_the_library_says_is_a_line_on_stderr(capsys):
     for _ in range(2):
-        say_what_the_library_does()
+        log_to_stderr()
     logging.getLogger("kd_core.any").info("fetching %s", "data")
     assert re.fullmatch(r"\d\d:\d\d:\d\d fetching data\n", capsys.readouterr().err)
 

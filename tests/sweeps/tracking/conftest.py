@@ -16,7 +16,7 @@ from kd_core.store.records import Store
 from sweeps.config.reader import read_spec, to_yaml
 from sweeps.tracking.sync import embedded_uri, sync
 from tests.products import edit, forget_epochs
-from tests.sweeps.tracking.shown import Proxy, start_server, store_of
+from tests.sweeps.tracking.support import Proxy, start_server, store_of
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import BackgroundSync, embedded_uri, is_synced, sync
-from tests.sweeps.tracking.shown import Proxy, config_in, view_of
+from tests.sweeps.tracking.support import Proxy, config_in, view_of
 
 
 def test_a_sweep_is_synced_until_its_records_its_report_the_place_or_the_database_change(trained, tmp_path):
@@ -136,16 +136,18 @@ def test_a_silent_server_costs_a_command_line_5_s_and_one_sentence(kdsweep, tiny
     proxy.silent = True
     update_report(read_sweep(store, "tiny"))
     options = ["--storage", store.root, "--tracking-uri"]
-    times = [time.monotonic()]
-    for uri in (embedded_uri(store), proxy.url):
+    walls_s = []
+    for uri in (embedded_uri(store), embedded_uri(store), proxy.url):
+        began = time.monotonic()
         done = kdsweep("run", tiny, *options, uri)
         assert done.exit_code == 0, done.stderr
-        times.append(time.monotonic())
+        walls_s.append(time.monotonic() - began)
     told = [line for line in done.stderr.splitlines() if "MLflow at" in line]
     assert len(told) == 1
     assert "kdsweep sync tiny" in told[0]
-    assert times[2] - times[1] < 5 + 2
+    assert walls_s[2] < walls_s[1] + 5 + 2  # the first has to import and to create everything
+    began = time.monotonic()
     synced = kdsweep("sync", "tiny", *options, proxy.url)
     assert (synced.exit_code, synced.stderr.count("\n")) == (1, 1)
-    assert time.monotonic() - times[2] < 5 + 1
+    assert time.monotonic() - began < walls_s[1] + 5 + 2
     proxy.close()

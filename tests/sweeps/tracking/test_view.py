@@ -15,7 +15,7 @@ from kd_core.store.files import read_json, write_json
 from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import embedded_uri, sync
 from tests.products import STOP
-from tests.sweeps.tracking.shown import config_in, view_of
+from tests.sweeps.tracking.support import config_in, view_of
 
 
 def test_a_sweep_is_one_parent_with_a_nested_child_a_trial(trained):

@@ -1,4 +1,4 @@
-"""The MLflow runs of one sweep: found by their tags, created where they are missing, and sent only what differs."""
+"""The MLflow runs of one sweep: recognised by their tags, created where missing, and sent only what differs."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +12,8 @@ _COLUMNS = "mlflow.sharedViewState.kdsweep"  # a view of the list of runs that t
 
 
 @dataclass
-class ShownRun:
-    """One MLflow run, with all that it shows."""
+class MlflowRun:
+    """One MLflow run, with all that the server has of it."""
 
     client: Any
     run_id: str
@@ -24,11 +24,11 @@ class ShownRun:
     has_data: bool
 
     @classmethod
-    def of(cls, client: Any, run: Any) -> "ShownRun":
+    def of(cls, client: Any, run: Any) -> "MlflowRun":
         """A run as MLflow returns it."""
         data, inputs = run.data, run.inputs.dataset_inputs if run.inputs else []
-        shown = dict(data.tags), dict(data.params), dict(data.metrics)
-        return cls(client, run.info.run_id, run.info.status, *shown, has_data=bool(inputs))
+        content = dict(data.tags), dict(data.params), dict(data.metrics)
+        return cls(client, run.info.run_id, run.info.status, *content, has_data=bool(inputs))
 
     def log(
         self,
@@ -46,7 +46,8 @@ class ShownRun:
         new_params = {name: value for name, value in (params or {}).items() if name not in self.params}
         if not (new_tags or new_params or metrics):
             return
-        *first, last = [metrics[start : start + _ENTITIES_A_REQUEST] for start in _starts(metrics)]
+        starts = range(0, max(1, len(metrics)), _ENTITIES_A_REQUEST)
+        *first, last = [metrics[start : start + _ENTITIES_A_REQUEST] for start in starts]
         for part in first:
             self.client.log_batch(self.run_id, metrics=part)
         self.client.log_batch(
@@ -81,10 +82,6 @@ class ShownRun:
         self.status = status
 
 
-def _starts(metrics: Sequence[Any]) -> Iterable[int]:
-    return range(0, max(1, len(metrics)), _ENTITIES_A_REQUEST)
-
-
 class SweepRuns:
     """The runs of one sweep: the parent, and the child of each trial by its key."""
 
@@ -92,9 +89,9 @@ class SweepRuns:
         self._client, self._name = client, name
         self._tags = dict(_TRAINING)
         self._experiment_id = self._experiment(artifact_location)
-        runs = self._found()
+        runs = self._existing()
         self._parent = runs.pop(None, None)
-        self.children: dict[str, ShownRun] = {key: run for key, run in runs.items() if key is not None}
+        self.children: dict[str, MlflowRun] = {key: run for key, run in runs.items() if key is not None}
 
     @property
     def has_parent(self) -> bool:
@@ -102,7 +99,7 @@ class SweepRuns:
         return self._parent is not None
 
     @property
-    def parent(self) -> ShownRun:
+    def parent(self) -> MlflowRun:
         """The run of the sweep itself."""
         assert self._parent is not None
         return self._parent
@@ -111,9 +108,9 @@ class SweepRuns:
         """Create the run of the sweep itself."""
         self._parent = self._create(self._name, {}, started_at)
 
-    def choose_columns(self, figures: Iterable[str], params: Iterable[str], has_rungs: bool) -> None:
-        """Let the UI's list of runs have columns for these figures on test, for these params, and for rungs."""
-        metrics = ["front_probability", *dict.fromkeys(f"test/{name}" for name in ("accuracy", "ece", *figures))]
+    def choose_columns(self, metrics: Iterable[str], params: Iterable[str], has_rungs: bool) -> None:
+        """Let the UI's list of runs have columns for these metrics on test, for these params, and for rungs."""
+        metrics = ["front_probability", *dict.fromkeys(f"test/{name}" for name in ("accuracy", "ece", *metrics))]
         metrics += ["rung"] * has_rungs
         columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in params]
         columns = ["tags.`standing`", *columns, "attributes.`Created`", "attributes.`Duration`"]
@@ -122,18 +119,18 @@ class SweepRuns:
             self._client.set_experiment_tag(self._experiment_id, _COLUMNS, view)
             self._tags[_COLUMNS] = view
 
-    def create_child(self, trial: Mapping[str, Any], started_at: float) -> ShownRun:
+    def create_child(self, trial: Mapping[str, Any], started_at: float) -> MlflowRun:
         """Create the run of a trial, under the parent."""
         tags = {"mlflow.parentRunId": self.parent.run_id, "kdsweep.trial": trial["key"]}
         run = self._create(trial["label"], tags, started_at)
         self.children[trial["key"]] = run
         return run
 
-    def _create(self, run_name: str, tags: dict[str, str], started_at: float | None = None) -> ShownRun:
+    def _create(self, run_name: str, tags: dict[str, str], started_at: float | None = None) -> MlflowRun:
         start_time = int(1000 * started_at) if started_at else None
         origin = {"kdsweep.sweep": self._name, "mlflow.source.name": "kdsweep", "mlflow.source.type": "LOCAL"}
         run = self._client.create_run(self._experiment_id, start_time, tags=tags | origin, run_name=run_name)
-        return ShownRun.of(self._client, run)
+        return MlflowRun.of(self._client, run)
 
     def _experiment(self, artifact_location: str | None) -> str:
         from mlflow.entities import LifecycleStage
@@ -146,24 +143,23 @@ class SweepRuns:
         self._tags = experiment.tags
         return experiment.experiment_id
 
-    def _found(self) -> dict[str | None, ShownRun]:
-        """Runs by the key of their trial, the parent under None."""
-        found, token = [], None
+    def _existing(self) -> dict[str | None, MlflowRun]:
+        """The runs that MLflow has, by the key of their trial, the parent under None."""
+        runs, token = {}, None
         while True:
             page = self._client.search_runs([self._experiment_id], "tags.`kdsweep.sweep` != ''", page_token=token)
-            found += page
+            runs |= {run.data.tags.get("kdsweep.trial"): MlflowRun.of(self._client, run) for run in page}
             if not (token := page.token):
-                return {run.data.tags.get("kdsweep.trial"): ShownRun.of(self._client, run) for run in found}
+                return runs
 
 
 def page_of(tracking_uri: str, names: Iterable[str]) -> str | None:
-    """Where a server shows the runs of the first of these sweeps that its store has, sorted by the front; or None."""
+    """The page with the sorted runs of the first of these sweeps that MLflow has; None if it has none of them."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri)
     for name in names:
         if (experiment := client.get_experiment_by_name(name)) is not None:
-            known = _COLUMNS in experiment.tags
-            view = "viewStateShareKey=kdsweep" if known else "orderByKey=tags.%60on_front%60&orderByAsc=false"
-            return f"/#/experiments/{experiment.experiment_id}/runs?{view}&workflowType=machine_learning"
+            view = "viewStateShareKey=kdsweep&workflowType=machine_learning"
+            return f"/#/experiments/{experiment.experiment_id}/runs?{view}"
     return None

@@ -8,16 +8,17 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import ErrorCode
 
-from sweeps.tracking.answers import (
-    Pace,
-    PacedClient,
+from kd_core.config.errors import ServerError
+from sweeps.tracking.server import (
+    Patience,
+    TimedClient,
     check_answers,
-    end_unanswered,
     is_taken,
     open_page,
+    using_server,
     without_password,
 )
-from tests.sweeps.tracking.shown import Proxy
+from tests.sweeps.tracking.support import Proxy
 
 
 @pytest.fixture
@@ -49,23 +50,23 @@ def test_any_answer_is_one_and_what_is_no_server_is_not_asked(server):
 
 
 def test_a_pace_is_hopeless_once_too_much_time_was_lost():
-    pace = Pace("http://localhost")
-    with pace.asking():
+    patience = Patience("http://localhost")
+    with patience.waiting():
         time.sleep(0.6)
-    assert not pace.is_hopeless
-    pace._lost_s = 3.9  # as if slow answers had come
-    with pace.asking():
+    assert not patience.is_exhausted
+    patience._lost_s = 3.9  # as if slow answers had come
+    with patience.waiting():
         time.sleep(0.65)
-        assert pace.is_hopeless
-    assert pace.is_hopeless
-    with pace.asking():
+        assert patience.is_exhausted
+    assert patience.is_exhausted
+    with patience.waiting():
         pass
-    assert not pace.is_hopeless  # a prompt answer makes up for some of it
-    assert not Pace("sqlite:///mlflow.db").is_hopeless
+    assert not patience.is_exhausted  # a prompt answer makes up for some of it
+    assert not Patience("sqlite:///mlflow.db").is_exhausted
 
 
 def test_a_paced_client_answers_as_the_client_and_raises_what_it_raises():
-    paced = PacedClient([3, 1, 2], Pace("http://localhost"))
+    paced = TimedClient([3, 1, 2], Patience("http://localhost"))
     assert paced.index(2) == 2
     with pytest.raises(ValueError, match="not in list"):
         paced.index(5)
@@ -76,20 +77,19 @@ def test_passwords_are_not_shown():
     assert without_password("sqlite:////a@b/mlflow.db") == "sqlite:////a@b/mlflow.db"
 
 
-def test_no_answer_ends_with_one_sentence_and_no_password(capsys):
-    with pytest.raises(SystemExit) as ended:
-        end_unanswered("http://user:secret@host", ConnectionError("refused\nby everybody"))
-    assert ended.value.code == 1
-    assert capsys.readouterr().err == "kdsweep: MLflow at http://host does not answer: refused\n"
+def test_no_answer_ends_with_one_sentence_and_no_password():
+    with pytest.raises(ServerError) as ended, using_server("http://user:secret@host"):
+        raise ConnectionError("refused\nby everybody")
+    assert (str(ended.value), ended.value.exit_code) == ("MLflow at http://host does not answer: refused", 1)
 
 
 @pytest.mark.parametrize(
     ("reason", "remedy"), [("UNAUTHENTICATED", "MLFLOW_TRACKING_PASSWORD"), ("PERMISSION_DENIED", "--allowed-hosts")]
 )
-def test_a_refusal_is_told_with_its_remedy_and_ends_with_2(capsys, reason, remedy):
-    with pytest.raises(SystemExit, match="2"):
-        end_unanswered("http://host", MlflowException("no", ErrorCode.Value(reason)))
-    assert remedy in capsys.readouterr().err
+def test_a_refusal_is_told_with_its_remedy_and_ends_with_2(reason, remedy):
+    with pytest.raises(ServerError, match=remedy) as ended, using_server("http://host"):
+        raise MlflowException("no", ErrorCode.Value(reason))
+    assert ended.value.exit_code == 2
 
 
 def test_a_port_is_taken_while_a_server_listens(silent):

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.settings import flat_of
 from kd_core.config.trial import TrialConfig
-from sweeps.tracking.varied import differing, params_of, text_of, varied_keys
+from sweeps.tracking.differing_settings import differing_keys, differing_names, params_of, setting_text
 
 
 def config_of(method="classic", **changes):
@@ -17,7 +17,7 @@ def config_of(method="classic", **changes):
 
 def test_what_follows_from_the_method_the_teacher_or_alpha_is_not_varied():
     configs = [config_of("classic"), config_of("mixup"), config_of("kd"), config_of("kd_mixup", alpha=0.2)]
-    assert varied_keys([*configs, config_of("dkd"), config_of("kd", teacher={"model": "resnet18"})]) == []
+    assert differing_keys([*configs, config_of("dkd"), config_of("kd", teacher={"model": "resnet18"})]) == []
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_what_follows_from_the_method_the_teacher_or_alpha_is_not_varied():
     ],
 )
 def test_what_an_arm_sets_is_varied(key, changes):
-    assert varied_keys([config_of("kd_mixup"), config_of("kd_mixup", **changes)]) == [key]
+    assert differing_keys([config_of("kd_mixup"), config_of("kd_mixup", **changes)]) == [key]
     assert key in params_of(config_of("kd_mixup", **changes), "resnet", [key])
 
 
@@ -51,7 +51,7 @@ def test_params_have_the_names_that_people_use():
     ("value", "text"), [(True, "true"), (2.0, "2"), (0.002, "0.002"), (7, "7"), ("a b", "a b"), ([1, 2], "[1,2]")]
 )
 def test_a_setting_is_written_as_in_yaml(value, text):
-    assert text_of(value) == text
+    assert setting_text(value) == text
 
 
 def test_a_flat_config_has_dotted_keys_and_only_what_is_set():
@@ -60,5 +60,5 @@ def test_a_flat_config_has_dotted_keys_and_only_what_is_set():
 
 def test_params_that_are_the_same_in_all_trials_need_no_column():
     trials = [{"method": "kd", "alpha": "0", "seed": "0"}, {"method": "mixup", "seed": "0"}]
-    assert differing(trials) == ["method", "alpha"]
-    assert differing(trials[:1]) == ["method", "alpha", "seed"]
+    assert differing_names(trials) == ["method", "alpha"]
+    assert differing_names(trials[:1]) == ["method", "alpha", "seed"]

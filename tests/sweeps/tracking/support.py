@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from kd_core.config.identity import trial_key
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import load
+from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
 from kd_core.training.trial import run_trial
@@ -47,6 +48,7 @@ def store_of(spec, root, unfinished=(), epochs=0):
             ProductWriter(store.trial(key), trial.config.model_dump(mode="json"))
             store.trial(key).fail("NonFiniteLossError: the loss is nan", "Traceback …")
     content = {"sweep": "tiny", "objectives": dict(spec.objectives), "teachers": [], "trials": members}
+    content["data"] = dict(vars(summarize(spec.data)))
     store.sweep("tiny").write(to_yaml(spec), content)
     return store, content
 

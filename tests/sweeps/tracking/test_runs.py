@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from sweeps.tracking.runs_shown import SweepRuns, page_of
+from sweeps.tracking.runs import SweepRuns, page_of
 
 
 @pytest.fixture

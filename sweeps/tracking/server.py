@@ -1,4 +1,4 @@
-"""How long a tracking server may take: whether it answers at all, and how promptly."""
+"""A tracking server: whether it answers at all, how promptly, and what is said if it does not."""
 
 import socket
 import ssl
@@ -8,12 +8,12 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import urlopen
 
-import click
+from kd_core.config.errors import KdSweepsError, ServerError
 
 ANSWER_S = 4.0  # a server that says nothing for so long is taken for silent
 PROMPT_S = 0.5
@@ -32,15 +32,12 @@ def check_answers(tracking_uri: str) -> None:
         urlopen(f"{without_password(tracking_uri).rstrip('/')}/health", timeout=ANSWER_S).close()
     except HTTPError:
         return  # an answer, whatever it says
-    except TimeoutError:
-        raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
-    except URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
-        if not isinstance(error.reason, ssl.SSLError):  # of certificates, MLflow has settings of its own
-            raise ConnectionError(str(error.reason)) from None
     except OSError as error:
-        raise ConnectionError(str(error)) from None
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, TimeoutError):
+            raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
+        if not isinstance(reason, ssl.SSLError):  # of certificates, MLflow has settings of its own
+            raise ConnectionError(str(reason)) from None
 
 
 def without_password(tracking_uri: str) -> str:
@@ -57,14 +54,14 @@ def is_taken(port: int) -> bool:
 
 def open_once_served(url: str) -> None:
     """Open a page in the browser as soon as its server answers, from another process: this one becomes the server."""
-    code = "import sys; from sweeps.tracking.answers import open_page; open_page(sys.argv[1])"
+    code = "import sys; from sweeps.tracking.server import open_page; open_page(sys.argv[1])"
     subprocess.Popen([sys.executable, "-c", code, url], stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def open_page(url: str, patience_s: float = 60) -> bool:
     """Wait until a page's server answers, and open the page in the browser; false if nothing answers or none opens."""
-    begun = time.monotonic()
-    while time.monotonic() < begun + patience_s:
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
         try:
             check_answers(url.partition("#")[0])
         except OSError:
@@ -80,16 +77,21 @@ def refusal_of(error: Exception) -> str | None:
     return _REFUSALS.get(status()) if status else None
 
 
-def end_unanswered(tracking_uri: str, error: Exception) -> NoReturn:
-    """Say in one sentence that MLflow cannot be used; exit with 2 if it refuses the user, and with 1 otherwise."""
-    refusal = refusal_of(error)
-    problem = refusal or f"does not answer: {(str(error).splitlines() or [''])[0]}"
-    click.echo(f"kdsweep: MLflow at {without_password(tracking_uri)} {problem}", err=True)
-    sys.exit(2 if refusal else 1)
+@contextmanager
+def using_server(tracking_uri: str) -> Iterator[None]:
+    """Raise ServerError for what goes wrong with MLflow in the block; its exit code is 2 if MLflow refuses the user."""
+    try:
+        yield
+    except KdSweepsError:
+        raise
+    except Exception as error:  # MLflow's, or those of whatever keeps its artifacts
+        refusal = refusal_of(error)
+        problem = refusal or f"does not answer: {(str(error).splitlines() or [''])[0]}"
+        raise ServerError(f"MLflow at {without_password(tracking_uri)} {problem}", 2 if refusal else 1) from error
 
 
-class Pace:
-    """How promptly answers come: seconds beyond PROMPT_S are lost, and each prompt answer makes up for some of them."""
+class Patience:
+    """How long to wait for a server: seconds beyond PROMPT_S are lost, and prompt answers make up for some of them."""
 
     def __init__(self, tracking_uri: str) -> None:
         self._patience_s = _PATIENCE_S.get(tracking_uri.partition(":")[0], ANSWER_S)
@@ -97,7 +99,7 @@ class Pace:
         self._asked_at: float | None = None
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def waiting(self) -> Iterator[None]:
         """The time from a question to its answer."""
         self._asked_at = time.monotonic()
         try:
@@ -108,7 +110,7 @@ class Pace:
             self._lost_s = lost_s
 
     @property
-    def is_hopeless(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether more time was lost, on the last answers and the one that is awaited, than anybody should wait."""
         return self._lost_now() > self._patience_s
 
@@ -117,18 +119,18 @@ class Pace:
         return max(0.0, self._lost_s + time.monotonic() - asked_at - PROMPT_S) if asked_at else self._lost_s
 
 
-class PacedClient:
+class TimedClient:
     """An MLflow client whose every call is timed."""
 
-    def __init__(self, client: Any, pace: Pace) -> None:
-        self._client, self._pace = client, pace
+    def __init__(self, client: Any, patience: Patience) -> None:
+        self._client, self._patience = client, patience
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
 
         def timed(*arguments: Any, **options: Any) -> Any:
             """The method of the client, timed."""
-            with self._pace.asking():
+            with self._patience.waiting():
                 return method(*arguments, **options)
 
         return timed

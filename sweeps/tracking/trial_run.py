@@ -12,19 +12,14 @@ from analysis.snapshot import Member
 from kd_core.measure.outcomes import RAW
 from kd_core.store.files import DamagedError
 
-ESTIMATED = (
-    "accuracy",
-    "ece",
-    "ece_scaled",
-    "nll_scaled",
-)  # test figures with an interval: test/ece_low, test/ece_high
+ESTIMATED = ("accuracy", "ece", "ece_scaled", "nll_scaled")  # on test, with an interval: test/ece_low, test/ece_high
 PASSING = ("kdsweep.error", "stop_reason", "rung")  # tags of an end that another try makes void
-SWEEP = "0 the sweep"
+SWEEP_STANDING = "0 the sweep"
 RUN_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # of all others, RUNNING
 _SHORT = 500  # characters of an error in a tag; its traceback is an artifact
 
 
-def seconds_of(trial: Member) -> float:
+def training_s(trial: Member) -> float:
     """How long a trial has trained, as far as it is known."""
     return trial.result.wall_s if trial.result else sum(row["epoch_s"] for row in trial.epochs)
 
@@ -66,7 +61,7 @@ def tags_of(trial: Member) -> dict[str, str]:
     return tags | {"kdsweep.status": trial.status, "kdsweep.ended": end_of(trial)}
 
 
-def points_of(trial: Member, since_epoch: int) -> list[Any]:
+def metrics_of(trial: Member, since_epoch: int) -> list[Any]:
     """The figures of a trial's epochs after one, and of its result, and the rung of a stop, by which one sorts."""
     from mlflow.entities import Metric
 
@@ -78,10 +73,10 @@ def points_of(trial: Member, since_epoch: int) -> list[Any]:
         if key not in ("epoch", "time")
     ]
     rung = [Metric("rung", float(stop.rung), int(1000 * stop.time), stop.epoch)] if stop else []
-    return points + _final_points(trial) + rung
+    return points + _final_metrics(trial) + rung
 
 
-def _final_points(trial: Member) -> list[Any]:
+def _final_metrics(trial: Member) -> list[Any]:
     """The figures of the result, except those that the last epoch has logged with the same value."""
     from mlflow.entities import Metric
 
@@ -115,19 +110,18 @@ def write_diagram(trial: Member, folder: Path) -> bool:
     from analysis.drawing.style import TEACHER_COLOURS, svg_of
 
     with suppress(OSError, DamagedError):
-        curve = reliability_curve(trial.outcomes("test"), RAW)
-        drawing = draw_reliability(curve, TEACHER_COLOURS[0])
-        svg = svg_of(drawing, "Reliability on test images, as trained", standalone=True)
+        diagram = draw_reliability(reliability_curve(trial.outcomes("test"), RAW), TEACHER_COLOURS[0])
+        svg = svg_of(diagram, "Reliability on test images, as trained", standalone=True)
         (folder / "reliability.svg").write_text(svg)
         return True
     return False
 
 
 def datasets_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> list[Any]:
-    """A trial's data set as MLflow inputs, for training and for validation; none if the sweep does not tell it."""
+    """A trial's data set as MLflow inputs, for training and for validation; none before the trial has begun."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    if "fingerprint" not in data or "data" not in config:
+    if not config:
         return []
     source = config["data"]
     path = source.get("path")
@@ -141,18 +135,18 @@ def datasets_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> list[Any]
     return inputs
 
 
-def judgement_of(row: Mapping[str, Any]) -> dict[str, float]:
+def arm_metrics(row: Mapping[str, Any]) -> dict[str, float]:
     """The metrics from an arm's row of the report: its front probability, and its estimates with their intervals."""
     metrics = {"front_probability": row.get("front_probability")}
-    for figure in ESTIMATED:
-        low, high = row.get(f"{figure}_interval") or (None, None)
-        named = {"low": low, "high": high, "estimate": row.get(f"{figure}_estimate")}
-        metrics |= {f"test/{figure}_{name}": value for name, value in named.items()}
+    for metric in ESTIMATED:
+        low, high = row.get(f"{metric}_interval") or (None, None)
+        estimate = {"low": low, "high": high, "estimate": row.get(f"{metric}_estimate")}
+        metrics |= {f"test/{metric}_{part}": value for part, value in estimate.items()}
     return {name: value for name, value in metrics.items() if value is not None}
 
 
 def standing_of(trial: Member | None, row: Mapping[str, Any]) -> str:
-    """The place of a trial in its sweep, by which the runs of the sweep are sorted; the sweep itself is SWEEP.
+    """The place of a trial in its sweep, by which the runs of the sweep are sorted; the sweep itself is SWEEP_STANDING.
 
     The UI's list cuts what is longer than `1 on the front`.
     """
@@ -165,8 +159,8 @@ def standing_of(trial: Member | None, row: Mapping[str, Any]) -> str:
     return "1 on the front" if row["on_front"] else "2 plausible" if row["plausible"] else "3 ruled out"
 
 
-def changed_points(shown: Mapping[str, float], metrics: Mapping[str, float], ended_at: float | None) -> list[Any]:
-    """Those metrics that a run does not show with these values.
+def changed_metrics(present: Mapping[str, float], metrics: Mapping[str, float], ended_at: float | None) -> list[Any]:
+    """Those metrics that a run has not, or with other values than at present.
 
     A metric has the time of the record, so that a replay is the same, and one that changes has the present time.
     """
@@ -174,13 +168,13 @@ def changed_points(shown: Mapping[str, float], metrics: Mapping[str, float], end
 
     now = time.time()
     return [
-        Metric(name, value, int(1000 * (now if name in shown else ended_at or 0)), 0)
+        Metric(name, value, int(1000 * (now if name in present else ended_at or 0)), 0)
         for name, value in metrics.items()
-        if shown.get(name) != value
+        if present.get(name) != value
     ]
 
 
-def identity_of(trial: Member) -> dict[str, str]:
+def name_tags(trial: Member) -> dict[str, str]:
     """The names of a trial in its sweep, which another spec may change."""
     entry = trial.entry
     return {
