@@ -76,7 +76,7 @@ class JournalWriter:
     def __init__(self, path: UPath, begun: Begun, journal: Journal) -> None:
         """Go on with a journal, or begin one: its first line says what the product was begun with."""
         self.path, self.epochs, self.weights_sha256 = path, list(journal.epochs), journal.weights_sha256
-        self.lines = [_line(begun.model_dump(mode="json")), *journal.lines[1:]]
+        self.lines = [_line(begun.model_dump(mode="json")), *(line.rstrip() + b"\n" for line in journal.lines[1:])]
         if journal.problem or (*self.lines,) != journal.lines:  # else nothing has changed
             write_bytes(path, b"".join(self.lines))
 

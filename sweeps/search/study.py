@@ -110,7 +110,8 @@ def _sampler(search: SearchConfig, seed: int, ranges: Mapping[str, Range]) -> Ba
     kind, options = kinds[search.sampler]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return type(kind.__name__, (_Rounding, kind), {"ranges": ranges})(seed=seed, **options)
+        rounding: Any = type(kind.__name__, (_Rounding, kind), {"ranges": ranges})
+        return rounding(seed=seed, **options)
 
 
 def population_of(num_trials: int) -> int:

@@ -6,9 +6,10 @@ import pytest
 from analysis.report import update_report, write_report
 from analysis.snapshot import read_sweep, reader_of
 from kd_core.evaluate.latency import form_of
-from kd_core.store.files import DamagedError, read_json, write_json
+from kd_core.store.files import DamagedError
 from tests.analysis.conftest import write_sweep
 from tests.damages import damage
+from tests.products import STOP
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_what_is_known_or_has_not_begun_is_not_looked_at(remote, requests):
     assert after.trials == before.trials
 
 
-def test_a_member_has_the_status_and_says_what_its_record_does(make_sweep):
+def test_a_member_has_the_status_and_says_what_its_product_does(make_sweep):
     store = make_sweep()
     finished, cut, flipped, failed, stopped, running, empty, _ = (
         store.trial(trial["key"]) for trial in store.sweep("demo").members()["trials"]
@@ -62,36 +63,30 @@ def test_a_member_has_the_status_and_says_what_its_record_does(make_sweep):
     for record in (failed, stopped, running, empty):
         (record.path / "manifest.json").unlink()
     failed.fail("OSError: no", "")
-    stopped.write_stop({"rung": 1, "epoch": 1, "reason": "behind"})
-    verdict = finished.verdict()
-    write_json(finished.path / "manifest.json", verdict | {"recipe": finished.state().config, "threads": 3})
+    stopped.write_stop(STOP)
     with running.lease.held():
         trials = read_sweep(store, "demo").trials
         statuses = [trial.product.status for trial in trials]
     assert [trial.status for trial in trials] == statuses
     assert statuses == ["finished", "damaged", "damaged", "failed", "stopped", "running", "pending", "finished"]
     for trial in trials:
-        assert (trial.config, trial.threads) == (trial.product.state().config, 3 if trial.product == finished else None)
-        assert (trial.verdict or None) == trial.product.verdict()
-        assert (trial.failure or None, trial.stop or None) == (trial.product.failure(), trial.product.stop())
-        assert (trial.journal, trial.problem) == (trial.product.journal().epochs, trial.product.damage())
+        state = trial.product.state()
+        assert (trial.config, trial.result, trial.failure) == (state.config, state.result, state.failure)
+        assert (trial.stop, trial.journal, trial.problem) == (state.stop, state.journal, state.problem)
+    assert trials[0].result is not None
+    assert [bool(trial.result) for trial in trials] == [status == "finished" for status in statuses]
 
 
-@pytest.mark.parametrize("checksums", [True, False], ids=["", "of an older version"])
-def test_damaged_predictions_are_found_as_they_are_read(make_sweep, checksums):
+def test_damaged_predictions_are_found_as_they_are_read(make_sweep):
     store = make_sweep(arms=[{"method": "classic"}], teachers=())
     whole, damaged = (store.trial(f"trial-0-{seed}") for seed in (0, 1))
-    if not checksums:
-        verdict = read_json(damaged.path / "manifest.json")
-        del verdict["files"]
-        write_json(damaged.path / "manifest.json", verdict)
     damage(damaged.path / "predictions-test.npz", "flipped")
     snapshot = read_sweep(store, "demo")
     read = reader_of(snapshot.trials, "test", with_logits=True)
     np.testing.assert_array_equal(read(whole.key).logits, whole.outcomes("test", with_logits=True).logits)
     with pytest.raises(DamagedError, match=r"predictions-test\.npz: is damaged"):
         read(damaged.key)
-    assert [(trial.status, bool(trial.verdict)) for trial in snapshot.checked().trials] == [
+    assert [(trial.status, bool(trial.result)) for trial in snapshot.checked().trials] == [
         ("finished", True),
         ("damaged", False),
     ]
