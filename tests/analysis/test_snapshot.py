@@ -55,7 +55,7 @@ def test_what_is_known_or_has_not_begun_is_not_looked_at(remote, requests):
 
 def test_a_member_has_the_status_and_says_what_its_product_does(make_sweep):
     store = make_sweep()
-    finished, cut, flipped, failed, stopped, running, empty, _ = (
+    _, cut, flipped, failed, stopped, running, empty, _ = (
         store.trial(trial["key"]) for trial in store.sweep("demo").members()["trials"]
     )
     damage(cut.path / "predictions-test.npz", "cut")
