@@ -27,15 +27,14 @@ class Judgement:
     """What one reading says of a sweep's arms, which are judged on validation.
 
     test: the evidence of test images, for the recommended arm without what being selected adds, where several seeds
-    tell that (without_luck). answer: what to take, and how sure that is. advice: what would decide what is open.
-    selected: the plausible arms on test (`selected_on_test`).
+    tell that. answer: what to take, and how sure that is. advice: what would decide what is open. selected: the
+    plausible arms on test (`selected_on_test`).
     """
 
     reading: str
     front: Front
     choices: Choices
     test: Evidence | None
-    without_luck: bool
     answer: list[str]
     advice: list[str]
     selected: pd.DataFrame
@@ -67,13 +66,12 @@ def judgement_of(
     selection = _selection(runs, choices, validation, baseline)
     if test is not None and selection is not None:
         test = selection.corrected(test)
-    answer = answer_of(name, reading, choices, validation, test, baseline, without_luck=selection is not None)
+    answer = answer_of(name, reading, choices, validation, test, baseline)
     return Judgement(
         reading=reading,
         front=front,
         choices=choices,
         test=test,
-        without_luck=selection is not None,
         answer=[*([NOTHING] if hopeless else answer), *provenance_of(runs)],
         advice=_advice(front, validation),
         selected=selected_on_test(front),

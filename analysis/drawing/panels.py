@@ -69,7 +69,7 @@ def forest_of(findings: Findings, judgement: Judgement, looks: Looks) -> dict[st
 
 def trade_off_of(findings: Findings, looks: Looks) -> dict[str, Any]:
     """Figures by the temperature of distillation, where there are two temperatures to compare."""
-    points, test, baseline = findings.points, findings.test, findings.baseline
+    points, test, baseline = findings.points, findings.shipped.test, findings.baseline
     assert test is not None
     distilled = points.loc[(points["teacher"] != "") & (points["temperature"] != "")]
     lines = trade_off_series(distilled, looks)
@@ -97,7 +97,7 @@ def keys_of(findings: Findings) -> dict[str, Any]:
 
 def taught_of(findings: Findings, looks: Looks) -> list[Panel]:
     """Teachers against students, where there are two teachers or more to compare."""
-    points, test, teacher_test = findings.points, findings.test, findings.teacher_test
+    points, test, teacher_test = findings.points, findings.shipped.test, findings.teacher_test
     if test is None or teacher_test is None:
         return []
     taught = likeliest(points.loc[points["teacher"].isin(teacher_test.arms)], MOST_COMPARED)
@@ -154,7 +154,7 @@ def curves_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
 
 def latency_of(findings: Findings, looks: Looks) -> dict[str, Any]:
     """Accuracy against each latency that tells students apart, the latencies that do not, and the device of both."""
-    points, test = findings.points, findings.test
+    points, test = findings.points, findings.shipped.test
     assert test is not None
     values = {name: sorted(set(points[name].dropna())) for name in LATENCIES}
     return {

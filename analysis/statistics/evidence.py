@@ -43,6 +43,8 @@ class Evidence:
     arms and not widened by the uncertainty of the estimate; NaN without two seeds of an arm. Arms whose seeds differ
     by visibly more have their own_deviation, by figure. Of them, those are unstable that stand out of all arms.
     one_seed_variance is the variance by images of one seed, less what the seeds of an arm have in common.
+
+    selected is the arm whose estimates are without the luck of its selection (`analysis.statistics.selection`), or "".
     """
 
     split: str
@@ -58,6 +60,7 @@ class Evidence:
     image_draws: Draws = field(default_factory=dict)
     one_seed_variance: dict[str, float] = field(default_factory=dict)
     label: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    selected: str = ""
 
     def deviation_of_seeds(self, figure: str, arm: str) -> float:
         """The standard deviation of a figure between seeds of an arm: its own, or that of all arms."""
@@ -79,7 +82,11 @@ class Evidence:
         return float(np.var(draws[:, columns] @ np.array(list(weights.values()))))
 
     def estimate(self, figure: str, arm: str) -> Estimate:
-        """A figure of an arm."""
+        """A figure of an arm, as it is reported everywhere."""
+        return self.measured(figure, arm)
+
+    def measured(self, figure: str, arm: str) -> Estimate:
+        """A figure of an arm as these images and seeds show it, with the luck of a selection."""
         column = self.arms.index(arm)
         return _estimate(figure, self.draws[figure][:, column], self.plain[figure][column])
 

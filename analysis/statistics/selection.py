@@ -52,7 +52,7 @@ class Selection:
 
     def corrected(self, test: Evidence) -> Evidence:
         """The evidence of test, in which estimates of the arm are what other seeds would show."""
-        return _Corrected(**vars(test), selection=self)
+        return _Corrected(**vars(test) | {"selected": self.arm}, selection=self)
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class _Corrected(Evidence):
     selection: Selection | None = None
 
     def estimate(self, figure: str, arm: str) -> Estimate:
-        """A figure of an arm."""
-        found, selection = super().estimate(figure, arm), self.selection
+        """A figure of an arm, as it is reported everywhere."""
+        measured, selection = self.measured(figure, arm), self.selection
         if selection is None or arm != selection.arm:
-            return found
-        return selection.levels[figure].removed(found, lowest=-np.inf if figure in _SIGNED else 0.0)
+            return measured
+        return selection.levels[figure].removed(measured, lowest=-np.inf if figure in _SIGNED else 0.0)
 
     def difference(self, figure: str, first: str, second: str) -> Estimate:
         """The figure of the first arm minus that of the second."""

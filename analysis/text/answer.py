@@ -21,13 +21,11 @@ def answer_of(
     validation: Evidence | None,
     test: Evidence | None,
     baseline: str,
-    without_luck: bool = False,
 ) -> list[str]:
     """The answer to the sweep of this name in one reading, a few sentences; figures are of test.
 
     The first says which arm to take by the first objective, with its figures and its differences to the baseline. For
-    each other objective, the next ones name an arm and its price, or say that none is worth it. without_luck: whether
-    what being selected adds to the figures of the first arm is taken off in test.
+    each other objective, the next ones name an arm and its price, or say that none is worth it.
     """
     if validation is None or test is None or not choices.named:
         return ["No trial has finished yet, so there is no front to show."]
@@ -39,7 +37,7 @@ def answer_of(
     count = len(front.points)
     plausible = np.count_nonzero(front.points["plausible"])
     sentences.append(f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal.")
-    if without_luck:
+    if test.selected:
         sentences.append("What being chosen adds to figures, by lucky seeds, is taken off.")
     if max(test.num_seeds.values()) == 1 and count > 1:
         sentences.append("With one seed an arm, this speaks of these networks: another seed may turn it.")

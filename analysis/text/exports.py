@@ -30,7 +30,7 @@ Cell = str | Sequence[float]
 class Column:
     """A column of text or, with parts, of figures; parts are endings of names in CSV, one for each of a cell's numbers.
 
-    A reader sees the first number, times factor, in the given form, and the last two as its interval.
+    A reader sees the estimate, or the only number, times factor, in the given form, and the last two as its interval.
     """
 
     name: str
@@ -43,9 +43,7 @@ class Column:
         """A cell for a reader: text as it is, figures with their interval in brackets, nothing where there is none."""
         if isinstance(cell, str):
             return cell
-        value, *interval = (
-            "" if math.isnan(each) else format(each * self.factor, self.form) for each in (cell[0], *cell[1:][-2:])
-        )
+        value, *interval = ("" if math.isnan(x) else format(x * self.factor, self.form) for x in cell[-3:])
         return f"{value} [{', '.join(interval)}]" if any(interval) else value
 
 
@@ -65,8 +63,8 @@ def tables_of(findings: Findings) -> dict[str, str]:
     of the paper's Tables 2 to 4, each of which is one data set: the teachers, the best student of each, and the
     students without a teacher. Table 3, every arm against the baseline, and Tables 4 and 5, the front as trained and as
     shipped with the probability of each arm, are what the paper lacks. Figures are of test images unless a title says
-    otherwise, means over seeds, with 95 % intervals. CSV has fractions, with columns `_low` and `_high`, and
-    `_estimate`, the figure without the bias of a finite sample. Until an arm has finished, tables have no rows.
+    otherwise, estimates as on the page, means over seeds, with 95 % intervals. CSV has fractions, with columns
+    `_estimate`, `_low` and `_high`, beside the figure of the sample. Until an arm has finished, tables have no rows.
     """
     fronts = [_front(findings, findings.readings[reading]) for reading in (RAW, SCALED)]
     sheets = [_by_temperature(findings), _teachers_and_students(findings), _differences(findings), *fronts]
@@ -110,10 +108,10 @@ def latex_of(sheet: Sheet, number: int) -> str:
 def _by_temperature(findings: Findings) -> Sheet:
     columns = [Column("teacher", "Teacher"), Column("temperature", "T"), Column("arm", "Arm"), Column("seeds", "Seeds")]
     rows: list[list[Cell]] = []
-    if findings.test is not None:
+    if (test := findings.shipped.test) is not None:
         for point in _by_teacher(findings.points).to_dict("records"):
             identity = [point["teacher"], point["temperature"], point["arm"], str(point["num_seeds"])]
-            rows.append([*identity, *_figures(findings.test, point["arm"])])
+            rows.append([*identity, *_figures(test, point["arm"])])
     caption = f"{findings.name}: accuracy and calibration by teacher and temperature{_of_images(findings.test)}"
     return Sheet(f"{caption}. {_NOTE}", [*columns, *_FIGURES], rows)
 
@@ -137,18 +135,18 @@ def _teachers_and_students(findings: Findings) -> Sheet:
     if findings.teacher_test is not None:
         for teacher in findings.teacher_test.arms:
             rows.append([teacher, "teacher", *_figures(findings.teacher_test, teacher)])
-    if findings.test is not None:
+    if (test := findings.shipped.test) is not None:
         best = points.loc[points["teacher"] != ""].drop_duplicates("teacher").sort_index()
-        rows += [[arm, "student", *_figures(findings.test, arm)] for arm in best["arm"]]
+        rows += [[arm, "student", *_figures(test, arm)] for arm in best["arm"]]
         alone = points.loc[points["teacher"] == ""].sort_index()
-        rows += [[arm, "no teacher", *_figures(findings.test, arm)] for arm in alone["arm"]]
+        rows += [[arm, "no teacher", *_figures(test, arm)] for arm in alone["arm"]]
     caption = f"{findings.name}: teachers, each one's student with the best {best_by}, and students without a teacher"
     columns = [Column("model", "Model"), Column("role", "Role"), *_FIGURES]
     return Sheet(f"{caption}{_of_images(findings.test)}. {_NOTE}", columns, rows)
 
 
 def _differences(findings: Findings) -> Sheet:
-    test, baseline = findings.test, findings.baseline
+    test, baseline = findings.shipped.test, findings.baseline
     rows: list[list[Cell]] = []
     if test is not None and baseline:
         names = [column.name for column in _DIFFERENCES]
@@ -162,7 +160,7 @@ def _differences(findings: Findings) -> Sheet:
 
 def _front(findings: Findings, judgement: Judgement) -> Sheet:
     front, on_test = judgement.front, judgement.selected.set_index("arm")
-    splits = {"validation": findings.validation, "test": findings.test}
+    splits = {"validation": findings.validation, "test": judgement.test}
     figures = [(split, figure_of(name)) for split in splits for name in front.objectives if name not in SIZES]
     sizes = [name for name in front.objectives if name in SIZES]
     columns = [
@@ -205,8 +203,8 @@ def _column(figure: str, split: str = "", parts: tuple[str, ...] = WITH_ESTIMATE
 _FIGURES = [_column(figure) for figure in ("accuracy", "confidence", "ece", "ece_scaled")]
 _DIFFERENCES = [_column(figure, parts=WITH_INTERVAL) for figure in ("accuracy", "ece", "ece_scaled", "nll")]
 _NOTE = (
-    "Means over seeds, with 95 % intervals. ECE is that of the sample, which noise makes too large: "
-    "the interval is of the true ECE, and may lie below it."
+    "Means over seeds, with 95 % intervals, of what infinitely many images would show; of the recommended arm, without "
+    "the luck of its selection, where several seeds show it. The CSV has the figures of the sample, too."
 )
 
 

@@ -28,7 +28,7 @@ CSV_COLUMNS = [
     *ARM_COLUMNS,
     *TEST_FIGURES,
     *STANDARDIZED_FIGURES,
-    *(f"{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *(f"{name}_{part}" for name in INTERVALS for part in ("estimate", "low", "high")),
     *JUDGED_COLUMNS,
     *(f"validation_{name}" for name in VALIDATION_FIGURES),
 ]
@@ -44,7 +44,7 @@ def content_of(findings: Findings) -> dict[str, Any]:
     return _json_value(
         readings
         | {
-            "arms": arm_rows(findings.points, findings.test),
+            "arms": arm_rows(findings.points, findings.shipped.test),
             "claims": [claim.as_json() for claim in findings.claims],
             "importances": [vars(each) for each in findings.importances],
             "keys": key_sentences(findings.importances),
@@ -62,7 +62,7 @@ def _without_luck(judgement: Judgement, baseline: str) -> dict[str, list[float]]
     Each is [estimate, low, high]; none with one seed, or with fresh seeds, which had no part in the selection.
     """
     test, arm, made = judgement.test, judgement.choices.recommended, {}
-    if judgement.without_luck and test is not None:
+    if test is not None and test.selected:
         for name in INTERVALS:
             made[name] = [*vars(test.estimate(name, arm)).values()]
             made[f"{name}_difference"] = [*vars(test.difference(name, arm, baseline or arm)).values()]
@@ -74,7 +74,7 @@ def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]
     front = judgement.front
     described = {name: getattr(front, name) for name in ("objectives", "reference", "hypervolume", "attainment")}
     return described | {
-        "front": arm_rows(front.members, findings.test),
+        "front": arm_rows(front.members, judgement.test),
         "judged": front.points.filter(["arm", *JUDGED_COLUMNS]).to_dict("records"),
         "recommended": judgement.choices.recommended,
         "without_luck": _without_luck(judgement, findings.baseline),
@@ -88,10 +88,12 @@ def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]
 def arm_rows(points: pd.DataFrame, test: Evidence | None, imported: bool = False) -> list[dict[str, Any]]:
     """Judged arms as JSON values; imported rows get a sentence under `impossible` if they break the bounds of ECE.
 
-    Figures are those of test, averaged over num_seeds replicates (trials); `trial` and `label` name the best replicate
-    by the first objective, and `validation` holds the figures used for selection. `<figure>_interval` is the 95 %
-    interval, `<figure>_estimate` the bias-corrected estimate. Only students with a standardized reading have
-    ece_standardized and its confidence; a figure that an older record lacks is None.
+    Figures are those of the sample of test images, averaged over num_seeds replicates (trials); `trial` and `label`
+    name the best replicate by the first objective, and `validation` holds the figures used for selection.
+    `<figure>_estimate` and `<figure>_interval` (95 %) are what is reported everywhere: without the bias of a finite
+    sample and, of the recommended arm, without the luck of its selection. Only that arm has `measured`, [estimate, low,
+    high] of these figures with that luck. Only students with a standardized reading have ece_standardized and its
+    confidence; a figure that a record lacks is None.
     """
     return [_arm_row(point, test, imported) for point in points.to_dict("records")]
 
@@ -144,10 +146,11 @@ def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None, imported: boo
     elif problem := impossibility(row):
         row["impossible"] = problem
     for name in INTERVALS:
-        estimate = test.estimate(name, str(point["arm"])) if test is not None else None
+        estimate = test.estimate(name, point["arm"]) if test is not None else None
         row[f"{name}_interval"] = [estimate.low, estimate.high] if estimate else None
-        if name != "accuracy":
-            row[f"{name}_estimate"] = estimate.value if estimate else None
+        row[f"{name}_estimate"] = estimate.value if estimate else None
+    if test is not None and test.selected == point["arm"]:
+        row["measured"] = {name: [*vars(test.measured(name, point["arm"])).values()] for name in INTERVALS}
     row |= {name: point[name] for name in JUDGED_COLUMNS}
     return _json_value(row | {"validation": {name: point[f"validation/{name}"] for name in VALIDATION_FIGURES}})
 

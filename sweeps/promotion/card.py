@@ -96,7 +96,7 @@ def _figures(choice: Choice) -> list[list[str]]:
     rows = []
     for figure, title in titles.items():
         interval, own = choice.arm[f"{figure}_interval"], choice.run[f"test/{figure}"]
-        estimate = Estimate(choice.arm.get(f"{figure}_estimate", choice.arm[figure]), *interval)
+        estimate = Estimate(choice.arm[f"{figure}_estimate"], *interval)
         told = value_text(figure, estimate.value), interval_text(figure, estimate)
         rows.append([title, *told, value_text(figure, own)])
     return rows
@@ -106,9 +106,10 @@ def _reading_aid(choice: Choice) -> str:
     """How the two columns of figures differ."""
     number = choice.arm["num_seeds"]
     seeds = f", means of its {number} seeds" if number > 1 else ""
+    luck = " and without the luck of its selection" if "measured" in choice.arm else ""
     return (
-        f"The arm's figures are those of the report{seeds}, as infinitely many images would show them; the student's "
-        "are of these images alone, whose noise makes an ECE too large."
+        f"The arm's figures are those of the report{seeds}, as infinitely many images would show them{luck}; the "
+        "student's are of these images alone, whose noise makes an ECE too large."
     )
 
 

@@ -174,7 +174,7 @@ def print_failures(failures: list[tuple[str, str]]) -> None:
 def print_front(arms: list[dict[str, Any]]) -> None:
     """Print the plausible arms, the most probable first, or those on the front where plausibility is not known (None).
 
-    An arm is bold if it is on the front with a probability above a half. ECE is the bias-corrected estimate.
+    An arm is bold if it is on the front with a probability above a half. Figures are the report's estimates.
     """
     shown, selected = [row for row in arms if row["plausible"]], "plausible on validation"
     if all(row["plausible"] is None for row in arms):
@@ -203,7 +203,7 @@ def print_front(arms: list[dict[str, Any]]) -> None:
 def _accuracy(row: dict[str, Any]) -> str:
     """Accuracy in per cent, with its interval, which is not symmetric near 100."""
     interval = row["accuracy_interval"]
-    value = f"{100 * row['accuracy']:.1f}"
+    value = f"{100 * (_estimate(row, 'accuracy') or 0.0):.1f}"
     return f"{value} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if _known(interval) else value
 
 
@@ -215,7 +215,7 @@ def _ece(row: dict[str, Any]) -> str:
 
 
 def _estimate(row: dict[str, Any], figure: str) -> float | None:
-    """The bias-corrected estimate, or, where it is not known, the figure of the sample."""
+    """The report's estimate, or, where it is not known, the figure of the sample."""
     estimate = row.get(f"{figure}_estimate")
     return row[figure] if estimate is None else estimate
 

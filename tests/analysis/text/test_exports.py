@@ -48,7 +48,7 @@ def test_table_1_has_every_arm_with_its_figures_on_test(findings, tables):
     assert sorted(line["arm"] for line in lines) == sorted(points.index)
     for line in lines:
         for figure in ("accuracy", "confidence", "ece", "ece_scaled"):
-            estimate = findings.test.estimate(figure, line["arm"])
+            estimate = findings.shipped.test.estimate(figure, line["arm"])
             assert float(line[figure]) == pytest.approx(points[f"test/{figure}"][line["arm"]], rel=1e-7)
             ends = [float(line[figure + part]) for part in ("_estimate", "_low", "_high")]
             assert ends == pytest.approx([estimate.value, estimate.low, estimate.high], rel=1e-7)
@@ -87,7 +87,7 @@ def test_table_3_has_the_difference_of_every_other_arm_to_the_baseline(findings,
     assert findings.baseline == "classic"
     assert [line["arm"] for line in lines] == [arm for arm in findings.test.arms if arm != "classic"]
     for line in lines:
-        expected = findings.test.difference("nll", line["arm"], "classic")
+        expected = findings.shipped.test.difference("nll", line["arm"], "classic")
         assert [float(line[name]) for name in ("nll", "nll_low", "nll_high")] == pytest.approx(
             [expected.value, expected.low, expected.high], rel=1e-7
         )
