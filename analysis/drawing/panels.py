@@ -92,7 +92,7 @@ def keys_of(findings: Findings) -> dict[str, Any]:
         Panel(inline(draw_importances(each[:MOST_KEYS]), f"Which key matters: {title_of(figure_of(objective))}"))
         for objective, each in by_objective.items()
     ]
-    return {"sentences": key_sentences(findings.importances), "panels": panels}
+    return {"sentences": key_sentences(findings.importances, len(findings.points)), "panels": panels}
 
 
 def taught_of(findings: Findings, looks: Looks) -> list[Panel]:

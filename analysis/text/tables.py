@@ -47,7 +47,7 @@ def content_of(findings: Findings) -> dict[str, Any]:
             "arms": arm_rows(findings.points, findings.shipped.test),
             "claims": [claim.as_json() for claim in findings.claims],
             "importances": [vars(each) for each in findings.importances],
-            "keys": key_sentences(findings.importances),
+            "keys": key_sentences(findings.importances, len(findings.points)),
             "baseline": findings.baseline,
             "sanity": findings.sanity.sentences,
             "protocol": findings.protocol,

@@ -66,9 +66,8 @@ def test_page_terminal_files_and_card_give_the_recommended_arm_the_same_figures(
     assert abs(given["measured"]["accuracy"][0] - figures["accuracy"][0]) > 5e-4
     assert given["measured"]["accuracy"][0] == given["accuracy"]
 
-    text = card_of(
-        snapshot, choice := chosen(snapshot, given["label"]), student_of(snapshot.sweep, choice.trial.record)
-    )
+    choice = chosen(snapshot, given["label"])
+    text = card_of(snapshot, choice, student_of(snapshot.sweep, choice.trial.record))
     page = (snapshot.sweep.report / "report.html").read_text()
     shipped = next(line for line in page.split("<tr>") if line.startswith(f"<td>{arm}</td>"))
     for name, title in (("accuracy", "accuracy %"), ("ece_scaled", "ECE, as it answers")):
