@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.pareto import SCALABLE, Front, figure_of
+from analysis.objectives import SCALABLE, figure_of
+from analysis.pareto import Front
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 

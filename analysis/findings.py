@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.against import Against, against_of
 from analysis.choices import baseline_of
-from analysis.pareto import OBJECTIVES, Front, figure_of
+from analysis.objectives import OBJECTIVES, figure_of
+from analysis.pareto import Front
 from analysis.readings import READINGS, Judgement, front_in, judgement_of
 from analysis.runs import journals_of, runs_of, teachers_of
 from analysis.sanity import Sanity, sanity_of

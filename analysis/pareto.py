@@ -1,27 +1,15 @@
 """The accuracy–calibration Pareto front of a sweep's arms, selected on validation only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 import moocore
 import numpy as np
 import pandas as pd
 
+from analysis.objectives import OBJECTIVES, check_names, figure_of
 from analysis.runs import RECIPE, SETTINGS, TRIAL_COLUMNS
 
-OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
-# Figures that temperature scaling changes
-SCALABLE = ("ece", "ece_debiased", "classwise_ece", "nll", "brier", "abs_gap", "aurc", "augrc", "set_size")
-LATE = ("classwise_ece", "set_size")  # figures that are not measured after every epoch
-SIZES = ("num_parameters", "latency_ms_1", "latency_ms_64")  # figures of a student, whatever its weights
-OBJECTIVE_FIGURES = (
-    "validation/accuracy",
-    *(f"validation/{name}{suffix}" for name in SCALABLE for suffix in ("", "_scaled")),
-    *SIZES,
-)
-FITTED = "validation/abs_gap_scaled"  # near 0 for every arm: its temperature was fitted on the same images
-MOST_OBJECTIVES = 3
 WORST = {"accuracy": 0.0, "brier": 2.0, "augrc": 0.5}
 WORST |= dict.fromkeys(("ece", "ece_debiased", "classwise_ece", "abs_gap", "aurc"), 1.0)
 
@@ -72,7 +60,7 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
     An arm that lacks an objective is never on it. Raises ValueError for an objective that is not a validation figure.
     """
     objectives = dict(OBJECTIVES if objectives is None else objectives)
-    _check_figures(objectives)
+    check_names(objectives)
     points = _arms_of(runs, *next(iter(objectives.items())))
     values = _oriented(points, objectives)
     comparable = np.isfinite(values).all(axis=1)
@@ -89,11 +77,6 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
     )
 
 
-def scaled(objectives: Mapping[str, str]) -> dict[str, str]:
-    """The same objectives after temperature scaling: ece becomes ece_scaled, accuracy stays."""
-    return {name + "_scaled" * (figure_of(name) in SCALABLE): direction for name, direction in objectives.items()}
-
-
 def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
     """The corners [C, 2], from left to right, of the line that bounds the region attained by points [N, 2].
 
@@ -104,38 +87,6 @@ def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
     horizontal, vertical = np.repeat(best, 2, axis=0).T
     pair = (horizontal[:-1], vertical[1:]) if directions[0] == "max" else (horizontal[1:], vertical[:-1])
     return np.stack(pair, axis=1)
-
-
-def figure_of(objective: str) -> str:
-    """The name of an objective's figure on any split: `ece_scaled` for `validation/ece_scaled`."""
-    return objective.split("/")[-1]
-
-
-def objectives_named(names: Iterable[str]) -> dict[str, str]:
-    """Objectives from their names, with or without `validation/`, each with its direction; raises ValueError."""
-    full = [name if "/" in name or name in SIZES else f"validation/{name}" for name in names]
-    objectives = {name: "max" if figure_of(name) == "accuracy" else "min" for name in full}
-    check_objectives(objectives)
-    return objectives
-
-
-def check_objectives(objectives: Mapping[str, str]) -> None:
-    """Raise ValueError unless there are one to three of OBJECTIVE_FIGURES but FITTED, each with max or min."""
-    if FITTED in objectives:
-        why = "its temperature was fitted on the same images, so it is near 0 for every arm and says nothing"
-        raise ValueError(f"objectives: {FITTED}: {why}; take validation/ece_scaled, or validation/abs_gap")
-    _check_figures(objectives)
-
-
-def _check_figures(objectives: Mapping[str, str]) -> None:
-    if not 1 <= len(objectives) <= MOST_OBJECTIVES:
-        raise ValueError("objectives: name one to three, such as validation/accuracy: max")
-    for name, direction in objectives.items():
-        if name not in OBJECTIVE_FIGURES:
-            (nearest,) = get_close_matches(name, [each for each in OBJECTIVE_FIGURES if each != FITTED], n=1, cutoff=0)
-            raise ValueError(f"objectives: {name[:80]} is no figure that selection may see; did you mean {nearest}?")
-        if direction not in ("max", "min"):
-            raise ValueError(f"objectives: {name}: {direction!r} is no direction; use max or min")
 
 
 def counted(runs: pd.DataFrame, split: str = "validation") -> pd.DataFrame:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.choices import Choices, choices_of
-from analysis.pareto import Front, counted, front_of, scaled
+from analysis.objectives import scaled
+from analysis.pareto import Front, counted, front_of
 from analysis.statistics.advice import decisions
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import judged, selected_on_test

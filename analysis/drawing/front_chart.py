@@ -24,7 +24,8 @@ from analysis.drawing.style import (
     format_axis,
     shortened,
 )
-from analysis.pareto import Front, figure_of, staircase
+from analysis.objectives import figure_of
+from analysis.pareto import Front, staircase
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
 from analysis.text.names import title_of

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis.drawing.style import INK, MUTED, PAPER, STYLE, TEACHER_COLOURS, new_panel, shortened
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.statistics.importance import MATTERS, Importance
 from analysis.text.names import title_of
 

@@ -25,8 +25,9 @@ from analysis.drawing.panels import (
 from analysis.drawing.reliability import FEWEST
 from analysis.drawing.style import GLYPHS, NO_TEACHER, Looks, figure_css, svg_of
 from analysis.findings import Findings
+from analysis.objectives import SIZES, figure_of
 from analysis.paper import paper_source
-from analysis.pareto import SIZES, Front, figure_of
+from analysis.pareto import Front
 from analysis.readings import Judgement
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import NOT_TESTABLE

@@ -19,7 +19,7 @@ from analysis.drawing.key_chart import draw_importances
 from analysis.drawing.reliability import ReliabilityCurve, draw_reliability, reliability_curve
 from analysis.drawing.style import Looks, svg_of
 from analysis.findings import MOST_TEACHERS, Findings
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.pooling import pooling_text
 from analysis.readings import Judgement
 from analysis.runs import LATENCIES

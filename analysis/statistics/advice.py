@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.pareto import Front, figure_of
+from analysis.objectives import figure_of
+from analysis.pareto import Front
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence, widening
 

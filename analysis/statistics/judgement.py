@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.pareto import Front, figure_of, nondominated
+from analysis.objectives import figure_of
+from analysis.pareto import Front, nondominated
 from analysis.statistics.evidence import Evidence
 
 PLAUSIBLE = 0.95  # of sweeps, in which every arm truly on the front is plausible

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.pareto import Front, figure_of
+from analysis.objectives import figure_of
+from analysis.pareto import Front
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence, widening
 

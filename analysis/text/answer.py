@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.choices import KNEE, Choices, best_of, better_than, gain, is_too_dear, value_of
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES, share_text, title_of, value_text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.findings import Findings
-from analysis.pareto import SIZES, figure_of
+from analysis.objectives import SIZES, figure_of
 from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES, markdown_table, one_line

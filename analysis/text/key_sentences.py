@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.statistics.importance import FEWEST_ARMS, IDLE, MATTERS, Importance
 from analysis.text.names import share_text, title_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from analysis.pareto import SIZES
+from analysis.objectives import SIZES
 from analysis.statistics.bootstrap import Estimate
 from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
 

@@ -8,8 +8,9 @@ import pandas as pd
 import yaml
 
 from analysis.findings import Findings
+from analysis.objectives import figure_of
 from analysis.paper import dataset_of, matching
-from analysis.pareto import Front, figure_of
+from analysis.pareto import Front
 from analysis.readings import Judgement
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.cases import Claim

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
 from analysis.text.names import interval_text, markdown_table, one_line, share_text, title_of, value_text

@@ -7,18 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from analysis.pareto import (
-    OBJECTIVE_FIGURES,
-    SIZES,
-    check_objectives,
-    counted,
-    dominates,
-    front_of,
-    nondominated,
-    objectives_named,
-    scaled,
-    staircase,
-)
+from analysis.objectives import OBJECTIVE_FIGURES, SIZES, check_objectives, objectives_named, scaled
+from analysis.pareto import counted, dominates, front_of, nondominated, staircase
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
 

@@ -1,4 +1,4 @@
-from analysis.pareto import OBJECTIVE_FIGURES, figure_of
+from analysis.objectives import OBJECTIVE_FIGURES, figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.text.names import interval_text, markdown_table, one_line, share_text, title_of, value_text
 
