@@ -11,12 +11,12 @@ from analysis.findings import Findings
 from analysis.objectives import SIZES, figure_of
 from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
-from analysis.text.names import READING_TITLES, markdown_table, one_line
+from analysis.text.names import READING_TITLES
+from analysis.text.table import Table, one_line, plain
 from kd_core.measure.outcomes import RAW, SCALED
 
 VALUE, WITH_INTERVAL, WITH_ESTIMATE = ("",), ("", "_low", "_high"), ("", "_estimate", "_low", "_high")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_MARKUP = re.compile(r"[\\`*\[\]<>|&~#$]|(?<!\w)_|_(?!\w)")  # an underscore between letters is none in Markdown
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
@@ -85,11 +85,10 @@ def csv_of(sheet: Sheet, number: int) -> str:
 
 def markdown_of(sheet: Sheet, number: int) -> str:
     """The caption and the table in GitHub's Markdown; text stands in it as it is, never as markup."""
-    cells = [[_markdown(cell) if isinstance(cell, str) else cell for cell in row] for row in sheet.rows]
+    cells = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in sheet.rows]
     rows = [[column.text(cell) for column, cell in zip(sheet.columns, row, strict=True)] for row in cells]
-    marks = ["---:" if column.parts else ":---" for column in sheet.columns]
-    table = markdown_table([_markdown(column.title) for column in sheet.columns], rows, marks)
-    return f"**Table {number}.** {_markdown(sheet.caption)}\n\n{table}\n"
+    headers, numeric = zip(*((plain(column.title), bool(column.parts)) for column in sheet.columns), strict=True)
+    return f"**Table {number}.** {plain(sheet.caption)}\n\n{Table(headers, rows, numeric).markdown()}\n"
 
 
 def latex_of(sheet: Sheet, number: int) -> str:
@@ -225,10 +224,6 @@ def _of_images(evidence: Evidence | None) -> str:
 def _harmless(text: str) -> str:
     text = one_line(text)
     return "'" + text if text.startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(text) else text
-
-
-def _markdown(text: str) -> str:
-    return _MARKUP.sub(lambda found: "\\" + found[0], one_line(text))
 
 
 def _latex(text: str) -> str:

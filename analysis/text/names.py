@@ -1,6 +1,4 @@
-"""How figures are called and written, in sentences, tables and charts; and tables in Markdown."""
-
-from collections.abc import Iterable, Sequence
+"""How figures are called and written, in sentences, tables and charts."""
 
 from analysis.objectives import SIZES
 from analysis.statistics.bootstrap import Estimate
@@ -51,14 +49,3 @@ def share_text(share: float, digits: int = 0) -> str:
 def interval_text(figure: str, estimate: Estimate) -> str:
     """An interval, such as `46.31–47.80`."""
     return f"{value_text(figure, estimate.low)}–{value_text(figure, estimate.high)}"
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], marks: Sequence[str], gap: str = " | ") -> str:
-    """A table of cells that are Markdown; marks such as `---:` tell how columns are aligned, gap parts the cells."""
-    first, *others = (f"| {gap.join(cells)} |" for cells in (header, *rows))
-    return "\n".join([first, f"| {' | '.join(marks)} |", *others])
-
-
-def one_line(text: str) -> str:
-    """Text on one line, without control characters."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

@@ -17,7 +17,8 @@ from analysis.statistics.cases import Claim
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
 from analysis.text.names import interval_text, title_of, value_text
-from analysis.text.tables import Table, decimal, percent
+from analysis.text.table import Table
+from analysis.text.tables import decimal, percent
 from kd_core.measure.outcomes import RAW, SUFFIXES
 
 COMPARED_FIGURES = ("accuracy", "ece", "ece_scaled")
@@ -52,7 +53,7 @@ def front_table(judgement: Judgement, fresh: Collection[str] = ()) -> Table:
         ],
     }
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    return Table(list(columns), [header != "Arm" for header in columns], rows)
+    return Table(list(columns), rows, [header != "Arm" for header in columns])
 
 
 def header_of(figure: str) -> str:
@@ -83,7 +84,7 @@ def against_table(differences: pd.DataFrame | None) -> Table | None:
         rows.setdefault((row["arm"], row["other_arm"]), []).append(_signed(row["figure"], estimate))
     figures = list(dict.fromkeys(differences["figure"]))
     headers = ["Arm", "Less", *map(header_of, figures)]
-    return Table(headers, [False, False, *[True] * len(figures)], [[*pair, *cells] for pair, cells in rows.items()])
+    return Table(headers, [[*pair, *cells] for pair, cells in rows.items()], [False, False, *[True] * len(figures)])
 
 
 def _signed(figure: str, estimate: Estimate) -> str:
@@ -123,7 +124,7 @@ def paper_table(findings: Findings) -> Table | None:
         for row in rows.to_dict("records")
     ]
     headers = ["Ours", *figures, "The paper’s", *figures, ""]
-    return Table(headers, [header in figures for header in headers], cells)
+    return Table(headers, cells, [header in figures for header in headers])
 
 
 def _paper_name(row: Mapping[Hashable, Any]) -> str:

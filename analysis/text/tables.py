@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from analysis.findings import Findings
 from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
 from analysis.text.key_sentences import key_sentences
+from analysis.text.table import Table
 from kd_core.measure.calibration import obeys_ece_bounds
 from kd_core.measure.outcomes import SCALED, STANDARDIZED, SUFFIXES
 
@@ -166,15 +166,6 @@ def _json_value(value: Any) -> Any:
     return bool(value) if isinstance(value, np.bool_) else value
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of a page: headers, which columns are numeric, and rows of text cells."""
-
-    headers: list[str]
-    numeric: list[bool]
-    rows: list[list[str]]
-
-
 Column = tuple[str, Callable[[Any], str]]
 
 
@@ -220,4 +211,4 @@ def table_of(frame: pd.DataFrame, columns: Mapping[str, Column]) -> Table:
     for split in ("test/", "validation/"):
         check_rows(records, split)
     numeric = [write is not str for _, write in columns.values()]
-    return Table(list(columns), numeric, [[write(row[name]) for name, write in columns.values()] for row in records])
+    return Table(list(columns), [[write(row[name]) for name, write in columns.values()] for row in records], numeric)

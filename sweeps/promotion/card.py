@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from analysis.snapshot import Snapshot
 from analysis.statistics.bootstrap import Estimate
-from analysis.text.names import interval_text, markdown_table, title_of, value_text
+from analysis.text.names import interval_text, title_of, value_text
+from analysis.text.table import Table
 from kd_core.measure.outcomes import SCALED
 from kd_core.measure.scaling import has_optimum
 from sweeps.promotion.choice import Choice
@@ -20,9 +21,9 @@ def card_of(snapshot: Snapshot, choice: Choice, student: Student) -> str:
         [
             f"# {snapshot.sweep.name}: {choice.run['label']}",
             _summary(choice, student),
-            _table(["", ""], _origin(snapshot, choice, student)),
+            Table(["", ""], _origin(snapshot, choice, student)).markdown(),
             "## Figures",
-            _table(["on the test images", "its arm", "95 % interval", "this student"], _figures(choice)),
+            Table(["on the test images", "its arm", "95 % interval", "this student"], _figures(choice)).markdown(),
             _reading_aid(choice),
             _standing(choice),
             "## Use",
@@ -40,7 +41,8 @@ def export_note(measured: Iterable[Measured]) -> str:
         for each in measured
     ]
     headers = ["file", "bytes", "accuracy %", "ECE", "largest difference from the stored probabilities"]
-    return f"## Files\n\n{_table(headers, rows)}\n\nThe front and the report of the sweep: front.svg, report.html."
+    files = Table(headers, rows).markdown()
+    return f"## Files\n\n{files}\n\nThe front and the report of the sweep: front.svg, report.html."
 
 
 def _difference(measured: Measured) -> str:
@@ -163,9 +165,3 @@ def _seeds(choice: Choice) -> str:
     if choice.arm["num_seeds"] > 1:
         return "The intervals are of the mean over seeds; a single student, such as this one, varies more."
     return "The intervals say what other test images would show, not what another seed of the training would."
-
-
-def _table(headers: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table of plain text."""
-    header, *lines = [[" ".join(text.replace("|", "\\|").split()) for text in row] for row in (headers, *rows)]
-    return markdown_table(header, lines, ["---"] * len(headers))

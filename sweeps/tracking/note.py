@@ -1,18 +1,16 @@
 """The note of a sweep's parent run: what was asked, the answer, the front, and how far it is, in Markdown."""
 
-import html
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.objectives import figure_of
 from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
-from analysis.text.names import interval_text, markdown_table, one_line, share_text, title_of, value_text
+from analysis.text import table
+from analysis.text.names import interval_text, share_text, title_of, value_text
 from analysis.text.page_tables import header_of
 from kd_core.measure.outcomes import SCALED
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 _MOST_ROWS = 15
 _LIMIT = 8000  # characters of a tag of MLflow
 _LONGEST = 160  # characters of an arm or an error
@@ -38,10 +36,9 @@ def note_of(
 
 
 def plain(text: str) -> str:
-    """A text as it is, neither Markdown nor HTML, on one line."""
-    text = one_line(text)
-    text = text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…"
-    return html.escape(_MARKUP.sub(r"\\\1", text), quote=False)
+    """A text as it is, neither Markdown nor HTML, on one line, and of a very long one the beginning."""
+    text = table.one_line(text)
+    return table.plain(text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…")
 
 
 def _question(members: Mapping[str, Any]) -> str:
@@ -62,8 +59,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         chance = "" if probability is None else plain(share_text(probability))
         figures = [_figure(row, figure) for figure in _FIGURES]
         lines.append([plain(row["arm"][:_LONGEST]), *figures, chance, str(row["num_seeds"])])
-    marks = [":---", *["---:"] * (len(titles) - 1)]
-    return markdown_table(titles, lines, marks, gap="&ensp;| ")  # the UI puts no space in between
+    numeric = [False, *[True] * (len(titles) - 1)]
+    return table.Table(titles, lines, numeric).markdown(gap="&ensp;| ")  # the UI puts no space in between
 
 
 def _figure(row: Mapping[str, Any], figure: str) -> str:

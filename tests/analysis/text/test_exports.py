@@ -145,7 +145,7 @@ def test_no_text_breaks_out_of_its_cell_in_markdown(first, second):
     assert (caption[:11], blank, len(lines)) == ("**Table 1.**"[:11], "", 3)
     for line in lines:
         assert len(re.findall(r"\|", re.sub(r"\\.", "", line))) == 4
-    assert not re.search(r"[<>`&]", re.sub(r"\\.", "", "".join([caption, *lines])))
+    assert not re.search(r"[<>`]|&(?!(lt|gt|amp);)", re.sub(r"\\.", "", "".join([caption, *lines])))
 
 
 @mathematics
@@ -183,7 +183,7 @@ def test_numbers_are_no_formulas(text, cell):
 def test_latex_and_markdown_read_well():
     sheet = table_of("kd_mixup 50 % & more")
     assert r"kd\_mixup 50 \% \& more & 0.5000 [0.2500, 1.0000] \\" in latex_of(sheet, 1)
-    assert r"| kd_mixup 50 % \& more | 0.5000 [0.2500, 1.0000] |" in markdown_of(sheet, 1)
+    assert r"| kd\_mixup 50 % &amp; more | 0.5000 [0.2500, 1.0000] |" in markdown_of(sheet, 1)
     (row,) = [line for line in latex_of(negative(), 1).splitlines() if "0.5" in line]
     assert row == r"$-$0.5000 [$-$1.0000, +0.2500] \\"
 
