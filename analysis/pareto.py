@@ -112,12 +112,11 @@ def counted(runs: pd.DataFrame, split: str = "validation") -> pd.DataFrame:
 def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
     """One row per arm: its best replicate by name, with every figure replaced by the mean over `counted` replicates."""
     selecting, tested = counted(runs), counted(runs, "test")
-    figures = [column for column in runs.columns if column not in TRIAL_COLUMNS]
-    on_test = [column for column in figures if column.startswith("test/")]
+    figures = runs.columns.difference(TRIAL_COLUMNS, sort=False)
+    on_test = figures[figures.str.startswith("test/")]
     tested_arms = tested.groupby("arm", sort=False)
     best = selecting.sort_values(name, ascending=[direction == "min"], kind="stable").drop_duplicates("arm")
-    others = [column for column in figures if column not in on_test]
-    means = pd.DataFrame(selecting.groupby("arm", sort=False)[others].mean())
+    means = pd.DataFrame(selecting.groupby("arm", sort=False)[figures.drop(on_test)].mean())
     return (
         best[["arm", "trial", "label", *RECIPE, *({SETTINGS} & set(best.columns))]]
         .set_index("arm")
@@ -149,10 +148,10 @@ def _hypervolume(values: np.ndarray, reference: np.ndarray) -> float:
 def _attainment(runs: pd.DataFrame, objectives: Mapping[str, str], corner: np.ndarray) -> dict[str, float]:
     """The hypervolume under the empirical attainment surfaces of the seeds (Grunert da Fonseca 2001)."""
     values, seeds = _oriented(runs, objectives), runs["seed"].to_numpy()
-    known = np.isfinite(values).all(axis=1)
-    number = len(np.unique(seeds[known]))
+    whole = np.isfinite(values).all(axis=1)
+    number = len(np.unique(seeds[whole]))
     if number < 2 or len(objectives) < 2:
         return {}
     levels = {"every": 100.0, "half": 50.0, "any": 100.0 / number}
-    surfaces = {name: moocore.eaf(values[known], seeds[known], percentiles=[level]) for name, level in levels.items()}
+    surfaces = {name: moocore.eaf(values[whole], seeds[whole], percentiles=[level]) for name, level in levels.items()}
     return {name: _hypervolume(surface[:, :-1], corner) for name, surface in surfaces.items()}

@@ -68,13 +68,15 @@ def judgement_of(
     if test is not None and selection is not None:
         test = selection.corrected(test)
     answer = answer_of(name, reading, choices, validation, test, baseline)
+    open_pairs = [] if validation is None else decisions(front, validation)
+    images, seeds = (validation.num_images, validation.num_seeds) if validation is not None else (0, {})
     return Judgement(
         reading=reading,
         front=front,
         choices=choices,
         test=test,
         answer=[*([NOTHING] if hopeless else answer), *provenance_of(runs)],
-        advice=_advice(front, validation),
+        advice=[decision.sentence(images, seeds[decision.arm]) for decision in open_pairs],
         selected=selected_on_test(front),
     )
 
@@ -85,10 +87,3 @@ def _selection(runs: pd.DataFrame, choices: Choices, validation: Evidence | None
     if validation is None or not arm or arm in fresh_arms(runs):
         return None
     return selection_of(counted(runs), front, validation, next(iter(front.objectives)), arm, baseline or arm)
-
-
-def _advice(front: Front, validation: Evidence | None) -> list[str]:
-    if validation is None:
-        return []
-    made = decisions(front, validation)
-    return [each.sentence(validation.num_images, validation.num_seeds[each.arm]) for each in made]

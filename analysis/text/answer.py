@@ -132,7 +132,7 @@ def _level(objective: str, estimate: Estimate) -> str:
 def _change(figure: str, title: str, gain: Estimate, rising: bool) -> str:
     """A gain in words, with its interval, oriented so that the value is positive; or that there may be none."""
     up = (gain.value >= 0) == rising
-    value, *ends = (each if gain.value >= 0 else -each for each in (gain.value, gain.low, gain.high))
+    value, *ends = vars(gain if gain.value >= 0 else gain.negative).values()
     if figure == "accuracy":
         unit, digits, points = 100, 1, " points"
     else:

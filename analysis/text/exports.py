@@ -122,7 +122,7 @@ def _by_teacher(points: pd.DataFrame) -> pd.DataFrame:
     keys = pd.DataFrame(index=points.index)
     keys["teacher"] = points["teacher"].map(teachers.index)
     keys["method"] = points["method"].map(methods.index)
-    keys["temperature"] = [math.inf if each == "sigma" else float(each or 0) for each in points["temperature"]]
+    keys["temperature"] = [float(text.replace("sigma", "inf") or 0) for text in points["temperature"]]
     return points.loc[keys.sort_values(list(keys), kind="stable").index]
 
 
@@ -150,8 +150,7 @@ def _differences(findings: Findings) -> Sheet:
     if test is not None and baseline:
         names = [column.name for column in _DIFFERENCES]
         for arm in findings.points["arm"].loc[lambda arms: arms != baseline]:
-            differences = [test.difference(name, arm, baseline) for name in names]
-            rows.append([arm, *([each.value, each.low, each.high] for each in differences)])
+            rows.append([arm, *([*vars(test.difference(name, arm, baseline)).values()] for name in names)])
     caption = f"{findings.name}: each arm minus {baseline or 'a classic arm, of which there is none'}{_of_images(test)}"
     note = "Differences are without the bias of a finite sample, with paired 95 % intervals."
     return Sheet(f"{caption}. {note}", [Column("arm", "Arm"), *_DIFFERENCES], rows)
@@ -177,7 +176,7 @@ def _front(findings: Findings, judgement: Judgement) -> Sheet:
         row += [_measured(splits[split], figure, arm) for split, figure in figures]
         row += [[float(point[name])] for name in sizes]
         chosen = on_test.loc[arm] if arm in on_test.index else {}
-        flags = [point["on_front"], *(bool(chosen.get(each)) for each in ("optimistic", "pessimistic"))]
+        flags = [point["on_front"], *(bool(chosen.get(front)) for front in ("optimistic", "pessimistic"))]
         rows.append([*row, *("yes" if flag else "no" for flag in flags)])
     which = f"{findings.name}, {READING_TITLES[judgement.reading].lower()}"
     caption = f"{which}: the arms that may be optimal, and how often each is on the front of validation resamples"
@@ -213,8 +212,8 @@ def _figures(evidence: Evidence, arm: str) -> list[Cell]:
 
 def _measured(evidence: Evidence | None, figure: str, arm: str) -> Cell:
     assert evidence is not None, "an arm has finished, so there is evidence of it"
-    estimate = evidence.estimate(figure, arm)
-    return [float(evidence.plain[figure][evidence.arms.index(arm)]), estimate.value, estimate.low, estimate.high]
+    of_sample = float(evidence.plain[figure][evidence.arms.index(arm)])
+    return [of_sample, *vars(evidence.estimate(figure, arm)).values()]
 
 
 def _of_images(evidence: Evidence | None) -> str:

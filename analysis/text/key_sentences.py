@@ -13,7 +13,7 @@ def key_sentences(importances: Sequence[Importance], num_arms: int) -> list[str]
     Of fewer than FEWEST_ARMS arms, one sentence says that they are too few to tell; of a single arm, nothing is said.
     """
     if not importances and 1 < num_arms < FEWEST_ARMS:
-        return [f"Which key matters: too few arms to tell ({num_arms}; {FEWEST_ARMS} are needed)."]
+        return [f"Too few arms to tell which key matters ({num_arms}; {FEWEST_ARMS} are needed)."]
     objectives = dict.fromkeys(importance.objective for importance in importances)
     return [
         _sentence(name, [importance for importance in importances if importance.objective == name])

@@ -1,5 +1,7 @@
 """How figures are called and written, in sentences, tables and charts."""
 
+import numpy as np
+
 from analysis.objectives import SIZES
 from analysis.statistics.bootstrap import Estimate
 from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
@@ -44,6 +46,14 @@ def share_text(share: float, digits: int = 0) -> str:
     """A share in percent, such as `95 %`, whose parts no line break separates; one of nearly nothing is no `0 %`."""
     number = f"{100 * share:.{digits}f}"
     return f"{'less than 1' if share > 0 and number == '0' else number}\N{NO-BREAK SPACE}%"
+
+
+def estimate_text(figure: str, estimate: Estimate) -> str:
+    """An estimate with its interval in brackets, if it has one, such as `47.05 (46.31–47.80)`; "" for none."""
+    if np.isnan(estimate.value):
+        return ""
+    interval = "" if np.isnan(estimate.low) else f" ({interval_text(figure, estimate)})"
+    return value_text(figure, estimate.value) + interval
 
 
 def interval_text(figure: str, estimate: Estimate) -> str:

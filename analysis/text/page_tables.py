@@ -16,7 +16,7 @@ from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.cases import Claim
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
-from analysis.text.names import interval_text, title_of, value_text
+from analysis.text.names import estimate_text, title_of
 from analysis.text.table import Table
 from analysis.text.tables import decimal, percent
 from kd_core.measure.outcomes import RAW, SUFFIXES
@@ -64,14 +64,7 @@ def header_of(figure: str) -> str:
 
 def cells_of(points: pd.DataFrame, test: Evidence | None, figure: str) -> list[str]:
     """A figure of each arm, with its interval in brackets if it has one; empty where the arm lacks it."""
-    return [_cell(figure, estimate) for estimate in estimates_of(points, test, figure)]
-
-
-def _cell(figure: str, estimate: Estimate) -> str:
-    if np.isnan(estimate.value):
-        return ""
-    interval = "" if np.isnan(estimate.low) else f" ({interval_text(figure, estimate)})"
-    return value_text(figure, estimate.value) + interval
+    return [estimate_text(figure, estimate) for estimate in estimates_of(points, test, figure)]
 
 
 def against_table(differences: pd.DataFrame | None) -> Table | None:
@@ -92,7 +85,7 @@ def _signed(figure: str, estimate: Estimate) -> str:
     if np.isnan(estimate.value):
         return ""
     factor, digits = (100, 2) if figure == "accuracy" else (1, 4)
-    value, low, high = (f"{factor * each:+.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
+    value, low, high = (f"{factor * end:+.{digits}f}" for end in vars(estimate).values())
     return f"{value} ({low} to {high})".replace("-", "−")
 
 

@@ -1,6 +1,6 @@
 """How a sweep was run and judged, for the end of its report: sizes, seeds, versions, time and teacher passes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,12 +22,6 @@ def protocol_of(
     """The protocol as titles and texts, from records only, so that equal records give equal text."""
     members, products = snapshot.members, [*snapshot.teachers, *snapshot.trials]
     verdicts = [product.verdict for product in products if product.verdict]
-    resampling = ""
-    if validation is not None and test is not None:
-        resampling = (
-            f"{share_text(COVERAGE)} intervals and front probabilities from {validation.num_resamples:,} paired "
-            f"resamples of the images{_of_seeds(validation)}"
-        )
     parts = {
         "Images": _images(members.get("data", {}), validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
@@ -35,9 +29,9 @@ def protocol_of(
         "Teachers": _given_teachers(snapshot.teachers),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
         "Temperature scaling": _scaling(verdicts),
-        "Evidence": resampling,
+        "Evidence": _resampling(validation) if test is not None else "",
         "Unstable arms": _unstable(test),
-        "Computation": _computation(verdicts),
+        "Computation": _computation([verdict["wall_s"] for verdict in verdicts]),
         "Teacher passes": _teacher_passes(members.get("signals", []), snapshot.trials),
         "Recycled epochs": ", ".join(map(str, recycled_of(snapshot))),
         "Versions": _versions(verdicts),
@@ -45,23 +39,27 @@ def protocol_of(
     return {title: text for title, text in parts.items() if text}
 
 
-def _of_seeds(validation: Evidence) -> str:
-    if any(number > 1 for number in validation.num_seeds.values()):
-        return ", and of the seeds where an arm has several"
-    return "; with one seed an arm, they do not tell how much another seed would change"
+def _resampling(validation: Evidence | None) -> str:
+    if validation is None:
+        return ""
+    one_seed = "; with one seed an arm, they do not tell how much another seed would change"
+    return (
+        f"{share_text(COVERAGE)} intervals and front probabilities from {validation.num_resamples:,} paired resamples "
+        f"of the images{', and of the seeds where an arm has several' if validation.freedom else one_seed}"
+    )
 
 
 def _unstable(test: Evidence | None) -> str:
     """The arms whose seeds differ visibly more than those of the others, in accuracy or ECE."""
     if test is None:
         return ""
-    told = [
+    texts = [
         f"{arm} (seeds differ by {_amount(figure, test.deviation_of_seeds(figure, arm))} in {title_of(figure)}, "
         f"those of other arms by {_amount(figure, test.seed_deviation[figure])}): its interval is from its own seeds"
         for figure in ("accuracy", "ece")
         for arm in test.unstable.get(figure, [])
     ]
-    return "; ".join(told)
+    return "; ".join(texts)
 
 
 def _amount(figure: str, deviation: float) -> str:
@@ -83,18 +81,18 @@ def _given_teachers(teachers: Iterable[Member]) -> str:
 
 
 def _scaling(verdicts: Iterable[Mapping[str, Any]]) -> str:
-    """For how many networks the validation images alone have no best temperature; older verdicts do not say."""
-    known = [verdict["temperature_has_optimum"] for verdict in verdicts if "temperature_has_optimum" in verdict]
-    if all(known):
+    """For how many networks the validation images alone have no best temperature, of those whose verdict says it."""
+    has_optimum = [verdict["temperature_has_optimum"] for verdict in verdicts if "temperature_has_optimum" in verdict]
+    if all(has_optimum):
         return ""
     return (
-        f"the validation images of {known.count(False)} of {len(known)} networks alone have no best temperature (all "
-        "right, or no better than chance): there a weak prior around T = 1 decides, and more images would change it"
+        f"the validation images of {has_optimum.count(False)} of {len(has_optimum)} networks alone have no best "
+        "temperature (all right, or no better than chance): there a weak prior around T = 1 decides, and more images "
+        "would change it"
     )
 
 
-def _computation(verdicts: Iterable[Mapping[str, Any]]) -> str:
-    seconds = [verdict["wall_s"] for verdict in verdicts]
+def _computation(seconds: Sequence[float]) -> str:
     return f"{sum(seconds) / 3600:.2f} hours of training and evaluation in {len(seconds)} networks" if seconds else ""
 
 
@@ -111,8 +109,10 @@ def _teacher_passes(signals: Iterable[Mapping[str, Any]], trials: Iterable[Membe
 
 def _versions(verdicts: Iterable[Mapping[str, Any]]) -> str:
     """Every version that some product was made with."""
-    found: dict[str, set[str]] = {}
-    for verdict in verdicts:
-        for library, version in verdict.get("versions", {}).items():
-            found.setdefault(library, set()).add(str(version))
-    return ", ".join(f"{library} {' and '.join(sorted(versions))}" for library, versions in sorted(found.items()))
+    used = sorted(
+        {(library, str(version)) for verdict in verdicts for library, version in verdict.get("versions", {}).items()}
+    )
+    libraries = dict.fromkeys(library for library, _ in used)
+    return ", ".join(
+        f"{name} {' and '.join(version for library, version in used if library == name)}" for name in libraries
+    )

@@ -46,7 +46,7 @@ def content_of(findings: Findings) -> dict[str, Any]:
         | {
             "arms": arm_rows(findings.points, findings.shipped.test),
             "claims": [claim.as_json() for claim in findings.claims],
-            "importances": [vars(each) for each in findings.importances],
+            "importances": [vars(importance) for importance in findings.importances],
             "keys": key_sentences(findings.importances, len(findings.points)),
             "baseline": findings.baseline,
             "sanity": findings.sanity.sentences,
@@ -158,9 +158,9 @@ def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None, imported: boo
 def _json_value(value: Any) -> Any:
     """The value with None in place of NaN and infinities."""
     if isinstance(value, Mapping):
-        return {key: _json_value(each) for key, each in value.items()}
+        return {key: _json_value(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_json_value(each) for each in value]
+        return [_json_value(part) for part in value]
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return bool(value) if isinstance(value, np.bool_) else value

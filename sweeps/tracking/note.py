@@ -1,14 +1,16 @@
 """The note of a sweep's parent run: what was asked, the answer, the front, and how far it is, in Markdown."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.objectives import figure_of
 from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
-from analysis.text import table
-from analysis.text.names import interval_text, share_text, title_of, value_text
+from analysis.text.names import estimate_text, share_text, title_of
 from analysis.text.page_tables import header_of
+from analysis.text.table import Table, one_line
+from analysis.text.table import plain as literal
 from kd_core.measure.outcomes import SCALED
 
 _MOST_ROWS = 15
@@ -37,8 +39,8 @@ def note_of(
 
 def plain(text: str) -> str:
     """A text as it is, neither Markdown nor HTML, on one line, and of a very long one the beginning."""
-    text = table.one_line(text)
-    return table.plain(text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…")
+    text = one_line(text)
+    return literal(text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…")
 
 
 def _question(members: Mapping[str, Any]) -> str:
@@ -60,7 +62,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         figures = [_figure(row, figure) for figure in _FIGURES]
         lines.append([plain(row["arm"][:_LONGEST]), *figures, chance, str(row["num_seeds"])])
     numeric = [False, *[True] * (len(titles) - 1)]
-    return table.Table(titles, lines, numeric).markdown(gap="&ensp;| ")  # the UI puts no space in between
+    return Table(titles, lines, numeric).markdown(gap="&ensp;| ")  # the UI puts no space in between
 
 
 def _figure(row: Mapping[str, Any], figure: str) -> str:
@@ -69,10 +71,7 @@ def _figure(row: Mapping[str, Any], figure: str) -> str:
     value = row.get(figure) if estimate is None else estimate  # an estimate may be 0
     if value is None:
         return ""
-    text = value_text(figure, value)
-    if interval:
-        text += f" ({interval_text(figure, Estimate(value, *interval))})"
-    return text
+    return estimate_text(figure, Estimate(value, *(interval or [math.nan, math.nan])))
 
 
 def _progress(statuses: Sequence[str], hours: float) -> str:

@@ -184,7 +184,7 @@ def test_a_teacher_that_failed_is_named_with_the_trials_that_wait_for_it(store, 
 @pytest.mark.parametrize(
     ("choices", "absent"),
     [
-        ({"arms": [{"method": "classic"}], "teachers": (), "seeds": (0,)}, {"teachers", "failures"}),
+        ({"arms": [{"method": "classic"}], "teachers": (), "seeds": (0,)}, {"keys", "teachers", "failures"}),
         ({"seeds": (0,)}, {"failures"}),
         ({"arms": [{"method": "classic"}, {"method": "mixup"}], "teachers": ()}, {"teachers", "failures"}),
     ],
@@ -199,7 +199,7 @@ def test_small_sweeps_have_every_section_that_says_something(make_sweep, choices
 
 @pytest.mark.usefixtures("sketches")
 def test_the_keys_that_matter_have_a_panel_an_objective_or_a_sentence_if_arms_are_few(findings):
-    assert "Which key matters: too few arms to tell (4; 30 are needed)." in Page(page_of(findings)).words
+    assert "Too few arms to tell which key matters (4; 30 are needed)." in Page(page_of(findings)).words
     made = [
         Importance(objective, key, 3, 9, 0.5, 0.2, 0.8, MATTERS)
         for objective in ("validation/accuracy", "validation/ece")

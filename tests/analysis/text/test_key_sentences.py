@@ -26,5 +26,5 @@ def test_a_sentence_an_objective_tells_what_matters_and_what_does_nothing():
 
 
 def test_of_few_arms_one_sentence_says_that_they_are_too_few():
-    assert key_sentences([], num_arms=29) == ["Which key matters: too few arms to tell (29; 30 are needed)."]
+    assert key_sentences([], num_arms=29) == ["Too few arms to tell which key matters (29; 30 are needed)."]
     assert key_sentences([], num_arms=1) == key_sentences([], num_arms=0) == []
