@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -10,7 +9,7 @@ from analysis.choices import baseline_of, worth_naming
 from analysis.readings import READINGS, front_in
 from analysis.runs import runs_of
 from analysis.snapshot import Snapshot, reader_of
-from analysis.statistics.evidence import Evidence, evidence_of
+from analysis.statistics.evidence import evidence_of
 
 COMPARED = ("accuracy", "ece", "ece_scaled")
 
@@ -47,11 +46,9 @@ def against_of(
         if both is not None and named:
             arms, theirs = [arm for arm in both.arms if arm not in prefixed.values()], front.points["arm"].tolist()
             pairs = [(arm, prefixed[arm if arm in theirs else named[0]]) for arm in arms]
-            rows = [_difference(both, figure, *pair) for pair in pairs for figure in COMPARED]
+            rows = [
+                [*pair, figure, *vars(both.difference(figure, *pair)).values()] for pair in pairs for figure in COMPARED
+            ]
         columns = ["arm", "other_arm", "figure", "value", "low", "high"]
         made[reading] = Against(pd.DataFrame(rows, columns=columns), front.members)
     return made
-
-
-def _difference(evidence: Evidence, figure: str, arm: str, other: str) -> dict[str, Any]:
-    return {"arm": arm, "other_arm": other, "figure": figure} | vars(evidence.difference(figure, arm, other))

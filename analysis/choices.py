@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.pareto import SCALABLE, Front, figure_of
+from analysis.objectives import SCALABLE, figure_of
+from analysis.pareto import Front
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 
@@ -83,10 +84,10 @@ def value_of(front: Front, objective: str, arm: str) -> float:
     return dict(zip(front.points["arm"], front.points[objective], strict=True))[arm]
 
 
-def best_of(front: Front, arms: Sequence[str], objective: str) -> str:
-    """The best of some arms by a figure of validation: an objective, or one that is the better the smaller it is."""
+def best_of(front: Front, arms: Sequence[str], objective: str, direction: str = "") -> str:
+    """The best of some arms by a figure of validation, in a direction: the objective's, or min, unless it is given."""
     points = front.points.loc[front.points["arm"].isin(arms)]
-    ascending = front.objectives.get(objective, "min") == "min"
+    ascending = (direction or front.objectives.get(objective, "min")) == "min"
     return str(points.sort_values(objective, ascending=ascending, kind="stable")["arm"].iloc[0])
 
 
@@ -96,11 +97,11 @@ def choices_of(front: Front, validation: Evidence | None, baseline: str, suffix:
     if not arms:
         return Choices(front, [], {})
     calibration = [name for name in front.objectives if figure_of(name).removesuffix("_scaled") in SCALABLE]
-    points = front.points.loc[front.points["arm"].isin(arms)]
-    most_accurate = points.sort_values("validation/accuracy", ascending=False, kind="stable")["arm"].iloc[0]
     best_calibrated = best_of(front, arms, calibration[0] if calibration else f"validation/ece{suffix}")
-    words = {KNEE: knee_of(front, arms), MOST_ACCURATE: str(most_accurate), BEST_CALIBRATED: best_calibrated}
-    return Choices(front, arms, words)
+    most_accurate = best_of(front, arms, "validation/accuracy", "max")
+    return Choices(
+        front, arms, {KNEE: knee_of(front, arms), MOST_ACCURATE: most_accurate, BEST_CALIBRATED: best_calibrated}
+    )
 
 
 def knee_of(front: Front, arms: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.against import Against, against_of
 from analysis.choices import baseline_of
-from analysis.pareto import OBJECTIVES, Front, figure_of
+from analysis.objectives import OBJECTIVES, figure_of
+from analysis.pareto import Front
 from analysis.readings import READINGS, Judgement, front_in, judgement_of
 from analysis.runs import journals_of, runs_of, teachers_of
 from analysis.sanity import Sanity, sanity_of
@@ -86,7 +87,8 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
     read = {split: reader_of(snapshot.trials, split, "classwise_ece" in figures) for split in ("validation", "test")}
     validation = evidence_of(runs, "validation", read["validation"], size, figures)
     fronts = {reading: front_in(reading, runs, objectives, validation) for reading in READINGS}
-    _check_known(fronts[RAW], asked=asked is not None)
+    if asked is not None:
+        _check_measured(fronts[RAW])
     drawn, read_test = _kept(read["test"], _diagrammed(fronts))
     test = evidence_of(runs, "test", read_test, size, figures)
     finished = teachers.loc[teachers["status"] == "finished", "key"]
@@ -94,7 +96,7 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
     teacher_runs = teachers.assign(arm=teachers["teacher"], trial=teachers["key"])
     teacher_test = evidence_of(teacher_runs, "test", read_teacher, size)
     baseline, journals = baseline_of(fronts[RAW]), journals_of(snapshot)
-    labels = {each.split: each.label for each in (validation, test) if each is not None}
+    labels = {evidence.split: evidence.label for evidence in (validation, test) if evidence is not None}
     ended = journals.merge(runs.loc[runs["status"] == "finished", ["arm", "seed"]])
     sanity = sanity_of(validation, test, teacher_test, baseline, labels, _num_classes(members, labels), ended)
     name = snapshot.sweep.name
@@ -122,17 +124,17 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
     )
 
 
-def _check_known(front: Front, asked: bool) -> None:
-    """Raise ValueError if somebody asks for an objective that no finished arm has, such as a latency."""
-    unknown = [name for name in front.objectives if bool(front.points[name].isna().all())]
-    if asked and unknown and len(front.points):
-        raise ValueError(f"objectives: {unknown[0]} is not known of any arm; run the sweep again, which measures it")
+def _check_measured(front: Front) -> None:
+    """Raise ValueError for an objective that no finished arm has, such as a latency."""
+    for name in front.objectives:
+        if len(front.points) and bool(front.points[name].isna().all()):
+            raise ValueError(f"objectives: {name} is not known of any arm; run the sweep again, which measures it")
 
 
 def _num_classes(members: Mapping[str, Any], labels: Mapping[str, np.ndarray]) -> int:
-    """The number of classes, as the sweep says, or, as an older one does not, as far as the labels show."""
-    known = (members.get("data") or {}).get("num_classes")
-    return known or 1 + max((int(each.max()) for each in labels.values()), default=0)
+    """The number of classes, as the sweep states it, or as far as the labels show."""
+    stated = (members.get("data") or {}).get("num_classes")
+    return stated or 1 + max((int(classes.max()) for classes in labels.values()), default=0)
 
 
 def _figures(objectives: Mapping[str, str]) -> tuple[str, ...]:

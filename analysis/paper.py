@@ -47,7 +47,8 @@ def paper_rows() -> pd.DataFrame:
             printed = [row[name] for name in FIGURES if row[name] is not None]
             distilled = row["role"] == "student" and row["teacher"] != ""
             row |= {name: np.nan if row[name] is None else float(row[name]) for name in FIGURES}
-            row |= {"rounding": sum(map(_half_a_unit, printed)), "alpha": table["alpha"] if distilled else np.nan}
+            half_units = [0.5 * 10.0 ** -len(digits.partition(".")[2]) for digits in printed]  # 0.0005 for 0.912
+            row |= {"rounding": sum(half_units), "alpha": table["alpha"] if distilled else np.nan}
             rows.append(row | {"dataset": table["dataset"], "table": table["table"]})
     return pd.DataFrame(rows, columns=ROW_COLUMNS)
 
@@ -103,7 +104,7 @@ def matching(points: pd.DataFrame, dataset: str, teachers: pd.DataFrame) -> pd.D
     students = points.assign(role="student", name=points["arm"], model=points["student"])
     others = teachers.assign(role="teacher", name=teachers["teacher"], method="", temperature="", alpha=np.nan)
     ours = pd.concat([_of_test(others), _of_test(students)], ignore_index=True)
-    ours = ours.assign(paper_teacher=[families.get(each) for each in ours["teacher"]])
+    ours = ours.assign(paper_teacher=ours["teacher"].map(families.get))
     theirs = paper.rename(columns={name: f"paper_{name}" for name in ("teacher", "alpha", *FIGURES)})
     return ours.merge(theirs, on=["role", "method", "temperature", "paper_teacher"]).loc[:, MATCH_COLUMNS]
 
@@ -112,16 +113,10 @@ def _content() -> dict[str, Any]:
     return json.loads(_FILE.read_text())
 
 
-def _half_a_unit(printed: str) -> float:
-    """Half a unit of the last digit: 0.0005 for 0.912."""
-    return 0.5 * 10.0 ** -len(printed.partition(".")[2])
-
-
 def _family(model: str) -> str | None:
     """The paper's teacher with the architecture of a timm model, whatever its weights; None if it is no such model."""
     name = model.removeprefix("timm/").removeprefix("hf_hub:timm/")
-    found = (family for family, names in FAMILIES.items() if re.match(rf"({names})(?![a-z0-9])", name))
-    return next(found, None)
+    return next((family for family, names in FAMILIES.items() if re.match(rf"({names})(?![a-z0-9])", name)), None)
 
 
 def _of_test(rows: pd.DataFrame) -> pd.DataFrame:

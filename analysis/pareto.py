@@ -1,27 +1,15 @@
 """The accuracy–calibration Pareto front of a sweep's arms, selected on validation only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 import moocore
 import numpy as np
 import pandas as pd
 
+from analysis.objectives import OBJECTIVES, check_names, figure_of
 from analysis.runs import RECIPE, SETTINGS, TRIAL_COLUMNS
 
-OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
-# Figures that temperature scaling changes
-SCALABLE = ("ece", "ece_debiased", "classwise_ece", "nll", "brier", "abs_gap", "aurc", "augrc", "set_size")
-LATE = ("classwise_ece", "set_size")  # figures that are not measured after every epoch
-SIZES = ("num_parameters", "latency_ms_1", "latency_ms_64")  # figures of a student, whatever its weights
-OBJECTIVE_FIGURES = (
-    "validation/accuracy",
-    *(f"validation/{name}{suffix}" for name in SCALABLE for suffix in ("", "_scaled")),
-    *SIZES,
-)
-FITTED = "validation/abs_gap_scaled"  # near 0 for every arm: its temperature was fitted on the same images
-MOST_OBJECTIVES = 3
 WORST = {"accuracy": 0.0, "brier": 2.0, "augrc": 0.5}
 WORST |= dict.fromkeys(("ece", "ece_debiased", "classwise_ece", "abs_gap", "aurc"), 1.0)
 
@@ -72,7 +60,7 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
     An arm that lacks an objective is never on it. Raises ValueError for an objective that is not a validation figure.
     """
     objectives = dict(OBJECTIVES if objectives is None else objectives)
-    _check_figures(objectives)
+    check_names(objectives)
     points = _arms_of(runs, *next(iter(objectives.items())))
     values = _oriented(points, objectives)
     comparable = np.isfinite(values).all(axis=1)
@@ -89,11 +77,6 @@ def front_of(runs: pd.DataFrame, objectives: Mapping[str, str] | None = None) ->
     )
 
 
-def scaled(objectives: Mapping[str, str]) -> dict[str, str]:
-    """The same objectives after temperature scaling: ece becomes ece_scaled, accuracy stays."""
-    return {name + "_scaled" * (figure_of(name) in SCALABLE): direction for name, direction in objectives.items()}
-
-
 def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
     """The corners [C, 2], from left to right, of the line that bounds the region attained by points [N, 2].
 
@@ -104,38 +87,6 @@ def staircase(values: np.ndarray, directions: Sequence[str]) -> np.ndarray:
     horizontal, vertical = np.repeat(best, 2, axis=0).T
     pair = (horizontal[:-1], vertical[1:]) if directions[0] == "max" else (horizontal[1:], vertical[:-1])
     return np.stack(pair, axis=1)
-
-
-def figure_of(objective: str) -> str:
-    """The name of an objective's figure on any split: `ece_scaled` for `validation/ece_scaled`."""
-    return objective.split("/")[-1]
-
-
-def objectives_named(names: Iterable[str]) -> dict[str, str]:
-    """Objectives from their names, with or without `validation/`, each with its direction; raises ValueError."""
-    full = [name if "/" in name or name in SIZES else f"validation/{name}" for name in names]
-    objectives = {name: "max" if figure_of(name) == "accuracy" else "min" for name in full}
-    check_objectives(objectives)
-    return objectives
-
-
-def check_objectives(objectives: Mapping[str, str]) -> None:
-    """Raise ValueError unless there are one to three of OBJECTIVE_FIGURES but FITTED, each with max or min."""
-    if FITTED in objectives:
-        why = "its temperature was fitted on the same images, so it is near 0 for every arm and says nothing"
-        raise ValueError(f"objectives: {FITTED}: {why}; take validation/ece_scaled, or validation/abs_gap")
-    _check_figures(objectives)
-
-
-def _check_figures(objectives: Mapping[str, str]) -> None:
-    if not 1 <= len(objectives) <= MOST_OBJECTIVES:
-        raise ValueError("objectives: name one to three, such as validation/accuracy: max")
-    for name, direction in objectives.items():
-        if name not in OBJECTIVE_FIGURES:
-            (nearest,) = get_close_matches(name, [each for each in OBJECTIVE_FIGURES if each != FITTED], n=1, cutoff=0)
-            raise ValueError(f"objectives: {name[:80]} is no figure that selection may see; did you mean {nearest}?")
-        if direction not in ("max", "min"):
-            raise ValueError(f"objectives: {name}: {direction!r} is no direction; use max or min")
 
 
 def counted(runs: pd.DataFrame, split: str = "validation") -> pd.DataFrame:
@@ -161,12 +112,11 @@ def counted(runs: pd.DataFrame, split: str = "validation") -> pd.DataFrame:
 def _arms_of(runs: pd.DataFrame, name: str, direction: str) -> pd.DataFrame:
     """One row per arm: its best replicate by name, with every figure replaced by the mean over `counted` replicates."""
     selecting, tested = counted(runs), counted(runs, "test")
-    figures = [column for column in runs.columns if column not in TRIAL_COLUMNS]
-    on_test = [column for column in figures if column.startswith("test/")]
+    figures = runs.columns.difference(TRIAL_COLUMNS, sort=False)
+    on_test = figures[figures.str.startswith("test/")]
     tested_arms = tested.groupby("arm", sort=False)
     best = selecting.sort_values(name, ascending=[direction == "min"], kind="stable").drop_duplicates("arm")
-    others = [column for column in figures if column not in on_test]
-    means = pd.DataFrame(selecting.groupby("arm", sort=False)[others].mean())
+    means = pd.DataFrame(selecting.groupby("arm", sort=False)[figures.drop(on_test)].mean())
     return (
         best[["arm", "trial", "label", *RECIPE, *({SETTINGS} & set(best.columns))]]
         .set_index("arm")
@@ -198,10 +148,10 @@ def _hypervolume(values: np.ndarray, reference: np.ndarray) -> float:
 def _attainment(runs: pd.DataFrame, objectives: Mapping[str, str], corner: np.ndarray) -> dict[str, float]:
     """The hypervolume under the empirical attainment surfaces of the seeds (Grunert da Fonseca 2001)."""
     values, seeds = _oriented(runs, objectives), runs["seed"].to_numpy()
-    known = np.isfinite(values).all(axis=1)
-    number = len(np.unique(seeds[known]))
+    whole = np.isfinite(values).all(axis=1)
+    number = len(np.unique(seeds[whole]))
     if number < 2 or len(objectives) < 2:
         return {}
     levels = {"every": 100.0, "half": 50.0, "any": 100.0 / number}
-    surfaces = {name: moocore.eaf(values[known], seeds[known], percentiles=[level]) for name, level in levels.items()}
+    surfaces = {name: moocore.eaf(values[whole], seeds[whole], percentiles=[level]) for name, level in levels.items()}
     return {name: _hypervolume(surface[:, :-1], corner) for name, surface in surfaces.items()}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.choices import Choices, choices_of
-from analysis.pareto import Front, counted, front_of, scaled
+from analysis.objectives import scaled
+from analysis.pareto import Front, counted, front_of
 from analysis.statistics.advice import decisions
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.judgement import judged, selected_on_test
@@ -27,15 +28,14 @@ class Judgement:
     """What one reading says of a sweep's arms, which are judged on validation.
 
     test: the evidence of test images, for the recommended arm without what being selected adds, where several seeds
-    tell that (without_luck). answer: what to take, and how sure that is. advice: what would decide what is open.
-    selected: the plausible arms on test (`selected_on_test`).
+    tell that. answer: what to take, and how sure that is. advice: what would decide what is open. selected: the
+    plausible arms on test (`selected_on_test`).
     """
 
     reading: str
     front: Front
     choices: Choices
     test: Evidence | None
-    without_luck: bool
     answer: list[str]
     advice: list[str]
     selected: pd.DataFrame
@@ -67,15 +67,16 @@ def judgement_of(
     selection = _selection(runs, choices, validation, baseline)
     if test is not None and selection is not None:
         test = selection.corrected(test)
-    answer = answer_of(name, reading, choices, validation, test, baseline, without_luck=selection is not None)
+    answer = answer_of(name, reading, choices, validation, test, baseline)
+    open_pairs = [] if validation is None else decisions(front, validation)
+    images, seeds = (validation.num_images, validation.num_seeds) if validation is not None else (0, {})
     return Judgement(
         reading=reading,
         front=front,
         choices=choices,
         test=test,
-        without_luck=selection is not None,
         answer=[*([NOTHING] if hopeless else answer), *provenance_of(runs)],
-        advice=_advice(front, validation),
+        advice=[decision.sentence(images, seeds[decision.arm]) for decision in open_pairs],
         selected=selected_on_test(front),
     )
 
@@ -86,10 +87,3 @@ def _selection(runs: pd.DataFrame, choices: Choices, validation: Evidence | None
     if validation is None or not arm or arm in fresh_arms(runs):
         return None
     return selection_of(counted(runs), front, validation, next(iter(front.objectives)), arm, baseline or arm)
-
-
-def _advice(front: Front, validation: Evidence | None) -> list[str]:
-    if validation is None:
-        return []
-    made = decisions(front, validation)
-    return [each.sentence(validation.num_images, validation.num_seeds[each.arm]) for each in made]

@@ -41,9 +41,9 @@ def sanity_of(
         return Sanity([])
     hopeless = hopeless_text(validation, chance_of(labels["validation"]))
     teachers = [] if teacher_test is None else teacher_texts(teacher_test, test, baseline, chance_of(labels["test"]))
-    missing = [missing_text(split, each, num_classes) for split, each in labels.items()]
+    missing = [missing_text(split, classes, num_classes) for split, classes in labels.items()]
     sentences = [hopeless, *teachers, *missing, rising_text(journals, validation.num_images)]
-    return Sanity([each for each in sentences if each], bool(hopeless))
+    return Sanity([sentence for sentence in sentences if sentence], bool(hopeless))
 
 
 def chance_of(labels: np.ndarray) -> float:
@@ -68,10 +68,9 @@ def teacher_texts(teacher_test: Evidence, test: Evidence, baseline: str, chance:
             texts.append(f"Teacher {teacher} is at chance: {right}. {_ORDER}")
         elif baseline and teacher_test.num_resamples == test.num_resamples:
             draws = teacher_test.draws["accuracy"][:, column] - test.draws["accuracy"][:, test.arms.index(baseline)]
-            difference = Estimate.of(draws)
-            if difference.high < 0:
-                value, low, high = (-100 * each for each in (difference.value, difference.high, difference.low))
-                points = f"{value:.1f} points ({low:.1f} to {high:.1f})"
+            lead = Estimate.of(-100 * draws)
+            if lead.low > 0:
+                points = f"{lead.value:.1f} points ({lead.low:.1f} to {lead.high:.1f})"
                 texts.append(f"Teacher {teacher} is {points} less accurate than {baseline}, which had none. {_ORDER}")
     return texts
 

@@ -14,7 +14,7 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     What the table of runs has columns for (method, teacher, temperature, alpha, the student's model, seed) does not
     count, nor do empty configurations, of trials that have not begun.
     """
-    flat = [{key: each for key, each in flat_of(config).items() if not _is_idle(key, config)} for config in configs]
+    flat = [{key: value for key, value in flat_of(config).items() if not _is_idle(key, config)} for config in configs]
     begun = [settings for config, settings in zip(configs, flat, strict=True) if config]
     keys = {key for settings in begun for key in settings}
     differing = {key for key in keys if len({canonical_json(settings.get(key)) for settings in begun}) > 1}

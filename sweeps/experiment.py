@@ -4,7 +4,8 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from analysis.pareto import OBJECTIVES, counted, front_of, scaled
+from analysis.objectives import OBJECTIVES, scaled
+from analysis.pareto import counted, front_of
 from analysis.runs import objectives_of_experiment, runs_of_experiment
 from analysis.text.tables import arm_rows
 from sweeps.tracking.server import check_answers

@@ -40,15 +40,16 @@ def draw_curves(journals: pd.DataFrame, arms: pd.DataFrame, figure: str, looks: 
     )
     low, high = _range(curves.to_numpy())
     upward = figure == "accuracy"
-    split = break_of(curves.to_numpy()) if upward else _negated(break_of(-curves.to_numpy()))
+    sign = 1 if upward else -1
+    split = break_of(sign * curves.to_numpy())
     drawing = Figure(figsize=(PANEL_WIDTH / 72, _HEIGHT / 72), dpi=72)
     if split is None:
         parts = [_part(drawing, 0, 1, low, high)]
     else:
         middle = 1 - _EXPANDED if upward else _EXPANDED
         parts = [
-            _part(drawing, middle + _GAP / 2, 1, split, high),
-            _part(drawing, 0, middle - _GAP / 2, low, split),
+            _part(drawing, middle + _GAP / 2, 1, sign * split, high),
+            _part(drawing, 0, middle - _GAP / 2, low, sign * split),
         ]
         parts[0].spines["bottom"].set_linestyle((0, (2, 3)))
     for axes in parts:
@@ -72,10 +73,6 @@ def break_of(curves: np.ndarray) -> float | None:
         return None
     split = min(ends) - 0.2 * max(high - min(ends), 1e-3)
     return split if 0 < high - split < _WORTH_IT * (high - low) else None
-
-
-def _negated(value: float | None) -> float | None:
-    return None if value is None else -value
 
 
 def _range(curves: np.ndarray) -> tuple[float, float]:

@@ -24,7 +24,8 @@ from analysis.drawing.style import (
     format_axis,
     shortened,
 )
-from analysis.pareto import Front, figure_of, staircase
+from analysis.objectives import figure_of
+from analysis.pareto import Front, staircase
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
 from analysis.text.names import title_of
@@ -73,22 +74,22 @@ def draw_front(
     looks, points, names = Looks.of(front.points), front.points.reset_index(drop=True), axes_of(front)
     key = _key_of(looks, points, against is not None)
     figure, axes = _canvas(key, narrow)
-    columns = [[[each.value, each.low, each.high] for each in estimates_of(points, test, name)] for name in names]
+    columns = [[[*vars(estimate).values()] for estimate in estimates_of(points, test, name)] for name in names]
     values = np.array(columns).reshape(2, -1, 3).transpose(1, 0, 2)  # [A, 2, 3]
-    shown = points.loc[np.isfinite(values[:, :, 0]).all(axis=1)]
-    marked, detailed = likeliest(shown, MOST_MARKED), likeliest(shown, MOST_DETAILED)
+    placed = points.loc[np.isfinite(values[:, :, 0]).all(axis=1)]
+    marked, detailed = likeliest(placed, MOST_MARKED), likeliest(placed, MOST_DETAILED)
     for index, row in zip(marked.index, marked.to_dict("records"), strict=True):
         look = looks.marker(row["method"], row["teacher"]) | _STANDINGS[_standing(row)]
         axes.plot(*values[index, :, :1], linestyle="", gid=f"arm-{index}", **look)
         if index in detailed.index:
             alpha = 0.6 if row["plausible"] else 0.3
             axes.plot(*_bars(values[index]), color=look["color"], linewidth=1, alpha=alpha, zorder=2)
-    for teacher, others in shown.drop(marked.index).groupby("teacher"):
+    for teacher, others in placed.drop(marked.index).groupby("teacher"):
         axes.plot(*_dots(values[others.index, :, 0]), color=looks.colours[str(teacher)], **_DOTS)
     if against is not None and len(against):
-        axes.plot(*[[each.value for each in estimates_of(against, None, name)] for name in names], **_HOLLOW)
+        axes.plot(*[[estimate.value for estimate in estimates_of(against, None, name)] for name in names], **_HOLLOW)
     directions = [*front.objectives.values(), "min"][:2]
-    members = shown.index[shown["on_front"].to_numpy(dtype=bool)]
+    members = placed.index[placed["on_front"].to_numpy(dtype=bool)]
     line = staircase(values[members, :, 0], directions) if len(members) else np.empty((0, 2))
     axes.plot(*line.T, color=INK, linewidth=1, zorder=2.5)
     _settle(axes, names, directions)
@@ -119,7 +120,7 @@ def _bars(values: np.ndarray) -> tuple[list[float], list[float]]:
 def _canvas(key: Mapping[str, Mapping[str, dict]], narrow: bool) -> tuple[Figure, Axes]:
     """An empty figure with room for the key: on the right, or below in two columns."""
     width, height = _NARROW if narrow else _WIDE
-    below = sum(_KEY_LINE * (1.5 + -(-len(part) // 2)) for part in key.values()) if narrow else 0.0
+    below = _height_of(key, columns=2) if narrow else 0.0
     right = 20.0 if narrow else _KEY_WIDTH
     left, bottom, top = 52.0, 44.0 + below, 28.0
     height += below
@@ -159,7 +160,7 @@ def _write_labels(
         sizes = np.array([text.get_window_extent(renderer).size for text in texts]).reshape(-1, 2) + 2
     pixels = axes.transData.transform
     anchors = pixels(values[:, :, 0])
-    lines = np.concatenate([boxes_of_line(pixels(line)), *(_bar_boxes(pixels, each) for each in values)])
+    lines = np.concatenate([boxes_of_line(pixels(line)), *(_bar_boxes(pixels, of_arm) for of_arm in values)])
     most = _MOST_LABELS["narrow" if narrow else "wide"]
     required = [plausible and place < most for place, plausible in enumerate(points["plausible"])]
     centres = place_labels(anchors, sizes, np.array(axes.bbox.extents), lines, required)
@@ -178,7 +179,7 @@ def _bar_boxes(pixels: Any, values: np.ndarray) -> np.ndarray:
     (x, left, right), (y, low, high) = values
     ends = np.array([[[left, y], [right, y]], [[x, low], [x, high]]])
     ends = ends[np.isfinite(ends).all(axis=(1, 2))]
-    return np.concatenate([np.empty((0, 4)), *(boxes_of_line(pixels(each)) for each in ends)])
+    return np.concatenate([np.empty((0, 4)), *(boxes_of_line(pixels(bar)) for bar in ends)])
 
 
 def _key_of(looks: Looks, points: pd.DataFrame, against: bool) -> dict[str, dict[str, dict]]:
@@ -203,7 +204,7 @@ def _draw_key(figure: Figure, key: Mapping[str, Mapping[str, dict]], narrow: boo
     """Draw one legend a part, one under the other."""
     width, height = np.array(figure.get_size_inches()) * 72
     columns = 2 if narrow else 1
-    from_top = height - sum(_KEY_LINE * (1.5 + -(-len(part) // 2)) for part in key.values()) if narrow else 22.0
+    from_top = height - _height_of(key, columns) if narrow else 22.0
     for title, part in key.items():
         handles = [Line2D([], [], **{**look, "label": label}) for label, look in part.items()]
         corner = (0.0 if narrow else 1 - (_KEY_WIDTH - 12) / width, 1 - from_top / height)
@@ -220,4 +221,8 @@ def _draw_key(figure: Figure, key: Mapping[str, Mapping[str, dict]], narrow: boo
             labelspacing=0.35,
             columnspacing=1.2,
         )
-        from_top += _KEY_LINE * (1.5 + -(-len(part) // columns))
+        from_top += _height_of({title: part}, columns)
+
+
+def _height_of(key: Mapping[str, Mapping[str, dict]], columns: int) -> float:
+    return sum(_KEY_LINE * (1.5 + -(-len(part) // columns)) for part in key.values())

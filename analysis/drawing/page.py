@@ -25,8 +25,9 @@ from analysis.drawing.panels import (
 from analysis.drawing.reliability import FEWEST
 from analysis.drawing.style import GLYPHS, NO_TEACHER, Looks, figure_css, svg_of
 from analysis.findings import Findings
+from analysis.objectives import SIZES, figure_of
 from analysis.paper import paper_source
-from analysis.pareto import SIZES, Front, figure_of
+from analysis.pareto import Front
 from analysis.readings import Judgement
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.cases import NOT_TESTABLE
@@ -158,9 +159,9 @@ def _counts(findings: Findings, judgement: Judgement) -> list[str]:
     ]
 
 
-def _key(looks: Looks, shown: set[str]) -> dict[str, list[tuple[str, str, str]]]:
+def _key(looks: Looks, used: set[str]) -> dict[str, list[tuple[str, str, str]]]:
     """The key of all figures but the front's, by part: glyph, colour and name of each teacher and method."""
-    teachers = [("●", colour, teacher or "none") for teacher, colour in looks.colours.items() if teacher or "" in shown]
+    teachers = [("●", colour, teacher or "none") for teacher, colour in looks.colours.items() if teacher or "" in used]
     methods = [(GLYPHS[marker], NO_TEACHER, method) for method, marker in looks.markers.items()]
     return ({"Teacher": teachers} if len(looks.colours) > 1 else {}) | {"Method": methods}
 
@@ -169,10 +170,7 @@ def _front(findings: Findings, judgement: Judgement) -> dict[str, Any]:
     """One front: its chart in two widths, and its table of plausible arms."""
     front, reading, best = judgement.front, judgement.reading, {"max": "highest", "min": "lowest"}
     against = findings.against[reading].members if reading in findings.against else None
-    title, figures = (
-        READING_TITLES[reading],
-        [draw_front(front, judgement.test, against, each) for each in (False, True)],
-    )
+    title = f"{READING_TITLES[reading]}: the front"
     return {
         "reading": reading,
         "objectives": [f"{best[way]} {title_of(figure_of(name))}" for name, way in front.objectives.items()],
@@ -182,8 +180,8 @@ def _front(findings: Findings, judgement: Judgement) -> dict[str, Any]:
         ],
         "hypervolume": f"{front.hypervolume:.4g}",
         "attainment": {seeds: f"{volume:.4g}" for seeds, volume in front.attainment.items()},
-        "wide": inline(figures[0], f"{title}: the front"),
-        "narrow": inline(figures[1], f"{title}: the front, narrow"),
+        "wide": inline(draw_front(front, judgement.test, against), title),
+        "narrow": inline(draw_front(front, judgement.test, against, narrow=True), f"{title}, narrow"),
         "num_plausible": np.count_nonzero(front.points["plausible"]),
         "table": front_table(judgement, fresh_arms(findings.runs)),
     }
@@ -194,26 +192,24 @@ def _chart(findings: Findings, diagrams: dict[str, list[Panel]]) -> dict[str, An
     points, figures = findings.points, shown_figures(findings.shipped.front)
     fronts = {reading: judgement.front for reading, judgement in findings.readings.items()}
     marked = {index for front in fronts.values() for index in likeliest(front.points, MOST_MARKED).index}
-    shown = points.loc[sorted(marked)]
+    points = points.loc[sorted(marked)]
     anchors = {panel.anchor for panels in diagrams.values() for panel in panels}
     return {
         "titles": [header_of(figure) for figure in figures],
         "rows": {
-            reading: dict(
-                zip(
-                    shown.index.tolist(),
-                    zip(shown["arm"], *(cells_of(shown, judgement.test, figure) for figure in figures), strict=True),
-                    strict=True,
-                )
-            )
+            reading: dict(zip(points.index.tolist(), _hover_texts(points, judgement, figures), strict=True))
             for reading, judgement in findings.readings.items()
         },
         "probability": {
-            reading: front.points.loc[shown.index, "front_probability"].round(3).to_dict()
+            reading: front.points.loc[points.index, "front_probability"].round(3).to_dict()
             for reading, front in fronts.items()
         },
-        "linked": [index for index in shown.index.tolist() if anchor_of(RAW, index) in anchors],  # in every reading
+        "linked": [index for index in points.index.tolist() if anchor_of(RAW, index) in anchors],  # in every reading
     }
+
+
+def _hover_texts(points: pd.DataFrame, judgement: Judgement, figures: Iterable[str]) -> Iterable[tuple[str, ...]]:
+    return zip(points["arm"], *(cells_of(points, judgement.test, figure) for figure in figures), strict=True)
 
 
 def _listed(names: Iterable[str]) -> str:

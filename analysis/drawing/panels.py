@@ -8,18 +8,17 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis.drawing.comparisons import (
-    draw_forest,
     draw_latency,
     draw_teachers_against_students,
     draw_trade_off,
     trade_off_series,
 )
 from analysis.drawing.curves import draw_curves
-from analysis.drawing.key_chart import draw_importances
+from analysis.drawing.forest import draw_forest, draw_importances
 from analysis.drawing.reliability import ReliabilityCurve, draw_reliability, reliability_curve
 from analysis.drawing.style import Looks, svg_of
 from analysis.findings import MOST_TEACHERS, Findings
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.pooling import pooling_text
 from analysis.readings import Judgement
 from analysis.runs import LATENCIES
@@ -52,24 +51,24 @@ def forest_of(findings: Findings, judgement: Judgement, looks: Looks) -> dict[st
     points, test, baseline = judgement.front.points, judgement.test, findings.baseline
     assert test is not None
     others = points.loc[points["arm"] != baseline]
-    shown, title = likeliest(others, MOST_IN_FOREST), READING_TITLES[judgement.reading]
+    likely, title = likeliest(others, MOST_IN_FOREST), READING_TITLES[judgement.reading]
     ours = (name + SUFFIXES[judgement.reading] for name in ("ece", "nll"))
-    known = dict.fromkeys([*map(figure_of, judgement.front.objectives), "accuracy", *ours])
-    figures = [figure for figure in known if figure in test.draws] if baseline and len(shown) else []
+    wanted = dict.fromkeys([*map(figure_of, judgement.front.objectives), "accuracy", *ours])
+    figures = [figure for figure in wanted if figure in test.draws] if baseline and len(likely) else []
     return {
         "panels": _panels(
             figures,
-            lambda figure: draw_forest(shown, test, baseline, figure, looks),
+            lambda figure: draw_forest(likely, test, baseline, figure, looks),
             f"{title}, differences to {baseline}",
         ),
-        "num_left_out": len(others) - len(shown),
-        "pooling": pooling_text(test, shown["arm"].tolist(), baseline, figures) if figures else "",
+        "num_left_out": len(others) - len(likely),
+        "pooling": pooling_text(test, likely["arm"].tolist(), baseline, figures) if figures else "",
     }
 
 
 def trade_off_of(findings: Findings, looks: Looks) -> dict[str, Any]:
     """Figures by the temperature of distillation, where there are two temperatures to compare."""
-    points, test, baseline = findings.points, findings.test, findings.baseline
+    points, test, baseline = findings.points, findings.shipped.test, findings.baseline
     assert test is not None
     distilled = points.loc[(points["teacher"] != "") & (points["temperature"] != "")]
     lines = trade_off_series(distilled, looks)
@@ -86,18 +85,18 @@ def trade_off_of(findings: Findings, looks: Looks) -> dict[str, Any]:
 def keys_of(findings: Findings) -> dict[str, Any]:
     """What is said of the keys in which arms differ, and a panel an objective."""
     by_objective: dict[str, list[Importance]] = {}
-    for each in findings.importances:
-        by_objective.setdefault(each.objective, []).append(each)
+    for importance in findings.importances:
+        by_objective.setdefault(importance.objective, []).append(importance)
     panels = [
-        Panel(inline(draw_importances(each[:MOST_KEYS]), f"Which key matters: {title_of(figure_of(objective))}"))
-        for objective, each in by_objective.items()
+        Panel(inline(draw_importances(keys[:MOST_KEYS]), f"Which key matters: {title_of(figure_of(objective))}"))
+        for objective, keys in by_objective.items()
     ]
-    return {"sentences": key_sentences(findings.importances), "panels": panels}
+    return {"sentences": key_sentences(findings.importances, len(findings.points)), "panels": panels}
 
 
 def taught_of(findings: Findings, looks: Looks) -> list[Panel]:
     """Teachers against students, where there are two teachers or more to compare."""
-    points, test, teacher_test = findings.points, findings.test, findings.teacher_test
+    points, test, teacher_test = findings.points, findings.shipped.test, findings.teacher_test
     if test is None or teacher_test is None:
         return []
     taught = likeliest(points.loc[points["teacher"].isin(teacher_test.arms)], MOST_COMPARED)
@@ -140,7 +139,7 @@ def curves_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
     if len(set(journals["epoch"])) < 2:
         return {}
     teachers = list(looks.colours)[: MOST_TEACHERS + 1]
-    by_teacher = {each: likeliest(points.loc[points["teacher"] == each], MOST_LINES) for each in teachers}
+    by_teacher = {name: likeliest(points.loc[points["teacher"] == name], MOST_LINES) for name in teachers}
     return {
         teacher or "No teacher": _panels(
             ("accuracy", "ece"),
@@ -154,7 +153,7 @@ def curves_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
 
 def latency_of(findings: Findings, looks: Looks) -> dict[str, Any]:
     """Accuracy against each latency that tells students apart, the latencies that do not, and the device of both."""
-    points, test = findings.points, findings.test
+    points, test = findings.points, findings.shipped.test
     assert test is not None
     values = {name: sorted(set(points[name].dropna())) for name in LATENCIES}
     return {
@@ -163,8 +162,8 @@ def latency_of(findings: Findings, looks: Looks) -> dict[str, Any]:
             lambda figure: draw_latency(points, test, figure, looks),
             "Accuracy by latency",
         ),
-        "same": [f"{title_of(name)}: {value_text(name, each[0])}" for name, each in values.items() if len(each) == 1],
-        "device": next((each for each in findings.runs["latency_device"] if each), ""),
+        "same": [f"{title_of(name)}: {value_text(name, only[0])}" for name, only in values.items() if len(only) == 1],
+        "device": next(filter(None, findings.runs["latency_device"]), ""),
     }
 
 

@@ -32,19 +32,19 @@ def absolute_gap_draws(observed: np.ndarray, resampled: np.ndarray) -> np.ndarra
     and a little beyond, so that a sum is outside of the interval only if it is unlikely with both.
     """
     num_seeds, noise = len(observed), resampled - observed
-    shown, again = float(_sum(observed)), _sum(resampled)
+    total, again = float(_sum(observed)), _sum(resampled)
     if not noise.any():
         return again
     shapes, rank, ends = _Shapes.of(observed, noise), ranks(again), []
-    least = shown - _sum(noise).mean() - _FAR * again.std()
-    sums = np.linspace(max(0.0, least), shown + _FAR * again.std(), _ASSUMED)
+    least = total - _sum(noise).mean() - _FAR * again.std()
+    sums = np.linspace(max(0.0, least), total + _FAR * again.std(), _ASSUMED)
     by_bin = np.ascontiguousarray(noise.reshape(len(noise), -1).T)  # [S·M, R], to be added up by whole rows
     place = np.empty_like(by_bin)
     for shape in (shapes.uneven, shapes.even) if observed.size > 1 else (shapes.uneven,):
         exceeded = []
         for gaps in shapes.of_sums(shape(_STEPS), sums):
             np.abs(np.add(by_bin, gaps.reshape(-1, 1), out=place), out=place)
-            exceeded.append(np.count_nonzero(place.sum(axis=0) > num_seeds * shown) / len(noise))
+            exceeded.append(np.count_nonzero(place.sum(axis=0) > num_seeds * total) / len(noise))
         ends.append(np.interp(rank, _open_above(np.maximum.accumulate(exceeded)), sums))
     part = 0.5 + _BEYOND * (rank - 0.5)
     return np.maximum(0, (1 - part) * np.min(ends, axis=0) + part * np.max(ends, axis=0))
@@ -105,13 +105,13 @@ class _Shapes:
 
     def of_sums(self, path: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """Gaps [L, S, M] of each of the sums [L], on the path, or, beyond it, where each bin grows by its deviation."""
-        found = _sum(path)
-        order = np.argsort(found, kind="stable")
-        place = np.interp(sums, found[order], np.arange(len(path)))
+        along = _sum(path)
+        order = np.argsort(along, kind="stable")
+        place = np.interp(sums, along[order], np.arange(len(path)))
         low, part = order[place.astype(int)], (place % 1)[:, None, None]
         high = order[np.ceil(place).astype(int)]
         gaps = path[low] * (1 - part) + path[high] * part
-        more = np.maximum(0, sums - found.max()) / max(self.deviation.sum(), np.finfo(float).tiny)
+        more = np.maximum(0, sums - along.max()) / max(self.deviation.sum(), np.finfo(float).tiny)
         gaps += self._signed(more[:, None] * self.deviation)[:, None]
         return gaps * _ratio(sums, _sum(gaps), or_else=0.0)[:, None, None]
 

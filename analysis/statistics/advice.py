@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.pareto import Front, figure_of
+from analysis.objectives import figure_of
+from analysis.pareto import Front
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence, widening
 
@@ -57,7 +58,7 @@ def decisions(front: Front, validation: Evidence) -> list[Decision]:
         points["plausible"] & points["front_probability"].between(*_UNDECIDED) & (points["rival"] != "")
     ]
     made = [_decision(front, validation, arm, rival) for arm, rival in open_arms[["arm", "rival"]].to_numpy()]
-    return sorted(made, key=lambda each: min(each.more_images, each.more_seeds, each.more_of_both))
+    return sorted(made, key=lambda decision: min(decision.more_images, decision.more_seeds, decision.more_of_both))
 
 
 @dataclass(frozen=True)
@@ -72,27 +73,27 @@ class _Difference:
     of_images: float
     of_both: float
     of_seeds: np.ndarray
-    num_seeds: tuple[int, ...]  # of all arms, which the variance of seeds is estimated from
+    num_seeds: tuple[int, ...]  # of all arms, from which the variance of seeds is estimated
 
     def power(self, images: float, seeds: float) -> float:
         """How often the 95 % interval leaves out zero with so many times more images and seeds."""
         wider = widening(sum(number * seeds - 1 for number in self.num_seeds))
         of_images, of_seeds = self.of_images / images, (self.of_seeds + self.of_both / images) / seeds
-        variance, shown = np.maximum(of_images + of_seeds, np.finfo(float).tiny), of_images + wider**2 * of_seeds
-        end = float(stats.norm.ppf((1 + COVERAGE) / 2)) * np.sqrt(shown)
+        variance, drawn = np.maximum(of_images + of_seeds, np.finfo(float).tiny), of_images + wider**2 * of_seeds
+        end = float(stats.norm.ppf((1 + COVERAGE) / 2)) * np.sqrt(drawn)
         return float(stats.norm.cdf((abs(self.value) - end) / np.sqrt(variance)).mean())
 
 
 def _decision(front: Front, validation: Evidence, arm: str, rival: str) -> Decision:
     """That the rival dominates takes every objective to show, that it does not takes one where the arm is better."""
     differences = [_difference(front, validation, name, arm, rival) for name in front.objectives]
-    better = [[each] for each in differences if each.value > 0]
+    better = [[difference] for difference in differences if difference.value > 0]
     num_seeds = validation.num_seeds[arm]
     most_seeds = MOST_SEEDS / num_seeds if num_seeds > 1 else 0.0
 
     def needed(most: float, images: bool, seeds: bool) -> float:
         """How many times more it takes to show one of the ways in which it can be decided."""
-        return min(_times(shown, most, images, seeds) for shown in better or [differences])
+        return min(_times(way, most, images, seeds) for way in better or [differences])
 
     both = needed(min(MOST_IMAGES, most_seeds), images=True, seeds=True)
     return Decision(arm, rival, needed(MOST_IMAGES, True, False), needed(most_seeds, False, True), both)
@@ -103,9 +104,9 @@ def _difference(front: Front, validation: Evidence, name: str, arm: str, rival: 
     if figure not in validation.draws:  # a size, which is known
         values = dict(front.points[["arm", name]].to_numpy())
         return _Difference(sign * float(values[arm] - values[rival]), 0.0, 0.0, np.zeros(1), ())
-    per_seed = sum(1 / validation.num_seeds[each] for each in (arm, rival))
+    per_seed = sum(1 / validation.num_seeds[name] for name in (arm, rival))
     num_seeds = tuple(validation.num_seeds.values())
-    variance = sum(validation.seed_variance(figure, each) for each in (arm, rival)) / per_seed
+    variance = sum(validation.seed_variance(figure, name) for name in (arm, rival)) / per_seed
     of_images = validation.image_variance(figure, {arm: 1.0, rival: -1.0})
     of_both = min(of_images, validation.one_seed_variance.get(figure, 0.0) * per_seed)
     of_seeds = _likely(variance, of_both / per_seed, validation.freedom) * per_seed
@@ -126,7 +127,8 @@ def _times(differences: Sequence[_Difference], most: float, images: bool, seeds:
 
     def power(times: float) -> float:
         """How often all differences are seen with so many times more."""
-        return float(np.prod([each.power(times if images else 1, times if seeds else 1) for each in differences]))
+        more = (times if images else 1, times if seeds else 1)
+        return float(np.prod([difference.power(*more) for difference in differences]))
 
     if most < 1 or power(most) < POWER:
         return np.inf

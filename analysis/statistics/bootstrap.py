@@ -107,8 +107,8 @@ def sums_of(models: Iterable[Outcomes], counts: np.ndarray, figures: Sequence[st
             columns.append(_columns(outcomes, figures))
             ready.append(_ready(outcomes, figures, counts))
         resampled = counts @ np.concatenate(columns, axis=1) / counts.shape[1]
-        for each, part, draws in zip(columns, np.split(resampled, len(columns), axis=1), ready, strict=True):
-            yield Sums(len(each), each.mean(axis=0), part, draws)
+        for values, part, draws in zip(columns, np.split(resampled, len(columns), axis=1), ready, strict=True):
+            yield Sums(len(values), values.mean(axis=0), part, draws)
 
 
 def _columns(outcomes: Outcomes, figures: Sequence[str]) -> np.ndarray:
@@ -121,7 +121,7 @@ def _columns(outcomes: Outcomes, figures: Sequence[str]) -> np.ndarray:
         columns += [np.stack([reading.nll, reading.brier], axis=1), _by_bin(bin_index(confidence), gap)]
         if "ece_debiased" in figures:
             index = equal_mass_bin_index(confidence)
-            columns += [_by_bin(index, each) for each in (gap, outcomes.correct, 1.0)]
+            columns += [_by_bin(index, values) for values in (gap, outcomes.correct, 1.0)]
     return np.round(np.concatenate(columns, axis=1) * _UNIT) / _UNIT
 
 
@@ -139,25 +139,25 @@ def _ready(outcomes: Outcomes, figures: Sequence[str], counts: np.ndarray) -> Dr
 
 def draws_of_mean(seeds: Sequence[Sums], figures: Sequence[str] = DRAWN) -> Draws:
     """Draws [R] of the mean of each figure over models that differ in their seed; one model is such a mean, too."""
-    take = _taker(np.stack([each.resampled for each in seeds], axis=1))  # [R, S, C]
-    sample = np.stack([each.observed for each in seeds])  # [S, C]
+    take = _taker(np.stack([seed.resampled for seed in seeds], axis=1))  # [R, S, C]
+    sample = np.stack([seed.observed for seed in seeds])  # [S, C]
     observed, num_images, right = _taker(sample), seeds[0].num_images, take(1)[:, :, 0]
     made = {"accuracy": accuracy_draws(observed(1)[:, 0], right, num_images, key=sample)}
     for name in READINGS:
-        means, _, gaps, seen = take(2).mean(axis=1), observed(2), take(NUM_BINS), observed(NUM_BINS)
+        means, _, gaps, sample_gaps = take(2).mean(axis=1), observed(2), take(NUM_BINS), observed(NUM_BINS)
         confidence = (right - gaps.sum(axis=2)).mean(axis=1)
         values = {"confidence": confidence, "gap": confidence - made["accuracy"], "nll": means[:, 0]}
-        values |= {"brier": means[:, 1], "ece": absolute_gap_draws(seen, gaps)}
-        values["abs_gap"] = absolute_gap_draws(seen.sum(axis=1, keepdims=True), gaps.sum(axis=2, keepdims=True))
+        values |= {"brier": means[:, 1], "ece": absolute_gap_draws(sample_gaps, gaps)}
+        values["abs_gap"] = absolute_gap_draws(sample_gaps.sum(axis=1, keepdims=True), gaps.sum(axis=2, keepdims=True))
         if "ece_debiased" in figures:
             parts, first = [take(NUM_BINS) for _ in range(3)], [observed(NUM_BINS) for _ in range(3)]
-            each = [
+            by_seed = [
                 _debiased_draws([part[:, seed] for part in parts], [part[seed] for part in first], num_images)
                 for seed in range(len(seeds))
             ]
-            values["ece_debiased"] = np.mean(each, axis=0)
+            values["ece_debiased"] = np.mean(by_seed, axis=0)
         made |= {figure + SUFFIXES[name]: value for figure, value in values.items()}
-    return made | {name: np.mean([each.ready[name] for each in seeds], axis=0) for name in seeds[0].ready}
+    return made | {name: np.mean([seed.ready[name] for seed in seeds], axis=0) for name in seeds[0].ready}
 
 
 def accuracy_draws(observed: np.ndarray, resampled: np.ndarray, num_images: int, key: np.ndarray) -> np.ndarray:

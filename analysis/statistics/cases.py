@@ -119,14 +119,15 @@ def judge(claim: str, sign: int, cases: Sequence[Case], needs: str, points: bool
         return Claim(claim, NOT_TESTABLE, None, None, [], f"needs {needs}")
     replicated = [case for case in cases if case.num_seeds > 1]
     num_left_out, cases = (len(cases) - len(replicated), replicated) if replicated else (0, cases)
-    found = [Estimate(case.value, *case.interval((1 - COVERAGE) / 2 / len(cases))) for case in cases]
-    sides = [sign * (int(each.low > 0) - int(each.high < 0)) for each in found]
-    least = min(range(len(cases)), key=lambda index: (sides[index], _nearest(found[index], sign)))
-    texts = [f"{case.name}: {_text(each, points)}" for case, each in zip(cases, found, strict=True)]
+    estimates = [Estimate(case.value, *case.interval((1 - COVERAGE) / 2 / len(cases))) for case in cases]
+    sides = [sign * (int(estimate.low > 0) - int(estimate.high < 0)) for estimate in estimates]
+    worst_ends = [min(sign * estimate.low, sign * estimate.high) for estimate in estimates]
+    least = min(range(len(cases)), key=lambda index: (sides[index], worst_ends[index]))
+    texts = [f"{case.name}: {_text(estimate, points)}" for case, estimate in zip(cases, estimates, strict=True)]
     counts = f"{sides.count(1)} of {len(cases)} cases for it, {sides.count(-1)} against it"
     detail = "; ".join(texts) if len(cases) <= _LISTED else f"{counts}; least favourable is {texts[least]}"
     detail += f"; left out, with one seed: {num_left_out}" * (num_left_out > 0)
-    chosen, trials = found[least], list(dict.fromkeys(key for case in cases for key in case.trials))
+    chosen, trials = estimates[least], list(dict.fromkeys(key for case in cases for key in case.trials))
     verdict, p_value = _verdict(cases, sign) if replicated else (ONE_SEED, None)
     return Claim(claim, verdict, chosen.value, (chosen.low, chosen.high), trials, detail, p_value)
 
@@ -143,22 +144,13 @@ def _verdict(cases: Sequence[Case], sign: int) -> tuple[str, float]:
 
 def held(claims: Sequence[Claim]) -> list[Claim]:
     """The claims of a page, with verdicts that all hold together with 95 %, and p-values for that (Holm 1979)."""
-    tested = sorted((index for index, claim in enumerate(claims) if claim.p_value is not None), key=_p_of(claims))
-    adjusted, made = 0.0, list(claims)
-    for rank, index in enumerate(tested):
-        adjusted = max(adjusted, min(1.0, (len(tested) - rank) * _p_of(claims)(index)))
+    p_values = {index: claim.p_value for index, claim in enumerate(claims) if claim.p_value is not None}
+    adjusted, together = 0.0, list(claims)
+    for rank, index in enumerate(sorted(p_values, key=lambda index: p_values[index])):
+        adjusted = max(adjusted, min(1.0, (len(p_values) - rank) * p_values[index]))
         verdict = claims[index].verdict if adjusted <= 1 - COVERAGE else UNDECIDED
-        made[index] = replace(claims[index], verdict=verdict, p_value=adjusted)
-    return made
-
-
-def _p_of(claims: Sequence[Claim]) -> Callable[[int], float]:
-    return lambda index: claims[index].p_value or 0.0
-
-
-def _nearest(estimate: Estimate, sign: int) -> float:
-    """The end of the interval that speaks least for the claim, in its direction."""
-    return min(sign * estimate.low, sign * estimate.high)
+        together[index] = replace(claims[index], verdict=verdict, p_value=adjusted)
+    return together
 
 
 def _text(estimate: Estimate, points: bool) -> str:

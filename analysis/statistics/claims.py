@@ -42,30 +42,24 @@ def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | Non
 
 def mixup_helps_alone(arms: Arms) -> Claim:
     """Section 6.1 (1)."""
-    mixup, classic = arms.of("mixup"), arms.of("classic")
-    cases = _differences(arms, "accuracy", mixup, classic, MIXUP)
     statement = "Without a teacher, mixup raises accuracy (accuracy of mixup minus classic)"
-    needs = arms.needs("an arm of mixup and one of classic", mixup, classic, MIXUP)
-    return judge(statement, +1, cases, needs, points=True)
+    needs = "an arm of mixup and one of classic"
+    return _compared(arms, "accuracy", arms.of("mixup"), arms.of("classic"), MIXUP, +1, statement, needs)
 
 
 def distillation_adds_to_mixup(arms: Arms) -> Claim:
     """Section 6.1 (2), first half: each teacher's students, over their temperatures, against mixup alone."""
-    taught, mixup = arms.of("kd_mixup"), arms.of("mixup")
-    cases = _differences(arms, "accuracy", taught, mixup, TEACHING)
     statement = "Distillation with mixup is more accurate than mixup without a teacher"
-    measure = "accuracy of kd_mixup, averaged over T, minus mixup"
-    needs = arms.needs("an arm of kd_mixup and one of mixup", taught, mixup, TEACHING)
-    return judge(f"{statement} ({measure})", +1, cases, needs, points=True)
+    statement += " (accuracy of kd_mixup, averaged over T, minus mixup)"
+    needs = "an arm of kd_mixup and one of mixup"
+    return _compared(arms, "accuracy", arms.of("kd_mixup"), arms.of("mixup"), TEACHING, +1, statement, needs)
 
 
 def mixup_adds_to_distillation(arms: Arms) -> Claim:
     """Section 6.1 (2), second half."""
-    mixed, plain = arms.of("kd_mixup"), arms.of("kd")
-    cases = _differences(arms, "accuracy", mixed, plain, MIXUP)
     statement = "At equal T, distillation with mixup is more accurate than without (accuracy of kd_mixup minus kd)"
-    needs = arms.needs("arms of kd_mixup and kd at the same temperature", mixed, plain, MIXUP)
-    return judge(statement, +1, cases, needs, points=True)
+    needs = "arms of kd_mixup and kd at the same temperature"
+    return _compared(arms, "accuracy", arms.of("kd_mixup"), arms.of("kd"), MIXUP, +1, statement, needs)
 
 
 def accuracy_falls_with_temperature(arms: Arms) -> Claim:
@@ -76,20 +70,18 @@ def accuracy_falls_with_temperature(arms: Arms) -> Claim:
 
 def two_is_the_best_temperature(arms: Arms) -> Claim:
     """Section 6.1 (3): against every other temperature, sigma included."""
-    rows = arms.of("kd_mixup")
     statement = "With mixup, T = 2 is more accurate than any other T (accuracy at T = 2 minus the other)"
-    cases = _against_each(arms, "accuracy", "2", rows)
-    needs = _needs_other(arms, "arms of kd_mixup at T = 2 and at another temperature", "2", rows)
-    return judge(statement, +1, cases, needs, points=True)
+    return _against_each(arms, "accuracy", "2", statement, "arms of kd_mixup at T = 2 and at another temperature")
 
 
 def mixup_lowers_ece(arms: Arms, figure: str) -> Claim:
     """Section 6.1 (4)."""
     mixed, plain = arms.of("kd_mixup", fixed=True), arms.of("kd", fixed=True)
-    cases = _differences(arms, figure, mixed, plain, MIXUP)
-    statement = f"At equal T, distillation with mixup has a lower ECE than without{ECES[figure]}"
-    needs = arms.needs("arms of kd_mixup and kd at the same fixed temperature", mixed, plain, MIXUP)
-    return judge(f"{statement} (ECE of kd_mixup minus kd)", -1, cases, needs)
+    statement = (
+        f"At equal T, distillation with mixup has a lower ECE than without{ECES[figure]} (ECE of kd_mixup minus kd)"
+    )
+    needs = "arms of kd_mixup and kd at the same fixed temperature"
+    return _compared(arms, figure, mixed, plain, MIXUP, -1, statement, needs)
 
 
 def ece_falls_with_temperature(arms: Arms, figure: str) -> Claim:
@@ -118,10 +110,8 @@ def gap_is_the_reason(arms: Arms) -> Claim:
 
 def sigma_has_the_highest_ece(arms: Arms, figure: str) -> Claim:
     """Section 6.1 (5), on logits divided by their own deviation (Choi 2023)."""
-    rows = arms.of("kd_mixup")
     statement = f"With mixup, T = σ has a higher ECE than any fixed T{ECES[figure]} (ECE at σ minus the other)"
-    needs = _needs_other(arms, "arms of kd_mixup at T = σ and at a fixed temperature", "sigma", rows)
-    return judge(statement, +1, _against_each(arms, figure, "sigma", rows), needs)
+    return _against_each(arms, figure, "sigma", statement, "arms of kd_mixup at T = σ and at a fixed temperature")
 
 
 def calibration_is_passed_on(arms: Arms, teacher_test: Evidence | None, figure: str) -> Claim:
@@ -161,13 +151,20 @@ def beyond_outcomes() -> list[Claim]:
         "This linearity makes students more accurate on corrupted images": "outcomes on corrupted images (CIFAR-100-C)",
     }
     missing = "which kd-sweeps does not measure yet"
-    return [Claim(claim, NOT_TESTABLE, None, None, [], f"needs {each}, {missing}") for claim, each in needs.items()]
+    return [Claim(claim, NOT_TESTABLE, None, None, [], f"needs {what}, {missing}") for claim, what in needs.items()]
 
 
-def _differences(
-    arms: Arms, figure: str, first: pd.DataFrame, second: pd.DataFrame, about: frozenset[str]
-) -> list[Case]:
-    """The figure of arms of first minus that of those of second that are like them but for the keys of about.
+def _compared(
+    arms: Arms,
+    figure: str,
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    about: frozenset[str],
+    sign: int,
+    statement: str,
+    needs: str,
+) -> Claim:
+    """The claim on a figure of arms of first minus that of arms of second that are like them but for the keys of about.
 
     They are averaged over the temperatures at which there are both; all else that differs makes cases of its own.
     """
@@ -176,7 +173,7 @@ def _differences(
         other = arms.points.loc[[partners[row] for row in group.index]]
         weights = pd.concat([_mean(group), -_mean(other)])
         cases.append(arms.case(name, arms.draws(figure, weights), weights, figure))
-    return cases
+    return judge(statement, sign, cases, arms.needs(needs, first, second, about), points=figure == "accuracy")
 
 
 def _slopes(arms: Arms, figure: str) -> list[Case]:
@@ -196,39 +193,37 @@ def _needs_temperatures(arms: Arms) -> str:
     return arms.needs("arms of kd_mixup at two fixed temperatures or more, of one teacher", rows, rows, TEMPERATURE)
 
 
-def _against_each(arms: Arms, figure: str, temperature: str, rows: pd.DataFrame) -> list[Case]:
-    """Arms at one temperature minus each other one, by teacher; sigma is only compared with fixed temperatures."""
-    cases = []
+def _against_each(arms: Arms, figure: str, temperature: str, statement: str, needs: str) -> Claim:
+    """The claim that arms of kd_mixup at one temperature have more of a figure than at each other one, by teacher."""
+    rows, cases = arms.of("kd_mixup"), []
     for name, group in arms.groups(rows, TEMPERATURE):
         chosen = group.loc[group["temperature"] == temperature]
         others = group.loc[group["temperature"] != temperature]
         for other, row in others.groupby("temperature", sort=False) if len(chosen) else ():
             weights = pd.concat([_mean(chosen), -_mean(row)])
             cases.append(arms.case(f"{name}, T={other}", arms.draws(figure, weights), weights, figure))
-    return cases
-
-
-def _needs_other(arms: Arms, what: str, temperature: str, rows: pd.DataFrame) -> str:
-    return arms.needs(what, rows.loc[rows["temperature"] == temperature], rows, TEMPERATURE)
+    needs = arms.needs(needs, rows.loc[rows["temperature"] == temperature], rows, TEMPERATURE)
+    return judge(statement, +1, cases, needs, points=figure == "accuracy")
 
 
 def _over_teachers(arms: Arms, teacher_test: Evidence | None, figure: str, rows: pd.DataFrame) -> list[Case]:
-    teachers = [each for each in rows["teacher"].unique() if teacher_test is not None and each in teacher_test.arms]
+    measured = [] if teacher_test is None else teacher_test.arms
+    teachers = [teacher for teacher in rows["teacher"].unique() if teacher in measured]
     rows = rows.loc[rows["teacher"].isin(teachers)]
     shared = [group for _, group in arms.groups(rows, TEACHER) if set(group["teacher"]) == set(teachers)]
     if len(teachers) < 2 or not shared or teacher_test is None:
         return []
     rows = pd.concat(shared)
     # one column a teacher, [R, teachers]
-    cause = np.stack([teacher_test.draws["ece"][:, teacher_test.arms.index(each)] for each in teachers], axis=1)
-    weights = [_mean(rows.loc[rows["teacher"] == each]) for each in teachers]
-    effect = np.stack([arms.draws(figure, each) for each in weights], axis=1)
+    cause = teacher_test.draws["ece"][:, [teacher_test.arms.index(teacher) for teacher in teachers]]
+    weights = [_mean(rows.loc[rows["teacher"] == teacher]) for teacher in teachers]
+    effect = np.stack([arms.draws(figure, of_teacher) for of_teacher in weights], axis=1)
     centred = cause - cause.mean(axis=1, keepdims=True)
     spread = (centred**2).sum(axis=1)
     slope = np.divide((centred * effect).sum(axis=1), spread, out=np.zeros(len(spread)), where=spread > 0)
     typical = np.median(centred, axis=0)
     factors = typical * np.ptp(typical) / max(float(typical @ typical), np.finfo(float).tiny)
-    combined = pd.concat(weights) * np.repeat(factors, [len(each) for each in weights])
+    combined = pd.concat(weights) * np.repeat(factors, [len(of_teacher) for of_teacher in weights])
     return [arms.case(" → ".join(teachers), slope * np.ptp(cause, axis=1), combined, figure)]
 
 

@@ -43,6 +43,8 @@ class Evidence:
     arms and not widened by the uncertainty of the estimate; NaN without two seeds of an arm. Arms whose seeds differ
     by visibly more have their own_deviation, by figure. Of them, those are unstable that stand out of all arms.
     one_seed_variance is the variance by images of one seed, less what the seeds of an arm have in common.
+
+    selected is the arm whose estimates are without the luck of its selection (`analysis.statistics.selection`), or "".
     """
 
     split: str
@@ -58,6 +60,7 @@ class Evidence:
     image_draws: Draws = field(default_factory=dict)
     one_seed_variance: dict[str, float] = field(default_factory=dict)
     label: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    selected: str = ""
 
     def deviation_of_seeds(self, figure: str, arm: str) -> float:
         """The standard deviation of a figure between seeds of an arm: its own, or that of all arms."""
@@ -79,7 +82,11 @@ class Evidence:
         return float(np.var(draws[:, columns] @ np.array(list(weights.values()))))
 
     def estimate(self, figure: str, arm: str) -> Estimate:
-        """A figure of an arm."""
+        """A figure of an arm, as it is reported everywhere."""
+        return self.measured(figure, arm)
+
+    def measured(self, figure: str, arm: str) -> Estimate:
+        """A figure of an arm as these images and seeds show it, with the luck of a selection."""
         column = self.arms.index(arm)
         return _estimate(figure, self.draws[figure][:, column], self.plain[figure][column])
 
@@ -119,36 +126,36 @@ def evidence_of(
         return None
     arms = finished["arm"].drop_duplicates().tolist()
     members = [finished.loc[finished["arm"] == arm] for arm in arms]
-    trials = [each["trial"].tolist() for each in members]
+    trials = [rows["trial"].tolist() for rows in members]
     models = _of_same_images(list(itertools.chain.from_iterable(trials)), outcomes)
     first = next(models)
     num_images = len(first.label)
     sums = sums_of(itertools.chain([first], models), resample(num_images, num_resamples), figures)
     by_arm, by_seed = [], []
-    for each in trials:
-        seeds = list(itertools.islice(sums, len(each)))
+    for of_arm in trials:
+        seeds = list(itertools.islice(sums, len(of_arm)))
         by_arm.append(draws_of_mean(seeds, figures))
         few = [seed.of_first(_FEW) for seed in seeds] if len(seeds) > 1 else []
         by_seed.append([draws_of_mean([seed], figures) for seed in few])
     names = [name + SUFFIXES[reading] for reading in READINGS for name in figures]
     names = [name for name in names if name != "accuracy_scaled"]
-    image_draws = {name: np.stack([each[name] for each in by_arm], axis=1) for name in names}
+    image_draws = {name: np.stack([draws[name] for draws in by_arm], axis=1) for name in names}
     chosen = _choices(trials, num_resamples, sum(map(len, by_seed)))
-    seeds = {name: _SeedNoise.of([[seed[name] for seed in each] for each in by_seed]) for name in names}
-    draws = {name: each + seeds[name].drawn(chosen) for name, each in image_draws.items()}
+    seeds = {name: _SeedNoise.of([[seed[name] for seed in of_arm] for of_arm in by_seed]) for name in names}
+    draws = {name: of_images + seeds[name].drawn(chosen) for name, of_images in image_draws.items()}
     return Evidence(
         split=split,
         num_images=num_images,
         num_resamples=num_resamples,
         arms=arms,
-        num_seeds={arm: len(each) for arm, each in zip(arms, trials, strict=True)},
-        plain={name: np.array([each[f"{split}/{name}"].mean() for each in members]) for name in names},
-        draws={name: np.clip(each, *_range(name)) for name, each in draws.items()},
-        seed_deviation={name: each.deviation for name, each in seeds.items()},
-        own_deviation={name: {arms[index]: own for index, own in each.own.items()} for name, each in seeds.items()},
-        unstable={name: [arms[index] for index in each.unstable] for name, each in seeds.items()},
+        num_seeds={arm: len(of_arm) for arm, of_arm in zip(arms, trials, strict=True)},
+        plain={name: np.array([rows[f"{split}/{name}"].mean() for rows in members]) for name in names},
+        draws={name: np.clip(values, *_range(name)) for name, values in draws.items()},
+        seed_deviation={name: noise.deviation for name, noise in seeds.items()},
+        own_deviation={name: {arms[index]: own for index, own in noise.own.items()} for name, noise in seeds.items()},
+        unstable={name: [arms[index] for index in noise.unstable] for name, noise in seeds.items()},
         image_draws=image_draws,
-        one_seed_variance={name: each.by_images for name, each in seeds.items()},
+        one_seed_variance={name: noise.by_images for name, noise in seeds.items()},
         label=first.label,
     )
 
@@ -159,11 +166,11 @@ def _range(name: str) -> tuple[float, float | None]:
 
 def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) -> Iterator[Outcomes]:
     label = None
-    for trial, each in zip(trials, read_ahead(outcomes, trials), strict=True):
-        label = each.label if label is None else label
-        if not np.array_equal(each.label, label):
+    for trial, of_trial in zip(trials, read_ahead(outcomes, trials), strict=True):
+        label = of_trial.label if label is None else label
+        if not np.array_equal(of_trial.label, label):
             raise ValueError(f"trial {trial} was evaluated on other images than {trials[0]}")
-        yield each
+        yield of_trial
 
 
 @dataclass(frozen=True)
@@ -185,32 +192,27 @@ class _SeedNoise:
 
     @classmethod
     def of(cls, draws: Sequence[Sequence[np.ndarray]]) -> "_SeedNoise":
-        """From draws [R] of each seed of each arm that has several; of other arms, there are none.
-
-        An arm counts for none if its records are of an older version that lacks the figure, whose draws are NaN.
-        """
+        """From draws [R] of each seed of each arm that has several; an arm whose draws are NaN counts for none."""
         arms = [index for index, seeds in enumerate(draws) if seeds and np.isfinite(seeds).all()]
         if not arms:
             return cls(np.zeros(0), np.zeros(len(draws)), float("nan"), {}, [])
         values = [np.stack(draws[index], axis=1) for index in arms]  # [R, S] for each arm
-        centres = [np.median(each, axis=0) for each in values]
-        residuals = [_centred(each[None])[0] for each in centres]
-        between = np.array([np.mean(each**2) for each in residuals])
-        explained = np.array(
-            [np.mean(_centred(each - centre) ** 2) for each, centre in zip(values, centres, strict=True)]
-        )
-        freedom = np.array([len(each) - 1 for each in residuals])
+        centres = [np.median(of_arm, axis=0) for of_arm in values]
+        residuals = [_centred(centre[None])[0] for centre in centres]
+        between = np.array([np.mean(of_arm**2) for of_arm in residuals])
+        by_images = [np.mean(_centred(of_arm - centre) ** 2) for of_arm, centre in zip(values, centres, strict=True)]
+        explained, freedom = np.array(by_images), np.array([len(of_arm) - 1 for of_arm in residuals])
         chance = _chance_of_more(between, explained, freedom)
         unstable = chance < _UNSTABLE / len(arms)
         own = unstable | ((chance < _OWN) & (freedom > 1))
         pooled = np.where(own, 0, freedom)
-        shared, noise = (float(np.average(each, weights=pooled)) for each in (between, explained))
+        shared, noise = (float(np.average(part, weights=pooled)) for part in (between, explained))
         variance, by_images = np.where(own, between, shared), np.where(own, explained, noise)
         deviations, scale = np.sqrt(np.maximum(0, variance - by_images)), np.sqrt(variance)
         factors = np.full(len(draws), _factor(shared, noise, pooled.sum()))
         factors[arms] = _factor(variance, by_images, np.where(own, freedom, pooled.sum()))
         return cls(
-            residuals=np.concatenate([_ratio(each, one) for each, one in zip(residuals, scale, strict=True)]),
+            residuals=np.concatenate([_ratio(of_arm, unit) for of_arm, unit in zip(residuals, scale, strict=True)]),
             factors=factors,
             deviation=float(np.sqrt(max(0, shared - noise))),
             own={arms[index]: float(deviations[index]) for index in np.flatnonzero(own)},
@@ -248,8 +250,8 @@ def _factor(variance: np.ndarray | float, explained: np.ndarray | float, freedom
 
 def widening(freedom: np.ndarray | float) -> np.ndarray:
     """How many times wider an interval by Student's t is than one by the normal distribution; 1 without freedom."""
-    tail, known = (1 - COVERAGE) / 2, np.maximum(freedom, 1)
-    return np.where(np.asarray(freedom) > 0, stats.t.isf(tail, known) / stats.norm.isf(tail), 1.0)
+    tail, at_least_1 = (1 - COVERAGE) / 2, np.maximum(freedom, 1)
+    return np.where(np.asarray(freedom) > 0, stats.t.isf(tail, at_least_1) / stats.norm.isf(tail), 1.0)
 
 
 def _ratio(values: np.ndarray, scale: float) -> np.ndarray:

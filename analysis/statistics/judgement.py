@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.pareto import Front, figure_of, nondominated
+from analysis.objectives import figure_of
+from analysis.pareto import Front, nondominated
 from analysis.statistics.evidence import Evidence
 
 PLAUSIBLE = 0.95  # of sweeps, in which every arm truly on the front is plausible
@@ -28,8 +29,7 @@ def judged(front: Front, validation: Evidence | None) -> Front:
     comparable = np.flatnonzero(np.isfinite(front.values).all(axis=1))
     if validation is not None and comparable.size:
         draws = oriented_draws(front, validation)
-        known = np.all(np.isfinite(draws), axis=(0, 2))  # not if one of an arm's records is older than a figure
-        comparable = np.intersect1d(comparable, np.flatnonzero(known))
+        comparable = np.intersect1d(comparable, np.flatnonzero(np.isfinite(draws).all(axis=(0, 2))))
     if validation is not None and comparable.size:
         draws = draws[:, comparable]
         probability[comparable] = front_probability(draws)
@@ -53,16 +53,16 @@ def leads_of(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Rivals that the arm clearly beats in some objective cannot seem to dominate it, and do not count (Hansen 2005).
     """
     estimate, noise = draws.mean(axis=0).T, (draws - draws.mean(axis=0)).transpose(2, 0, 1)
-    differences, scales = np.stack([_standardized(*each) for each in zip(estimate, noise, strict=True)], axis=1)
+    differences, scales = np.stack([_standardized(*pair) for pair in zip(estimate, noise, strict=True)], axis=1)
     leads = differences.min(axis=0)
     counts = (leads > -_CLEAR) & np.isfinite(leads) & ~np.eye(len(leads), dtype=bool)
     beyond = np.where(counts, differences - np.where(counts, leads, 0), -np.inf).astype(np.float32)
-    scales, shown = scales.astype(np.float32), np.empty(draws.shape[:2])
+    scales, greatest = scales.astype(np.float32), np.empty(draws.shape[:2])
     for number, rows in enumerate(noise.astype(np.float32).transpose(1, 0, 2)):
-        seen = [(row[:, None] - row) * scale + over for row, scale, over in zip(rows, scales, beyond, strict=True)]
-        shown[number] = functools.reduce(np.minimum, seen).max(axis=1, initial=0)
+        by_chance = [(row[:, None] - row) * scale + over for row, scale, over in zip(rows, scales, beyond, strict=True)]
+        greatest[number] = functools.reduce(np.minimum, by_chance).max(axis=1, initial=0)
     better = (estimate[:, :, None] > estimate[:, None, :]).any(axis=0)
-    return np.where(np.isposinf(leads) & ~better, -np.inf, leads), shown
+    return np.where(np.isposinf(leads) & ~better, -np.inf, leads), greatest
 
 
 def _standardized(estimate: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,9 +74,9 @@ def _standardized(estimate: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, 
     variance = np.diagonal(covariance)
     deviation = np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 0))
     difference = estimate[:, None] - estimate
-    known = deviation <= _NOTHING * np.abs(estimate).max()
-    scale = np.where(known, 0.0, 1 / np.where(known, 1.0, deviation))
-    return np.where(known, np.where(difference < 0, -np.inf, np.inf), difference * scale), scale
+    certain = deviation <= _NOTHING * np.abs(estimate).max()
+    scale = np.where(certain, 0.0, 1 / np.where(certain, 1.0, deviation))
+    return np.where(certain, np.where(difference < 0, -np.inf, np.inf), difference * scale), scale
 
 
 def p_values(leads: np.ndarray, noise: np.ndarray) -> np.ndarray:

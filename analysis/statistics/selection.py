@@ -7,12 +7,13 @@ validation choose again and again, which shows how much better than its centre a
 seeds of all arms show how much of that test repeats. One seed of each arm shows nothing of the kind.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.pareto import Front, figure_of
+from analysis.objectives import figure_of
+from analysis.pareto import Front
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence, widening
 
@@ -52,7 +53,7 @@ class Selection:
 
     def corrected(self, test: Evidence) -> Evidence:
         """The evidence of test, in which estimates of the arm are what other seeds would show."""
-        return _Corrected(**vars(test), selection=self)
+        return _Corrected(**vars(replace(test, selected=self.arm)), selection=self)
 
 
 @dataclass(frozen=True)
@@ -62,21 +63,21 @@ class _Corrected(Evidence):
     selection: Selection | None = None
 
     def estimate(self, figure: str, arm: str) -> Estimate:
-        """A figure of an arm."""
-        found, selection = super().estimate(figure, arm), self.selection
+        """A figure of an arm, as it is reported everywhere."""
+        measured, selection = self.measured(figure, arm), self.selection
         if selection is None or arm != selection.arm:
-            return found
-        return selection.levels[figure].removed(found, lowest=-np.inf if figure in _SIGNED else 0.0)
+            return measured
+        return selection.levels[figure].removed(measured, lowest=-np.inf if figure in _SIGNED else 0.0)
 
     def difference(self, figure: str, first: str, second: str) -> Estimate:
         """The figure of the first arm minus that of the second."""
-        found, selection = super().difference(figure, first, second), self.selection
+        measured, selection = super().difference(figure, first, second), self.selection
         if selection is None or first == second or selection.arm not in (first, second):
-            return found
+            return measured
         lucks = selection.differences if {first, second} == {selection.arm, selection.baseline} else selection.levels
         if first == selection.arm:
-            return lucks[figure].removed(found)
-        return lucks[figure].removed(found.negative).negative
+            return lucks[figure].removed(measured)
+        return lucks[figure].removed(measured.negative).negative
 
 
 def selection_of(
@@ -100,7 +101,8 @@ def selection_of(
     for figure in validation.draws:
         luck = seeds.repeated(figure, noise)
         for lucks, values in ((levels, luck), (differences, luck - luck[:, [base]])):
-            of_level = _mean(_of_chosen(values, level)[(level != base) | (lucks is levels)], otherwise=0.0)
+            of_best = values[np.arange(len(level)), level]
+            of_level = _mean(of_best[(level != base) | (lucks is levels)], otherwise=0.0)
             own = [_mean(values[best == place, place], of_level) for best in (likely, apart)]
             lucks[figure] = Luck(likely=own[0], level=of_level, apart=own[1])
     return Selection(arm, baseline, levels, differences)
@@ -109,11 +111,6 @@ def selection_of(
 def _mean(values: np.ndarray, otherwise: float) -> float:
     """The mean of values, or another number if there are none."""
     return float(values.mean()) if len(values) else otherwise
-
-
-def _of_chosen(values: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """The values [R] of each draw's best arm, from values [R, A]."""
-    return np.take_along_axis(values, best[:, None], axis=1)[:, 0]
 
 
 def _noise(validation: Evidence, figure: str) -> np.ndarray:
@@ -136,16 +133,16 @@ class _Seeds:
         both = [name for name in (f"validation/{figure}", f"test/{figure}", figure) if name in finished]
         self._figure, self._finished, self._freedom = figure, finished, len(finished) - len(arms)
         self._members = [np.flatnonzero(finished["arm"] == arm) for arm in arms]
-        self._count = np.array([len(each) for each in self._members], dtype=float)
+        self._count = np.array([len(rows) for rows in self._members], dtype=float)
         values = finished[both].to_numpy(float).mean(axis=1)
-        self.centre = np.array([values[each].mean() for each in self._members])
+        self.centre = np.array([values[rows].mean() for rows in self._members])
         between = np.nanvar(self.centre) * len(arms) / max(1, len(arms) - 1)
         by_chance = self._common(values, values) * np.mean(1 / self._count)
         self.reliable = float(np.sqrt(max(0.0, 1 - by_chance / between))) if between > 0 else 0.0
 
     def _common(self, first: np.ndarray, second: np.ndarray) -> float:
         """The covariance of two figures of trials, [T], between the seeds of an arm."""
-        pairs = [(first[each] - first[each].mean()) @ (second[each] - second[each].mean()) for each in self._members]
+        pairs = [(first[rows] - first[rows].mean()) @ (second[rows] - second[rows].mean()) for rows in self._members]
         return float(np.nansum(pairs) / self._freedom)
 
     def best(self, spread: float, noise: np.ndarray, direction: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.choices import KNEE, Choices, best_of, better_than, gain, is_too_dear, value_of
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES, share_text, title_of, value_text
@@ -21,13 +21,11 @@ def answer_of(
     validation: Evidence | None,
     test: Evidence | None,
     baseline: str,
-    without_luck: bool = False,
 ) -> list[str]:
     """The answer to the sweep of this name in one reading, a few sentences; figures are of test.
 
     The first says which arm to take by the first objective, with its figures and its differences to the baseline. For
-    each other objective, the next ones name an arm and its price, or say that none is worth it. without_luck: whether
-    what being selected adds to the figures of the first arm is taken off in test.
+    each other objective, the next ones name an arm and its price, or say that none is worth it.
     """
     if validation is None or test is None or not choices.named:
         return ["No trial has finished yet, so there is no front to show."]
@@ -39,7 +37,7 @@ def answer_of(
     count = len(front.points)
     plausible = np.count_nonzero(front.points["plausible"])
     sentences.append(f"{plausible} of {count} arm{'s' * (count > 1)} cannot be ruled out as optimal.")
-    if without_luck:
+    if test.selected:
         sentences.append("What being chosen adds to figures, by lucky seeds, is taken off.")
     if max(test.num_seeds.values()) == 1 and count > 1:
         sentences.append("With one seed an arm, this speaks of these networks: another seed may turn it.")
@@ -134,7 +132,7 @@ def _level(objective: str, estimate: Estimate) -> str:
 def _change(figure: str, title: str, gain: Estimate, rising: bool) -> str:
     """A gain in words, with its interval, oriented so that the value is positive; or that there may be none."""
     up = (gain.value >= 0) == rising
-    value, *ends = (each if gain.value >= 0 else -each for each in (gain.value, gain.low, gain.high))
+    value, *ends = vars(gain if gain.value >= 0 else gain.negative).values()
     if figure == "accuracy":
         unit, digits, points = 100, 1, " points"
     else:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.findings import Findings
-from analysis.pareto import SIZES, figure_of
+from analysis.objectives import SIZES, figure_of
 from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
-from analysis.text.names import READING_TITLES, markdown_table, one_line
+from analysis.text.names import READING_TITLES
+from analysis.text.table import Table, one_line, plain
 from kd_core.measure.outcomes import RAW, SCALED
 
 VALUE, WITH_INTERVAL, WITH_ESTIMATE = ("",), ("", "_low", "_high"), ("", "_estimate", "_low", "_high")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_MARKUP = re.compile(r"[\\`*\[\]<>|&~#$]|(?<!\w)_|_(?!\w)")  # an underscore between letters is none in Markdown
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
@@ -30,7 +30,7 @@ Cell = str | Sequence[float]
 class Column:
     """A column of text or, with parts, of figures; parts are endings of names in CSV, one for each of a cell's numbers.
 
-    A reader sees the first number, times factor, in the given form, and the last two as its interval.
+    A reader sees the estimate, or the only number, times factor, in the given form, and the last two as its interval.
     """
 
     name: str
@@ -43,9 +43,7 @@ class Column:
         """A cell for a reader: text as it is, figures with their interval in brackets, nothing where there is none."""
         if isinstance(cell, str):
             return cell
-        value, *interval = (
-            "" if math.isnan(each) else format(each * self.factor, self.form) for each in (cell[0], *cell[1:][-2:])
-        )
+        value, *interval = ("" if math.isnan(x) else format(x * self.factor, self.form) for x in cell[-3:])
         return f"{value} [{', '.join(interval)}]" if any(interval) else value
 
 
@@ -65,8 +63,8 @@ def tables_of(findings: Findings) -> dict[str, str]:
     of the paper's Tables 2 to 4, each of which is one data set: the teachers, the best student of each, and the
     students without a teacher. Table 3, every arm against the baseline, and Tables 4 and 5, the front as trained and as
     shipped with the probability of each arm, are what the paper lacks. Figures are of test images unless a title says
-    otherwise, means over seeds, with 95 % intervals. CSV has fractions, with columns `_low` and `_high`, and
-    `_estimate`, the figure without the bias of a finite sample. Until an arm has finished, tables have no rows.
+    otherwise, estimates as on the page, means over seeds, with 95 % intervals. CSV has fractions, with columns
+    `_estimate`, `_low` and `_high`, beside the figure of the sample. Until an arm has finished, tables have no rows.
     """
     fronts = [_front(findings, findings.readings[reading]) for reading in (RAW, SCALED)]
     sheets = [_by_temperature(findings), _teachers_and_students(findings), _differences(findings), *fronts]
@@ -87,11 +85,10 @@ def csv_of(sheet: Sheet, number: int) -> str:
 
 def markdown_of(sheet: Sheet, number: int) -> str:
     """The caption and the table in GitHub's Markdown; text stands in it as it is, never as markup."""
-    cells = [[_markdown(cell) if isinstance(cell, str) else cell for cell in row] for row in sheet.rows]
+    cells = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in sheet.rows]
     rows = [[column.text(cell) for column, cell in zip(sheet.columns, row, strict=True)] for row in cells]
-    marks = ["---:" if column.parts else ":---" for column in sheet.columns]
-    table = markdown_table([_markdown(column.title) for column in sheet.columns], rows, marks)
-    return f"**Table {number}.** {_markdown(sheet.caption)}\n\n{table}\n"
+    headers, numeric = zip(*((plain(column.title), bool(column.parts)) for column in sheet.columns), strict=True)
+    return f"**Table {number}.** {plain(sheet.caption)}\n\n{Table(headers, rows, numeric).markdown()}\n"
 
 
 def latex_of(sheet: Sheet, number: int) -> str:
@@ -110,10 +107,10 @@ def latex_of(sheet: Sheet, number: int) -> str:
 def _by_temperature(findings: Findings) -> Sheet:
     columns = [Column("teacher", "Teacher"), Column("temperature", "T"), Column("arm", "Arm"), Column("seeds", "Seeds")]
     rows: list[list[Cell]] = []
-    if findings.test is not None:
+    if (test := findings.shipped.test) is not None:
         for point in _by_teacher(findings.points).to_dict("records"):
             identity = [point["teacher"], point["temperature"], point["arm"], str(point["num_seeds"])]
-            rows.append([*identity, *_figures(findings.test, point["arm"])])
+            rows.append([*identity, *_figures(test, point["arm"])])
     caption = f"{findings.name}: accuracy and calibration by teacher and temperature{_of_images(findings.test)}"
     return Sheet(f"{caption}. {_NOTE}", [*columns, *_FIGURES], rows)
 
@@ -125,7 +122,7 @@ def _by_teacher(points: pd.DataFrame) -> pd.DataFrame:
     keys = pd.DataFrame(index=points.index)
     keys["teacher"] = points["teacher"].map(teachers.index)
     keys["method"] = points["method"].map(methods.index)
-    keys["temperature"] = [math.inf if each == "sigma" else float(each or 0) for each in points["temperature"]]
+    keys["temperature"] = [float(text.replace("sigma", "inf") or 0) for text in points["temperature"]]
     return points.loc[keys.sort_values(list(keys), kind="stable").index]
 
 
@@ -137,24 +134,23 @@ def _teachers_and_students(findings: Findings) -> Sheet:
     if findings.teacher_test is not None:
         for teacher in findings.teacher_test.arms:
             rows.append([teacher, "teacher", *_figures(findings.teacher_test, teacher)])
-    if findings.test is not None:
+    if (test := findings.shipped.test) is not None:
         best = points.loc[points["teacher"] != ""].drop_duplicates("teacher").sort_index()
-        rows += [[arm, "student", *_figures(findings.test, arm)] for arm in best["arm"]]
+        rows += [[arm, "student", *_figures(test, arm)] for arm in best["arm"]]
         alone = points.loc[points["teacher"] == ""].sort_index()
-        rows += [[arm, "no teacher", *_figures(findings.test, arm)] for arm in alone["arm"]]
+        rows += [[arm, "no teacher", *_figures(test, arm)] for arm in alone["arm"]]
     caption = f"{findings.name}: teachers, each one's student with the best {best_by}, and students without a teacher"
     columns = [Column("model", "Model"), Column("role", "Role"), *_FIGURES]
     return Sheet(f"{caption}{_of_images(findings.test)}. {_NOTE}", columns, rows)
 
 
 def _differences(findings: Findings) -> Sheet:
-    test, baseline = findings.test, findings.baseline
+    test, baseline = findings.shipped.test, findings.baseline
     rows: list[list[Cell]] = []
     if test is not None and baseline:
         names = [column.name for column in _DIFFERENCES]
         for arm in findings.points["arm"].loc[lambda arms: arms != baseline]:
-            differences = [test.difference(name, arm, baseline) for name in names]
-            rows.append([arm, *([each.value, each.low, each.high] for each in differences)])
+            rows.append([arm, *([*vars(test.difference(name, arm, baseline)).values()] for name in names)])
     caption = f"{findings.name}: each arm minus {baseline or 'a classic arm, of which there is none'}{_of_images(test)}"
     note = "Differences are without the bias of a finite sample, with paired 95 % intervals."
     return Sheet(f"{caption}. {note}", [Column("arm", "Arm"), *_DIFFERENCES], rows)
@@ -162,7 +158,7 @@ def _differences(findings: Findings) -> Sheet:
 
 def _front(findings: Findings, judgement: Judgement) -> Sheet:
     front, on_test = judgement.front, judgement.selected.set_index("arm")
-    splits = {"validation": findings.validation, "test": findings.test}
+    splits = {"validation": findings.validation, "test": judgement.test}
     figures = [(split, figure_of(name)) for split in splits for name in front.objectives if name not in SIZES]
     sizes = [name for name in front.objectives if name in SIZES]
     columns = [
@@ -180,7 +176,7 @@ def _front(findings: Findings, judgement: Judgement) -> Sheet:
         row += [_measured(splits[split], figure, arm) for split, figure in figures]
         row += [[float(point[name])] for name in sizes]
         chosen = on_test.loc[arm] if arm in on_test.index else {}
-        flags = [point["on_front"], *(bool(chosen.get(each)) for each in ("optimistic", "pessimistic"))]
+        flags = [point["on_front"], *(bool(chosen.get(front)) for front in ("optimistic", "pessimistic"))]
         rows.append([*row, *("yes" if flag else "no" for flag in flags)])
     which = f"{findings.name}, {READING_TITLES[judgement.reading].lower()}"
     caption = f"{which}: the arms that may be optimal, and how often each is on the front of validation resamples"
@@ -205,8 +201,8 @@ def _column(figure: str, split: str = "", parts: tuple[str, ...] = WITH_ESTIMATE
 _FIGURES = [_column(figure) for figure in ("accuracy", "confidence", "ece", "ece_scaled")]
 _DIFFERENCES = [_column(figure, parts=WITH_INTERVAL) for figure in ("accuracy", "ece", "ece_scaled", "nll")]
 _NOTE = (
-    "Means over seeds, with 95 % intervals. ECE is that of the sample, which noise makes too large: "
-    "the interval is of the true ECE, and may lie below it."
+    "Means over seeds, with 95 % intervals, of what infinitely many images would show; of the recommended arm, without "
+    "the luck of its selection, where several seeds show it. The CSV has the figures of the sample, too."
 )
 
 
@@ -216,8 +212,8 @@ def _figures(evidence: Evidence, arm: str) -> list[Cell]:
 
 def _measured(evidence: Evidence | None, figure: str, arm: str) -> Cell:
     assert evidence is not None, "an arm has finished, so there is evidence of it"
-    estimate = evidence.estimate(figure, arm)
-    return [float(evidence.plain[figure][evidence.arms.index(arm)]), estimate.value, estimate.low, estimate.high]
+    of_sample = float(evidence.plain[figure][evidence.arms.index(arm)])
+    return [of_sample, *vars(evidence.estimate(figure, arm)).values()]
 
 
 def _of_images(evidence: Evidence | None) -> str:
@@ -227,10 +223,6 @@ def _of_images(evidence: Evidence | None) -> str:
 def _harmless(text: str) -> str:
     text = one_line(text)
     return "'" + text if text.startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(text) else text
-
-
-def _markdown(text: str) -> str:
-    return _MARKUP.sub(lambda found: "\\" + found[0], one_line(text))
 
 
 def _latex(text: str) -> str:

@@ -1,8 +1,8 @@
-"""How figures are called and written, in sentences, tables and charts; and tables in Markdown."""
+"""How figures are called and written, in sentences, tables and charts."""
 
-from collections.abc import Iterable, Sequence
+import numpy as np
 
-from analysis.pareto import SIZES
+from analysis.objectives import SIZES
 from analysis.statistics.bootstrap import Estimate
 from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
 
@@ -48,17 +48,14 @@ def share_text(share: float, digits: int = 0) -> str:
     return f"{'less than 1' if share > 0 and number == '0' else number}\N{NO-BREAK SPACE}%"
 
 
+def estimate_text(figure: str, estimate: Estimate) -> str:
+    """An estimate with its interval in brackets, if it has one, such as `47.05 (46.31–47.80)`; "" for none."""
+    if np.isnan(estimate.value):
+        return ""
+    interval = "" if np.isnan(estimate.low) else f" ({interval_text(figure, estimate)})"
+    return value_text(figure, estimate.value) + interval
+
+
 def interval_text(figure: str, estimate: Estimate) -> str:
     """An interval, such as `46.31–47.80`."""
     return f"{value_text(figure, estimate.low)}–{value_text(figure, estimate.high)}"
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], marks: Sequence[str], gap: str = " | ") -> str:
-    """A table of cells that are Markdown; marks such as `---:` tell how columns are aligned, gap parts the cells."""
-    first, *others = (f"| {gap.join(cells)} |" for cells in (header, *rows))
-    return "\n".join([first, f"| {' | '.join(marks)} |", *others])
-
-
-def one_line(text: str) -> str:
-    """Text on one line, without control characters."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

@@ -8,15 +8,17 @@ import pandas as pd
 import yaml
 
 from analysis.findings import Findings
+from analysis.objectives import figure_of
 from analysis.paper import dataset_of, matching
-from analysis.pareto import Front, figure_of
+from analysis.pareto import Front
 from analysis.readings import Judgement
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.cases import Claim
 from analysis.statistics.evidence import Evidence, estimates_of
 from analysis.statistics.judgement import likeliest
-from analysis.text.names import interval_text, title_of, value_text
-from analysis.text.tables import Table, decimal, percent
+from analysis.text.names import estimate_text, title_of
+from analysis.text.table import Table
+from analysis.text.tables import decimal, percent
 from kd_core.measure.outcomes import RAW, SUFFIXES
 
 COMPARED_FIGURES = ("accuracy", "ece", "ece_scaled")
@@ -51,7 +53,7 @@ def front_table(judgement: Judgement, fresh: Collection[str] = ()) -> Table:
         ],
     }
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    return Table(list(columns), [header != "Arm" for header in columns], rows)
+    return Table(list(columns), rows, [header != "Arm" for header in columns])
 
 
 def header_of(figure: str) -> str:
@@ -62,14 +64,7 @@ def header_of(figure: str) -> str:
 
 def cells_of(points: pd.DataFrame, test: Evidence | None, figure: str) -> list[str]:
     """A figure of each arm, with its interval in brackets if it has one; empty where the arm lacks it."""
-    return [_cell(figure, estimate) for estimate in estimates_of(points, test, figure)]
-
-
-def _cell(figure: str, estimate: Estimate) -> str:
-    if np.isnan(estimate.value):
-        return ""
-    interval = "" if np.isnan(estimate.low) else f" ({interval_text(figure, estimate)})"
-    return value_text(figure, estimate.value) + interval
+    return [estimate_text(figure, estimate) for estimate in estimates_of(points, test, figure)]
 
 
 def against_table(differences: pd.DataFrame | None) -> Table | None:
@@ -82,7 +77,7 @@ def against_table(differences: pd.DataFrame | None) -> Table | None:
         rows.setdefault((row["arm"], row["other_arm"]), []).append(_signed(row["figure"], estimate))
     figures = list(dict.fromkeys(differences["figure"]))
     headers = ["Arm", "Less", *map(header_of, figures)]
-    return Table(headers, [False, False, *[True] * len(figures)], [[*pair, *cells] for pair, cells in rows.items()])
+    return Table(headers, [[*pair, *cells] for pair, cells in rows.items()], [False, False, *[True] * len(figures)])
 
 
 def _signed(figure: str, estimate: Estimate) -> str:
@@ -90,7 +85,7 @@ def _signed(figure: str, estimate: Estimate) -> str:
     if np.isnan(estimate.value):
         return ""
     factor, digits = (100, 2) if figure == "accuracy" else (1, 4)
-    value, low, high = (f"{factor * each:+.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
+    value, low, high = (f"{factor * end:+.{digits}f}" for end in vars(estimate).values())
     return f"{value} ({low} to {high})".replace("-", "−")
 
 
@@ -122,7 +117,7 @@ def paper_table(findings: Findings) -> Table | None:
         for row in rows.to_dict("records")
     ]
     headers = ["Ours", *figures, "The paper’s", *figures, ""]
-    return Table(headers, [header in figures for header in headers], cells)
+    return Table(headers, cells, [header in figures for header in headers])
 
 
 def _paper_name(row: Mapping[Hashable, Any]) -> str:

@@ -23,12 +23,6 @@ def protocol_of(
     """The protocol as titles and texts, from records only, so that equal records give equal text."""
     members, products = snapshot.members, [*snapshot.teachers, *snapshot.trials]
     manifests = [product.manifest for product in products if product.manifest]
-    resampling = ""
-    if validation is not None and test is not None:
-        resampling = (
-            f"{share_text(COVERAGE)} intervals and front probabilities from {validation.num_resamples:,} paired "
-            f"resamples of the images{_of_seeds(validation)}"
-        )
     parts = {
         "Images": _images(members.get("data", {}), validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
@@ -36,9 +30,9 @@ def protocol_of(
         "Teachers": _given_teachers(snapshot.teachers),
         "Calibration": f"ECE over {NUM_BINS} bins of equal width of the top-label confidence",
         "Temperature scaling": _scaling([manifest.result for manifest in manifests]),
-        "Evidence": resampling,
+        "Evidence": _resampling(validation) if test is not None else "",
         "Unstable arms": _unstable(test),
-        "Computation": _computation([manifest.result for manifest in manifests]),
+        "Computation": _computation([manifest.result.wall_s for manifest in manifests]),
         "Teacher passes": _teacher_passes(members.get("signals", []), snapshot.trials),
         "Recycled epochs": ", ".join(map(str, recycled_of(snapshot))),
         "Versions": _versions(manifests),
@@ -46,23 +40,27 @@ def protocol_of(
     return {title: text for title, text in parts.items() if text}
 
 
-def _of_seeds(validation: Evidence) -> str:
-    if any(number > 1 for number in validation.num_seeds.values()):
-        return ", and of the seeds where an arm has several"
-    return "; with one seed an arm, they do not tell how much another seed would change"
+def _resampling(validation: Evidence | None) -> str:
+    if validation is None:
+        return ""
+    one_seed = "; with one seed an arm, they do not tell how much another seed would change"
+    return (
+        f"{share_text(COVERAGE)} intervals and front probabilities from {validation.num_resamples:,} paired resamples "
+        f"of the images{', and of the seeds where an arm has several' if validation.freedom else one_seed}"
+    )
 
 
 def _unstable(test: Evidence | None) -> str:
     """The arms whose seeds differ visibly more than those of the others, in accuracy or ECE."""
     if test is None:
         return ""
-    told = [
+    texts = [
         f"{arm} (seeds differ by {_amount(figure, test.deviation_of_seeds(figure, arm))} in {title_of(figure)}, "
         f"those of other arms by {_amount(figure, test.seed_deviation[figure])}): its interval is from its own seeds"
         for figure in ("accuracy", "ece")
         for arm in test.unstable.get(figure, [])
     ]
-    return "; ".join(told)
+    return "; ".join(texts)
 
 
 def _amount(figure: str, deviation: float) -> str:
@@ -94,8 +92,7 @@ def _scaling(results: Sequence[TrialResult]) -> str:
     )
 
 
-def _computation(results: Iterable[TrialResult]) -> str:
-    seconds = [result.wall_s for result in results]
+def _computation(seconds: Sequence[float]) -> str:
     return f"{sum(seconds) / 3600:.2f} hours of training and evaluation in {len(seconds)} networks" if seconds else ""
 
 

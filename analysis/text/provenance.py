@@ -12,22 +12,24 @@ def provenance_of(runs: pd.DataFrame) -> list[str]:
     selecting, tested = counted(runs), counted(runs, "test")
     followers, scouts = (selecting.loc[selecting["role"] == role] for role in ("follower", "scout"))
     fresh = tested.loc[tested["role"] == "confirmation"]
-    told = []
+    sentences = []
     if len(followers):
         of = f"figures are of {_seeds(followers)}, on which nothing was decided"
-        told.append(f"Early stopping decided on {_seeds(runs.loc[runs['role'] == 'scout'])} of each arm alone; {of}.")
+        sentences.append(
+            f"Early stopping decided on {_seeds(runs.loc[runs['role'] == 'scout'])} of each arm alone; {of}."
+        )
     if len(scouts):
         which = _arms(scouts, selecting)
-        told.append(
+        sentences.append(
             f"The figures of {which} are of {_seeds(scouts)}, on which early stopping has selected: another seed may "
             "show less."
         )
     if len(fresh):
-        told.append(
+        sentences.append(
             f"Confirmed: the figures on test of {_arms(fresh, tested)} are of {_seeds(fresh)} alone, trained after the "
             "selection; what was selected, and the front, are of the other seeds."
         )
-    return told
+    return sentences
 
 
 def fresh_arms(runs: pd.DataFrame) -> set[str]:

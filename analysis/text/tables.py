@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from analysis.findings import Findings
 from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
 from analysis.text.key_sentences import key_sentences
+from analysis.text.table import Table
 from kd_core.measure.calibration import obeys_ece_bounds
 from kd_core.measure.outcomes import SCALED, STANDARDIZED, SUFFIXES
 
@@ -28,7 +28,7 @@ CSV_COLUMNS = [
     *ARM_COLUMNS,
     *TEST_FIGURES,
     *STANDARDIZED_FIGURES,
-    *(f"{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *(f"{name}_{part}" for name in INTERVALS for part in ("estimate", "low", "high")),
     *JUDGED_COLUMNS,
     *(f"validation_{name}" for name in VALIDATION_FIGURES),
 ]
@@ -44,10 +44,10 @@ def content_of(findings: Findings) -> dict[str, Any]:
     return _json_value(
         readings
         | {
-            "arms": arm_rows(findings.points, findings.test),
+            "arms": arm_rows(findings.points, findings.shipped.test),
             "claims": [claim.as_json() for claim in findings.claims],
-            "importances": [vars(each) for each in findings.importances],
-            "keys": key_sentences(findings.importances),
+            "importances": [vars(importance) for importance in findings.importances],
+            "keys": key_sentences(findings.importances, len(findings.points)),
             "baseline": findings.baseline,
             "sanity": findings.sanity.sentences,
             "protocol": findings.protocol,
@@ -62,7 +62,7 @@ def _without_luck(judgement: Judgement, baseline: str) -> dict[str, list[float]]
     Each is [estimate, low, high]; none with one seed, or with fresh seeds, which had no part in the selection.
     """
     test, arm, made = judgement.test, judgement.choices.recommended, {}
-    if judgement.without_luck and test is not None:
+    if test is not None and test.selected:
         for name in INTERVALS:
             made[name] = [*vars(test.estimate(name, arm)).values()]
             made[f"{name}_difference"] = [*vars(test.difference(name, arm, baseline or arm)).values()]
@@ -74,7 +74,7 @@ def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]
     front = judgement.front
     described = {name: getattr(front, name) for name in ("objectives", "reference", "hypervolume", "attainment")}
     return described | {
-        "front": arm_rows(front.members, findings.test),
+        "front": arm_rows(front.members, judgement.test),
         "judged": front.points.filter(["arm", *JUDGED_COLUMNS]).to_dict("records"),
         "recommended": judgement.choices.recommended,
         "without_luck": _without_luck(judgement, findings.baseline),
@@ -88,10 +88,12 @@ def _reading_content(findings: Findings, judgement: Judgement) -> dict[str, Any]
 def arm_rows(points: pd.DataFrame, test: Evidence | None, imported: bool = False) -> list[dict[str, Any]]:
     """Judged arms as JSON values; imported rows get a sentence under `impossible` if they break the bounds of ECE.
 
-    Figures are those of test, averaged over num_seeds replicates (trials); `trial` and `label` name the best replicate
-    by the first objective, and `validation` holds the figures used for selection. `<figure>_interval` is the 95 %
-    interval, `<figure>_estimate` the bias-corrected estimate. Only students with a standardized reading have
-    ece_standardized and its confidence; a figure that an older record lacks is None.
+    Figures are those of the sample of test images, averaged over num_seeds replicates (trials); `trial` and `label`
+    name the best replicate by the first objective, and `validation` holds the figures used for selection.
+    `<figure>_estimate` and `<figure>_interval` (95 %) are what is reported everywhere: without the bias of a finite
+    sample and, of the recommended arm, without the luck of its selection. Only that arm has `measured`, [estimate, low,
+    high] of these figures with that luck. Only students with a standardized reading have ece_standardized and its
+    confidence; a figure that a record lacks is None.
     """
     return [_arm_row(point, test, imported) for point in points.to_dict("records")]
 
@@ -144,10 +146,11 @@ def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None, imported: boo
     elif problem := impossibility(row):
         row["impossible"] = problem
     for name in INTERVALS:
-        estimate = test.estimate(name, str(point["arm"])) if test is not None else None
+        estimate = test.estimate(name, point["arm"]) if test is not None else None
         row[f"{name}_interval"] = [estimate.low, estimate.high] if estimate else None
-        if name != "accuracy":
-            row[f"{name}_estimate"] = estimate.value if estimate else None
+        row[f"{name}_estimate"] = estimate.value if estimate else None
+    if test is not None and test.selected == point["arm"]:
+        row["measured"] = {name: [*vars(test.measured(name, point["arm"])).values()] for name in INTERVALS}
     row |= {name: point[name] for name in JUDGED_COLUMNS}
     return _json_value(row | {"validation": {name: point[f"validation/{name}"] for name in VALIDATION_FIGURES}})
 
@@ -155,21 +158,12 @@ def _arm_row(point: Mapping[Hashable, Any], test: Evidence | None, imported: boo
 def _json_value(value: Any) -> Any:
     """The value with None in place of NaN and infinities."""
     if isinstance(value, Mapping):
-        return {key: _json_value(each) for key, each in value.items()}
+        return {key: _json_value(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_json_value(each) for each in value]
+        return [_json_value(part) for part in value]
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return bool(value) if isinstance(value, np.bool_) else value
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a page: headers, which columns are numeric, and rows of text cells."""
-
-    headers: list[str]
-    numeric: list[bool]
-    rows: list[list[str]]
 
 
 Column = tuple[str, Callable[[Any], str]]
@@ -217,4 +211,4 @@ def table_of(frame: pd.DataFrame, columns: Mapping[str, Column]) -> Table:
     for split in ("test/", "validation/"):
         check_rows(records, split)
     numeric = [write is not str for _, write in columns.values()]
-    return Table(list(columns), numeric, [[write(row[name]) for name, write in columns.values()] for row in records])
+    return Table(list(columns), [[write(row[name]) for name, write in columns.values()] for row in records], numeric)

@@ -31,7 +31,7 @@ def report(
     as_json: bool,
 ) -> None:
     """Write the Pareto report of the sweep NAME again, from its records."""
-    from analysis.pareto import objectives_named
+    from analysis.objectives import objectives_named
 
     try:
         named = objectives_named(objectives.split(",")) if objectives is not None else None

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from analysis.pareto import LATE, SIZES, check_objectives, figure_of
+from analysis.objectives import LATE, SIZES, check_objectives, figure_of
 from kd_core.config.checkpoint import checkpoint_problem
 from kd_core.config.errors import SpecError
 from kd_core.fields import shown

@@ -5,15 +5,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from analysis.objectives import OBJECTIVES, Objectives
 from kd_core.config.data import DataConfig, ViewConfig
 from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.config.recipe import TrainConfig
 from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed
 from sweeps.config.search import EarlyStoppingConfig, SafeName, SearchConfig
-
-Objectives = dict[str, Literal["max", "min"]]
-DEFAULT_OBJECTIVES: Objectives = {"validation/accuracy": "max", "validation/ece": "min"}
-
 
 Threads = dict[Literal["trial", "teacher"], int]
 _CHOSEN = {"cpu", "gpu"}  # by resources: auto
@@ -109,7 +106,7 @@ class SweepSpec(Config):
     """cluster resources of one trial: {cpu, teacher_cpu, gpu, workers}, or auto, which chooses by measuring"""
     retries: Annotated[int, Field(ge=0, le=100)] = 1
     """how often a trial, a teacher or a part of a signal that fails, or whose worker dies, is tried again"""
-    objectives: Objectives = DEFAULT_OBJECTIVES
+    objectives: Objectives = OBJECTIVES
     """one to three figures, each to be max or min: validation/accuracy, ece, ece_debiased, nll, brier, abs_gap and aurc
     (each but accuracy and abs_gap also with _scaled, after temperature scaling), num_parameters, latency_ms_1 and
     latency_ms_64"""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from analysis.snapshot import Snapshot
 from analysis.statistics.bootstrap import Estimate
-from analysis.text.names import interval_text, markdown_table, title_of, value_text
+from analysis.text.names import interval_text, title_of, value_text
+from analysis.text.table import Table
 from kd_core.measure.outcomes import SCALED
 from kd_core.measure.scaling import has_optimum
 from sweeps.promotion.choice import Choice
@@ -20,9 +21,9 @@ def card_of(snapshot: Snapshot, choice: Choice, student: Student) -> str:
         [
             f"# {snapshot.sweep.name}: {choice.run['label']}",
             _summary(choice, student),
-            _table(["", ""], _origin(snapshot, choice, student)),
+            Table(["", ""], _origin(snapshot, choice, student)).markdown(),
             "## Figures",
-            _table(["on the test images", "its arm", "95 % interval", "this student"], _figures(choice)),
+            Table(["on the test images", "its arm", "95 % interval", "this student"], _figures(choice)).markdown(),
             _reading_aid(choice),
             _standing(choice),
             "## Use",
@@ -46,7 +47,8 @@ def export_note(checks: Iterable[FormatCheck]) -> str:
         for check in checks
     ]
     headers = ["file", "bytes", "accuracy %", "ECE", "largest difference from the stored probabilities"]
-    return f"## Files\n\n{_table(headers, rows)}\n\nThe front and the report of the sweep: front.svg, report.html."
+    files = Table(headers, rows).markdown()
+    return f"## Files\n\n{files}\n\nThe front and the report of the sweep: front.svg, report.html."
 
 
 def _summary(choice: Choice, student: Student) -> str:
@@ -98,7 +100,7 @@ def _figures(choice: Choice) -> list[list[str]]:
     rows = []
     for figure, title in titles.items():
         interval, own = choice.arm[f"{figure}_interval"], choice.run[f"test/{figure}"]
-        estimate = Estimate(choice.arm.get(f"{figure}_estimate", choice.arm[figure]), *interval)
+        estimate = Estimate(choice.arm[f"{figure}_estimate"], *interval)
         told = value_text(figure, estimate.value), interval_text(figure, estimate)
         rows.append([title, *told, value_text(figure, own)])
     return rows
@@ -108,9 +110,10 @@ def _reading_aid(choice: Choice) -> str:
     """How the two columns of figures differ."""
     number = choice.arm["num_seeds"]
     seeds = f", means of its {number} seeds" if number > 1 else ""
+    luck = " and without the luck of its selection" if "measured" in choice.arm else ""
     return (
-        f"The arm's figures are those of the report{seeds}, as infinitely many images would show them; the student's "
-        "are of these images alone, whose noise makes an ECE too large."
+        f"The arm's figures are those of the report{seeds}, as infinitely many images would show them{luck}; the "
+        "student's are of these images alone, whose noise makes an ECE too large."
     )
 
 
@@ -164,9 +167,3 @@ def _seeds(choice: Choice) -> str:
     if choice.arm["num_seeds"] > 1:
         return "The intervals are of the mean over seeds; a single student, such as this one, varies more."
     return "The intervals say what other test images would show, not what another seed of the training would."
-
-
-def _table(headers: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table of plain text."""
-    header, *lines = [[" ".join(text.replace("|", "\\|").split()) for text in row] for row in (headers, *rows)]
-    return markdown_table(header, lines, ["---"] * len(headers))

@@ -17,24 +17,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.objectives import OBJECTIVES, scaled
 from sweeps.config.sweep import objective_in
 from sweeps.plan.eta import Paces, TimeLeft, Work
 
 STATES = ("finished", "stopped", "failed", "damaged", "running", "pending")
 ENDED = frozenset(STATES[:3])
 _STYLES = {"finished": "green", "failed": "bold red", "damaged": "red", "stopped": "yellow", "running": "cyan"}
-_OBJECTIVES = {"validation/accuracy": "max", "validation/ece_scaled": "min"}
 _ROWS = 8  # of the running trials and of the front, at least; more where the terminal is high
 
 
 def validation_objectives(objectives: Mapping[str, str]) -> dict[str, str]:
     """The objectives of a sweep that are measured on validation, as shipped; accuracy and ECE if there is none."""
-    on_validation = {name: way for name, way in objectives.items() if name.startswith("validation/")}
-    if not on_validation:
-        return _OBJECTIVES
-    from analysis.pareto import scaled  # with pandas
-
-    return scaled(on_validation)
+    return scaled({name: way for name, way in objectives.items() if name.startswith("validation/")} or OBJECTIVES)
 
 
 @dataclass

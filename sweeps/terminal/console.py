@@ -176,7 +176,7 @@ def print_failures(failures: list[tuple[str, str]]) -> None:
 def print_front(arms: list[dict[str, Any]]) -> None:
     """Print the plausible arms, the most probable first, or those on the front where plausibility is not known (None).
 
-    An arm is bold if it is on the front with a probability above a half. ECE is the bias-corrected estimate.
+    An arm is bold if it is on the front with a probability above a half. Figures are the report's estimates.
     """
     rows, selected = [row for row in arms if row["plausible"]], "plausible on validation"
     if all(row["plausible"] is None for row in arms):
@@ -189,7 +189,7 @@ def print_front(arms: list[dict[str, Any]]) -> None:
         probability = row["front_probability"]
         front.add_row(
             Text(row["arm"]),
-            _with_interval(100 * row["accuracy"], row["accuracy_interval"], 100, 1),
+            _with_interval(100 * (_estimate(row, "accuracy") or 0.0), row["accuracy_interval"], 100, 1),
             _with_interval(_estimate(row, "ece_scaled"), row["ece_scaled_interval"], 1, 3),
             _with_interval(_estimate(row, "ece"), None, 1, 3),
             "" if probability is None else f"{probability:.0%}",

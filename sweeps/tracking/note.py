@@ -1,19 +1,19 @@
 """The note of a sweep's parent run: what was asked, the answer, the front, and how far it is, in Markdown."""
 
-import html
-import re
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from analysis.pareto import figure_of
+from analysis.objectives import figure_of
 from analysis.report import PAGE
 from analysis.statistics.bootstrap import Estimate
-from analysis.text.names import interval_text, markdown_table, one_line, share_text, title_of, value_text
+from analysis.text.names import estimate_text, share_text, title_of
 from analysis.text.page_tables import header_of
+from analysis.text.table import Table, one_line
+from analysis.text.table import plain as literal
 from kd_core.measure.outcomes import SCALED
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 _MOST_ROWS = 15
 _LIMIT = 8000  # characters of a tag of MLflow
 _LONGEST = 160  # characters of an arm or an error
@@ -39,10 +39,9 @@ def note_of(
 
 
 def plain(text: str) -> str:
-    """A text as it is, neither Markdown nor HTML, on one line."""
+    """A text as it is, neither Markdown nor HTML, on one line, and of a very long one the beginning."""
     text = one_line(text)
-    text = text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…"
-    return html.escape(_MARKUP.sub(r"\\\1", text), quote=False)
+    return literal(text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…")
 
 
 def _question(members: Mapping[str, Any]) -> str:
@@ -63,8 +62,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         chance = "" if probability is None else plain(share_text(probability))
         values = [_estimate_text(row, metric) for metric in _METRICS]
         lines.append([plain(row["arm"][:_LONGEST]), *values, chance, str(row["num_seeds"])])
-    marks = [":---", *["---:"] * (len(titles) - 1)]
-    return markdown_table(titles, lines, marks, gap="&ensp;| ")  # the UI puts no space in between
+    numeric = [False, *[True] * (len(titles) - 1)]
+    return Table(titles, lines, numeric).markdown(gap="&ensp;| ")  # the UI puts no space in between
 
 
 def _estimate_text(row: Mapping[str, Any], metric: str) -> str:
@@ -73,7 +72,7 @@ def _estimate_text(row: Mapping[str, Any], metric: str) -> str:
     value = row.get(metric) if estimate is None else estimate  # an estimate may be 0
     if value is None:
         return ""
-    return value_text(metric, value) + (f" ({interval_text(metric, Estimate(value, *interval))})" if interval else "")
+    return estimate_text(metric, Estimate(value, *(interval or [math.nan, math.nan])))
 
 
 def _progress(statuses: Sequence[str], hours: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from upath import UPath
 
-from analysis.pareto import figure_of, scaled
+from analysis.objectives import figure_of, scaled
 from analysis.report import CONTENT, PAGE, report_problems
 from analysis.runs import latency_figures
 from analysis.snapshot import Member, Snapshot

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from analysis.choices import WORDS, baseline_of, choices_of, knee_of, worth_naming
-from analysis.pareto import OBJECTIVES, Front
+from analysis.objectives import OBJECTIVES
+from analysis.pareto import Front
 from analysis.statistics.evidence import Evidence
 
 

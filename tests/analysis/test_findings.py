@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.findings import findings_of
-from analysis.pareto import objectives_named
+from analysis.objectives import objectives_named
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
 from kd_core.measure.outcomes import RAW, SCALED

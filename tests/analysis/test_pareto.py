@@ -7,18 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from analysis.pareto import (
-    OBJECTIVE_FIGURES,
-    SIZES,
-    check_objectives,
-    counted,
-    dominates,
-    front_of,
-    nondominated,
-    objectives_named,
-    scaled,
-    staircase,
-)
+from analysis.objectives import OBJECTIVE_FIGURES, SIZES
+from analysis.pareto import counted, dominates, front_of, nondominated, staircase
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
 
@@ -140,63 +130,12 @@ def test_an_arm_that_lacks_an_objective_is_a_point_but_not_on_the_front():
     assert (members(front), len(front.points)) == (["b"], 2)
 
 
-def test_scaling_changes_what_temperature_changes_and_no_more():
-    objectives = {
-        "validation/accuracy": "max",
-        "validation/ece": "min",
-        "validation/nll": "min",
-        "num_parameters": "min",
-    }
-    assert list(scaled(objectives)) == [
-        "validation/accuracy",
-        "validation/ece_scaled",
-        "validation/nll_scaled",
-        "num_parameters",
-    ]
-    assert scaled(scaled(objectives)) == scaled(objectives)
-
-
 @pytest.mark.parametrize("name", OBJECTIVE_FIGURES[1:])
 def test_every_objective_has_a_bound_or_a_worst_value(store, name):
     runs = runs_of(read_sweep(store, "demo")).fillna(dict.fromkeys(SIZES, 1.0))
     front = front_of(runs, {"validation/accuracy": "max", name: "min"})
     assert np.isfinite(front.hypervolume)
     assert front.reference[name] >= front.points[name].max()
-
-
-def test_objectives_are_named_with_or_without_their_split():
-    assert objectives_named(["accuracy", "validation/ece_scaled", "latency_ms_1"]) == {
-        "validation/accuracy": "max",
-        "validation/ece_scaled": "min",
-        "latency_ms_1": "min",
-    }
-    with pytest.raises(ValueError, match=r"validation/eec is no figure.*did you mean validation/ece\?"):
-        objectives_named(["eec"])
-
-
-def test_a_gap_after_a_scaling_that_was_fitted_on_the_same_images_is_no_objective(store):
-    objectives = {"validation/accuracy": "max", "validation/abs_gap_scaled": "min"}
-    with pytest.raises(ValueError, match=r"abs_gap_scaled: its temperature was fitted.*take validation/ece_scaled"):
-        check_objectives(objectives)
-    with pytest.raises(ValueError, match="abs_gap_scaled"):
-        objectives_named(["accuracy", "abs_gap_scaled"])
-    runs = runs_of(read_sweep(store, "demo"))
-    assert len(front_of(runs, objectives).members)  # of a sweep that an older version has run
-
-
-@pytest.mark.parametrize(
-    ("objectives", "message"),
-    [
-        ({"validation/acuracy": "max"}, "validation/acuracy.*did you mean validation/accuracy"),
-        ({"test/ece": "min"}, "test/ece.*selection.*did you mean validation/ece"),
-        ({"validation/ece": "minimise"}, "validation/ece: 'minimise'.*max or min"),
-        ({}, "one to three"),
-        (dict.fromkeys(OBJECTIVE_FIGURES[:4], "min"), "one to three"),
-    ],
-)
-def test_an_impossible_objective_names_itself_and_the_nearest_valid_one(store, objectives, message):
-    with pytest.raises(ValueError, match=message):
-        front_of(runs_of(read_sweep(store, "demo")), objectives)
 
 
 def test_the_figures_of_an_arm_are_those_of_seeds_on_which_nothing_was_decided():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.pareto import OBJECTIVES
+from analysis.objectives import OBJECTIVES
 from analysis.readings import READINGS, front_in, judgement_of
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep

@@ -3,7 +3,7 @@ from itertools import product
 
 import pytest
 
-from analysis.pareto import objectives_named
+from analysis.objectives import objectives_named
 from analysis.report import CONTENT, INPUTS, PAGE, report_problems, update_report, write_report
 from analysis.snapshot import read_sweep
 from kd_core.store.files import read_json, write_json

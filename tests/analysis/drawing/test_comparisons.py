@@ -8,12 +8,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis.drawing.comparisons import (
     MOST_SERIES,
-    draw_forest,
     draw_latency,
     draw_teachers_against_students,
     draw_trade_off,
     trade_off_series,
 )
+from analysis.drawing.forest import draw_forest
 from analysis.drawing.style import Looks, svg_of
 
 

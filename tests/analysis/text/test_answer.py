@@ -51,7 +51,7 @@ def test_luck_is_taken_off_the_chosen_arm_and_off_nothing_else():
     selection = Selection("kd arm", "classic arm", luck, luck)
     choices = choices_of(found, evidence(found), "classic arm", "")
     test = selection.corrected(evidence(found, shift=0.01))
-    first, second, *others = answer_of("demo", SCALED, choices, evidence(found), test, "classic arm", without_luck=True)
+    first, second, *others = answer_of("demo", SCALED, choices, evidence(found), test, "classic arm")
     first = first.replace("\N{NO-BREAK SPACE}", " ")
     assert "accuracy 79.0 % (79.0 to 79.0) and ECE 0.070 (0.070 to 0.070)" in first
     assert "8.0 points (8.0 to 8.0) more accurate and ECE 0.020 (0.020 to 0.020) higher than classic arm" in first

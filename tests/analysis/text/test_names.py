@@ -1,6 +1,6 @@
-from analysis.pareto import OBJECTIVE_FIGURES, figure_of
+from analysis.objectives import OBJECTIVE_FIGURES, figure_of
 from analysis.statistics.bootstrap import Estimate
-from analysis.text.names import interval_text, markdown_table, one_line, share_text, title_of, value_text
+from analysis.text.names import interval_text, share_text, title_of, value_text
 
 
 def test_figures_have_titles_and_texts():
@@ -18,8 +18,3 @@ def test_shares_are_percent_and_only_nothing_is_0():
     shares = [share_text(share).split("\N{NO-BREAK SPACE}") for share in (0.95, 1, 0.004, 0)]
     assert shares == [["95", "%"], ["100", "%"], ["less than 1", "%"], ["0", "%"]]
     assert share_text(0.7096, 1) == "71.0\N{NO-BREAK SPACE}%"
-
-
-def test_a_markdown_table_has_a_line_a_row_under_its_header_and_text_stays_on_it():
-    table = markdown_table(["arm", "ECE"], [["a", one_line("0.1\n\x00 \t")]], [":---", "---:"])
-    assert table == "| arm | ECE |\n| :--- | ---: |\n| a | 0.1 |"

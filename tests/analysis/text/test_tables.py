@@ -29,7 +29,7 @@ def findings(store):
 
 @pytest.fixture(scope="module")
 def rows(findings):
-    return arm_rows(findings.shipped.front.members, findings.test)
+    return arm_rows(findings.shipped.front.members, findings.shipped.test)
 
 
 def test_rows_report_test_and_name_what_selected_them(findings, rows, store):

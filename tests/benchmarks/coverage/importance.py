@@ -8,8 +8,8 @@ import pandas as pd
 from analysis.pareto import Front
 from analysis.statistics.importance import MATTERS, importances_of
 
-GRIDS = {"grid_6": (3, 2, 1), "grid_24": (3, 4, 2), "grid_48": (4, 4, 3)}  # the values of each key
-SEARCHES = {"search_15": 15, "search_60": 60, "search_200": 200}  # arms
+GRIDS = {"grid_30": (3, 5, 2), "grid_48": (4, 4, 3)}  # the values of each key; of fewer arms nothing is said
+SEARCHES = {"search_30": 30, "search_60": 60, "search_200": 200}  # arms
 NOISE = 0.3  # of seeds and images
 OBJECTIVE = "validation/accuracy"
 

@@ -3,11 +3,14 @@
 import re
 from dataclasses import replace
 
+from analysis.report import update_report
 from analysis.snapshot import read_sweep
+from kd_core.measure.outcomes import SCALED
 from sweeps.promotion.card import card_of, export_note
 from sweeps.promotion.choice import choose_trial
 from sweeps.promotion.formats import INT8, ONNX, FormatCheck
 from sweeps.promotion.student import student_of
+from sweeps.terminal.console import print_front
 
 SIGMA = "kd_mixup resnet T=sigma seed 0"
 
@@ -48,6 +51,39 @@ def test_the_figures_are_the_report_s_and_beside_them_those_of_the_record(tiny_s
     for figure, name in names.items():
         ends = "–".join(f"{end:.4f}" for end in choice.arm[f"{figure}_interval"])
         assert row(text, name) == [f"{choice.arm[f'{figure}_estimate']:.4f}", ends, f"{metrics[f'test/{figure}']:.4f}"]
+
+
+def test_page_terminal_files_and_card_give_the_recommended_arm_the_same_figures(store, sweep_here, capsys, monkeypatch):
+    """Of three seeds, so that luck of the selection is taken off."""
+    sweep_here(store, "seeds=[0, 1, 2]")
+    snapshot = read_sweep(store, "tiny")
+    report = update_report(snapshot)
+    arm = report.content[SCALED]["recommended"]
+    (given,) = (row for row in report.arms if row["arm"] == arm)
+    assert [given] == [row for row in report.front if row["arm"] == arm]
+    figures = {name: [given[f"{name}_estimate"], *given[f"{name}_interval"]] for name in given["measured"]}
+    assert figures == {name: report.content[SCALED]["without_luck"][name] for name in figures}
+    assert abs(given["measured"]["accuracy"][0] - figures["accuracy"][0]) > 5e-4
+    assert given["measured"]["accuracy"][0] == given["accuracy"]
+
+    choice = choose_trial(snapshot, given["label"])
+    text = card_of(snapshot, choice, student_of(snapshot.sweep, choice.trial))
+    page = (snapshot.sweep.report / "report.html").read_text()
+    shipped = next(line for line in page.split("<tr>") if line.startswith(f"<td>{arm}</td>"))
+    for name, title in (("accuracy", "accuracy %"), ("ece_scaled", "ECE, as it answers")):
+        value, low, high = (f"{100 * each:.2f}" if name == "accuracy" else f"{each:.4f}" for each in figures[name])
+        assert row(text, title)[:2] == [value, f"{low}–{high}"]
+        assert f"{value} <small>({low}–{high})</small>" in shipped
+        assert f"{value} [{low}, {high}]" in (snapshot.sweep.report / "table1.md").read_text()
+    assert "and without the luck of its selection; the student's" in text
+    assert ",".join(f"{each!r}" for each in figures["accuracy"]) in (snapshot.sweep.report / "front.csv").read_text()
+
+    monkeypatch.setenv("COLUMNS", "200")
+    print_front(report.arms)
+    (printed,) = (each for each in capsys.readouterr().err.splitlines() if each.startswith(f"{arm} "))
+    accuracy, ece = figures["accuracy"], figures["ece_scaled"]
+    assert "{:.1f} ({:.1f}–{:.1f})".format(*(100 * each for each in accuracy)) in printed
+    assert "{:.3f} ({:.3f}–{:.3f})".format(*ece) in printed
 
 
 def test_a_student_without_a_teacher_has_none_on_its_card(tiny_store):

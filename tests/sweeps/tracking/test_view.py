@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.pareto import OBJECTIVES, front_of, scaled
+from analysis.objectives import OBJECTIVES, scaled
+from analysis.pareto import front_of
 from analysis.report import write_report
 from analysis.runs import runs_of, runs_of_experiment
 from analysis.snapshot import read_sweep

@@ -1,6 +1,6 @@
 import numpy as np
 
-from analysis.drawing.key_chart import draw_importances
+from analysis.drawing.forest import draw_importances
 from analysis.drawing.style import PAPER, svg_of
 from analysis.statistics.importance import IDLE, MATTERS, OPEN, Importance
 
