@@ -23,11 +23,15 @@ class Member(State):
     entry: Mapping[str, Any] = field(default_factory=dict)
 
     def outcomes(self, split: str, with_logits: bool = False) -> "Outcomes":
-        """The predictions on a split, from one read; raises DamagedError if they are not those of the manifest."""
+        """The predictions on a split, from one read.
+
+        Raises FileNotFoundError before it is finished, and DamagedError if they are not those of the manifest.
+        """
         from kd_core.measure.outcomes import outcomes_from_bytes
 
-        assert self.manifest is not None
         path = self.product.path / outcomes_name(split)
+        if self.manifest is None:
+            raise FileNotFoundError(f"{path}: is of a trial that is not finished")
         content = read_bytes(path)
         if File.of(content) != self.manifest.files[path.name]:
             raise DamagedError(f"{path}: is damaged: its sha256 is another")

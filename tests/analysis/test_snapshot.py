@@ -90,3 +90,12 @@ def test_damaged_predictions_are_found_as_they_are_read(make_sweep):
         ("finished", True),
         ("damaged", False),
     ]
+
+
+def test_the_form_of_a_student_is_known_once_a_trial_has_finished(remote):
+    snapshot = read_sweep(remote, "demo")
+    finished = [trial.key for trial in snapshot.trials if trial.result]
+    assert list(snapshot.forms) == finished
+    form = snapshot.forms[finished[0]]
+    assert (form["student"]["model"], form["num_classes"], form["image_size"]) == ("tiny", 5, 8)
+    assert snapshot.latencies.keys() == set(finished)

@@ -294,4 +294,4 @@ def test_a_damaged_trial_that_another_sweep_shares_is_named_by_both(tiny, store,
     for name in ("tiny", "other"):
         done = kdsweep("verify", name, "--samples", "0", "--storage", store.root)
         assert done.exit_code == 1
-        assert "result.json: is damaged: it is no JSON" in done.stderr
+        assert "manifest.json: is damaged: it is no JSON" in done.stderr

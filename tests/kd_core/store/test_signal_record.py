@@ -7,6 +7,7 @@ import pytest
 from upath import UPath
 
 from kd_core.config.identity import digest, signal_identity
+from kd_core.store.files import write_json
 from kd_core.store.signal_record import SignalError, SignalRecord
 
 LOGITS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float16)
@@ -138,7 +139,7 @@ def test_all_that_is_wrong_with_a_signal_is_told_by_line(record):
     assert not rest
     assert missing.endswith("epoch-00002.npy: is not stored; a run that needs it labels it anew")
     path = record.path / "manifest.json"
-    path.write_text('{"teacher": "another"}')
+    write_json(path, {"teacher": "another"})
     assert record.problems([1]) == [f"{path}: is that of another signal; a run that needs it labels it anew"]
     path.write_text("{}")
     assert record.problems([1]) == [f"{path}: is damaged: it holds nothing; a run that needs it labels it anew"]

@@ -87,17 +87,6 @@ def test_members_tell_the_size_of_the_data(planned):
     assert data["fingerprint"] == planned().data.fingerprint
 
 
-def test_the_form_of_a_student_is_known_once_a_trial_has_finished(planned):
-    arms = "arms=[{method: [classic, mixup]}]"
-    plan = planned(arms)
-    assert plan.forms == []
-    for trial in plan.trials:
-        finish(trial)
-    first, second = planned(arms).forms
-    assert first == second
-    assert (first["student"]["model"], first["num_classes"], first["image_size"]) == ("test_efficientnet", 10, 8)
-
-
 def test_trials_of_one_signal_point_to_it_and_others_to_none(planned):
     plan = planned()
     assert plan.trials[0].signal is None

@@ -59,7 +59,7 @@ def test_trials_share_a_signal_whatever_they_do_with_it(share):
 def test_trials_on_another_stream_or_teacher_do_not(share, edits):
     one, other = share(need(), need(**edits))
     assert one is not other
-    assert one.product != other.product
+    assert one.record != other.record
 
 
 def test_the_longest_pending_trial_decides_how_many_epochs_are_needed(share):

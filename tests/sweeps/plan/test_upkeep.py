@@ -100,8 +100,8 @@ def signals(tmp_path):
 )
 def test_what_no_sweep_needs_can_go(signals, finished, goes):
     unneeded = unneeded_signals(signals, finished)
-    assert {each.product.key: each.epochs for each in unneeded} == goes
-    assert all(each.size_bytes == each.product.size_of(each.epochs) > 0 for each in unneeded)
+    assert {each.record.key: each.epochs for each in unneeded} == goes
+    assert all(each.size_bytes == each.record.size_of(each.epochs) > 0 for each in unneeded)
 
 
 def test_prune_frees_it_and_again_there_is_nothing_to_free(kdsweep, signals):
@@ -116,4 +116,4 @@ def test_prune_frees_it_and_again_there_is_nothing_to_free(kdsweep, signals):
 
 def test_what_is_being_labelled_stays(signals):
     with signals.signal("nobody").lease(2).held():
-        assert "nobody" not in {each.product.key for each in unneeded_signals(signals, finished=True)}
+        assert "nobody" not in {each.record.key for each in unneeded_signals(signals, finished=True)}

@@ -40,7 +40,7 @@ def test_a_student_is_built_without_disturbing_the_random_numbers(promoted):
 
 def test_other_test_images_than_the_trials_are_refused(store):
     sweep = store.sweep("tiny")
-    record = store.trial(sweep.members()["trials"][0]["key"])
+    record = store.trial(sweep.members()["trials"][0]["key"]).state()
     assert student_of(sweep, record).num_train == 90
     sweep.write(sweep.spec_yaml().replace("test: 0.4", "test: 0.3"), sweep.members())
     with pytest.raises(SpecError, match=r"spec\.yaml: data: its test labels are not those"):
