@@ -21,19 +21,19 @@ from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.importance import Importance, importances_of
 from analysis.text.protocol import protocol_of
-from kd_core.measure.outcomes import RAW, SCALED, Outcomes
+from kd_core.measure.predictions import RAW, SCALED, Predictions
 from kd_core.store.files import DamagedError, read_ahead
 
 MOST_DIAGRAMS, MOST_TEACHERS = 24, 8  # of arms, and of teachers, whose reliability is drawn
-OutcomesOf = Callable[[str], Outcomes]
+PredictionsOf = Callable[[str], Predictions]
 
 
 @dataclass(frozen=True)
 class Findings:
     """What is known of a sweep; see the modules of each part. Evidence is None, and names are "", without arms.
 
-    readings are in the order of READINGS, and so is against, which is empty without another sweep. outcomes: those on
-    test, by the key of a trial or teacher, whose reliability is drawn.
+    readings are in the order of READINGS, and so is against, which is empty without another sweep. predictions:
+    those on test, by the key of a trial or teacher, whose reliability is drawn.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Findings:
     validation: Evidence | None
     test: Evidence | None
     teacher_test: Evidence | None
-    outcomes: dict[str, Outcomes]
+    predictions: dict[str, Predictions]
     baseline: str
     importances: list[Importance]
     claims: list[Claim]
@@ -113,7 +113,7 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
         validation=validation,
         test=test,
         teacher_test=teacher_test,
-        outcomes=drawn | taught,
+        predictions=drawn | taught,
         baseline=baseline,
         claims=claims_of(fronts[RAW].points, test, teacher_test) if test is not None else [],
         importances=importances_of(fronts[SCALED]),
@@ -150,7 +150,7 @@ def _diagrammed(fronts: Mapping[str, Front]) -> list[str]:
     return points["trial"].iloc[:MOST_DIAGRAMS].tolist()
 
 
-def _kept(read: OutcomesOf, keys: Sequence[str]) -> tuple[dict[str, Outcomes], OutcomesOf]:
-    """The outcomes of some keys, and a function that reads those of any other key."""
+def _kept(read: PredictionsOf, keys: Sequence[str]) -> tuple[dict[str, Predictions], PredictionsOf]:
+    """The predictions of some keys, and a function that reads those of any other key."""
     kept = dict(zip(keys, read_ahead(read, keys), strict=True))
     return kept, lambda key: kept.get(key) or read(key)

@@ -18,7 +18,7 @@ from analysis.statistics.judgement import judged, selected_on_test
 from analysis.statistics.selection import Selection, selection_of
 from analysis.text.answer import NOTHING, answer_of
 from analysis.text.provenance import fresh_arms, provenance_of
-from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES
+from kd_core.measure.predictions import RAW, SCALED, SUFFIXES
 
 READINGS = (SCALED, RAW)  # what is shipped comes first
 

@@ -10,7 +10,7 @@ from upath import UPath
 
 from analysis.snapshot import Member, Snapshot
 from kd_core.config.identity import digest, file_sha256
-from kd_core.measure.outcomes import SCALED
+from kd_core.measure.predictions import SCALED
 from kd_core.store.files import damage_in, json_text, read_ahead, read_json, write_bytes, write_json
 from kd_core.store.records import Store
 

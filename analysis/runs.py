@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.settings import differing_settings
 from analysis.snapshot import Member, Snapshot
 from kd_core.evaluate.latency import Latency
-from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, figure_names
+from kd_core.measure.predictions import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.store.files import read_ahead
 from kd_core.store.records import LEFT_OUT
 

@@ -9,11 +9,11 @@ from kd_core.config.identity import digest
 from kd_core.evaluate.latency import Latency, comparable, form_of
 from kd_core.store.files import DamagedError, read_ahead, read_bytes
 from kd_core.store.manifest import File
-from kd_core.store.product import SPLITS, State, outcomes_name
+from kd_core.store.product import SPLITS, State, predictions_name
 from kd_core.store.records import Store, SweepRecord, left_out
 
 if TYPE_CHECKING:
-    from kd_core.measure.outcomes import Outcomes
+    from kd_core.measure.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -22,24 +22,24 @@ class Member(State):
 
     entry: Mapping[str, Any] = field(default_factory=dict)
 
-    def outcomes(self, split: str, with_logits: bool = False) -> "Outcomes":
+    def predictions(self, split: str, with_logits: bool = False) -> "Predictions":
         """The predictions on a split, from one read.
 
         Raises FileNotFoundError before it is finished, and DamagedError if they are not those of the manifest.
         """
-        from kd_core.measure.outcomes import outcomes_from_bytes
+        from kd_core.measure.predictions import predictions_from_bytes
 
-        path = self.product.path / outcomes_name(split)
+        path = self.product.path / predictions_name(split)
         if self.manifest is None:
             raise FileNotFoundError(f"{path}: is of a trial that is not finished")
         content = read_bytes(path)
         if File.of(content) != self.manifest.files[path.name]:
             raise DamagedError(f"{path}: is damaged: its sha256 is another")
-        return outcomes_from_bytes(content, with_logits)
+        return predictions_from_bytes(content, with_logits)
 
     def checked(self) -> "Member":
         """The same, but damaged if its predictions are; these are put aside then (`Product.check`)."""
-        problem = next(self.product.check(*map(outcomes_name, SPLITS)), "") if self.status == "finished" else ""
+        problem = next(self.product.check(*map(predictions_name, SPLITS)), "") if self.status == "finished" else ""
         return replace(self, status="damaged", problem=problem) if problem else self
 
 
@@ -112,7 +112,7 @@ def read_sweep(store: Store, name: str, known: Mapping[str, State] | None = None
     )
 
 
-def reader_of(members: Iterable[Member], split: str, with_logits: bool = False) -> Callable[[str], "Outcomes"]:
+def reader_of(members: Iterable[Member], split: str, with_logits: bool = False) -> Callable[[str], "Predictions"]:
     """A function that reads the predictions of these trials or teachers on a split, by their keys."""
     by_key = {member.key: member for member in members}
-    return lambda key: by_key[key].outcomes(split, with_logits)
+    return lambda key: by_key[key].predictions(split, with_logits)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kd_core.config.trial import TrialConfig
-from kd_core.measure.outcomes import Outcomes
+from kd_core.measure.predictions import Predictions
 from kd_core.store.files import read_json, write_json
 from kd_core.store.journal import JOURNAL
 from kd_core.store.manifest import File, Stop, TrialResult
@@ -26,7 +26,7 @@ STOP = Stop(sweep="tiny", early_stopping=None, objectives={}, rung=1, epoch=1, r
 def finish(
     product: Product,
     config: Mapping[str, Any] | TrialConfig | None = None,
-    splits: Mapping[str, Outcomes] | None = None,
+    splits: Mapping[str, Predictions] | None = None,
     *,
     weights: bytes = b"weights",
     made_from: Mapping[str, str] | None = None,

@@ -47,7 +47,7 @@ from analysis.text.page_tables import (
 from analysis.text.provenance import fresh_arms
 from analysis.text.tables import RUNS_TABLE, TEACHER_TABLE, Column, table_of
 from kd_core.measure.calibration import NUM_BINS
-from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
+from kd_core.measure.predictions import RAW, SCALED, STANDARDIZED
 
 MOST_ROWS, MOST_NAMES = 500, 12  # of the table of trials, and of a list
 ABOUT = {

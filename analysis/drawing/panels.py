@@ -27,7 +27,7 @@ from analysis.statistics.judgement import likeliest
 from analysis.text.key_sentences import key_sentences
 from analysis.text.names import READING_TITLES, title_of, value_text
 from analysis.text.page_tables import COMPARED_FIGURES
-from kd_core.measure.outcomes import SUFFIXES, Outcomes
+from kd_core.measure.predictions import SUFFIXES, Predictions
 
 MOST_IN_FOREST, MOST_LINES, MOST_COMPARED, MOST_KEYS = 30, 12, 200, 10  # arms or keys of a panel
 
@@ -109,28 +109,28 @@ def taught_of(findings: Findings, looks: Looks) -> list[Panel]:
 
 def reliability_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
     """Reliability diagrams by reading: of teachers, and of the best replicate of each plausible arm."""
-    outcomes, teachers = findings.outcomes, findings.teachers
+    predictions, teachers = findings.predictions, findings.teachers
     panels: dict[str, list[Panel]] = {reading: [] for reading in READING_TITLES}
     taught: dict[tuple[str, str], ReliabilityCurve] = {}
-    for teacher, key in teachers.loc[teachers["key"].isin(list(outcomes)), ["teacher", "key"]].to_numpy():
-        for reading, curve in _by_reading(outcomes[key]).items():
+    for teacher, key in teachers.loc[teachers["key"].isin(list(predictions)), ["teacher", "key"]].to_numpy():
+        for reading, curve in _by_reading(predictions[key]).items():
             taught[teacher, reading] = curve
             title = f"Reliability of teacher {teacher}, {reading}"
             svg = inline(draw_reliability(curve, looks.colours[teacher]), title)
             panels[reading].append(Panel(svg, f"{teacher}, a teacher"))
     points = findings.points.reset_index(drop=True)
-    drawn = points.loc[points["trial"].isin(list(outcomes))]
+    drawn = points.loc[points["trial"].isin(list(predictions))]
     drawn = drawn.sort_values("front_probability", ascending=False, kind="stable")
     for index, row in zip(drawn.index, drawn.to_dict("records"), strict=True):
-        for reading, curve in _by_reading(outcomes[row["trial"]]).items():
+        for reading, curve in _by_reading(predictions[row["trial"]]).items():
             figure = draw_reliability(curve, looks.colours[row["teacher"]], taught.get((row["teacher"], reading)))
             svg = inline(figure, f"Reliability of {row['arm']}, {reading}")
             panels[reading].append(Panel(svg, row["arm"], anchor_of(reading, int(index))))
     return {reading: made for reading, made in panels.items() if made}
 
 
-def _by_reading(outcomes: Outcomes) -> dict[str, ReliabilityCurve]:
-    return {reading: reliability_curve(outcomes, reading) for reading in outcomes.readings}
+def _by_reading(predictions: Predictions) -> dict[str, ReliabilityCurve]:
+    return {reading: reliability_curve(predictions, reading) for reading in predictions.readings}
 
 
 def curves_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:

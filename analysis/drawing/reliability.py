@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis.drawing.style import INK, MUTED, PANEL_WIDTH, SOFT, STYLE
 from kd_core.measure.calibration import reliability_bins
-from kd_core.measure.outcomes import Outcomes, metrics_of
+from kd_core.measure.predictions import Predictions, metrics_of
 
 FEWEST = 10  # images of a bin that is drawn
 _HEIGHT, _LEFT, _RIGHT = 350.0, 46.0, 10.0  # pixels
@@ -40,13 +40,13 @@ def wilson_interval(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, n
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
-def reliability_curve(outcomes: Outcomes, reading: str) -> ReliabilityCurve:
-    """The curve of one reading of a model's outcomes, in the bins of its ECE."""
-    bins = reliability_bins(outcomes.readings[reading].confidence, outcomes.correct)
+def reliability_curve(predictions: Predictions, reading: str) -> ReliabilityCurve:
+    """The curve of one reading of a model's predictions, in the bins of its ECE."""
+    bins = reliability_bins(predictions.readings[reading].confidence, predictions.correct)
     filled = bins.share > 0
-    counts = np.round(bins.share * len(outcomes.label))[filled]
+    counts = np.round(bins.share * len(predictions.label))[filled]
     low, high = wilson_interval(bins.accuracy[filled], counts)
-    figures = metrics_of(outcomes, reading)
+    figures = metrics_of(predictions, reading)
     return ReliabilityCurve(
         edges=np.stack([bins.edges[:-1], bins.edges[1:]], axis=1)[filled],
         counts=counts,

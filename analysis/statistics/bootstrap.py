@@ -18,7 +18,7 @@ import scipy  # submodules are loaded on first use
 from analysis.statistics.absolute_gaps import absolute_gap_draws, ranks
 from analysis.statistics.classwise import classwise_gaps
 from kd_core.measure.calibration import NUM_BINS, bin_index, equal_mass_bin_index
-from kd_core.measure.outcomes import RAW, SCALED, SUFFIXES, Outcomes, Reading
+from kd_core.measure.predictions import RAW, SCALED, SUFFIXES, Predictions, Reading
 
 COVERAGE = 0.95  # of every interval
 MEANS = ("accuracy", "confidence", "gap", "nll", "brier")  # figures that are means over images
@@ -73,7 +73,7 @@ def resample(num_images: int, num_resamples: int) -> np.ndarray:
     return counts
 
 
-def draws_of(models: Iterable[Outcomes], counts: np.ndarray, figures: Sequence[str] = DRAWN) -> list[Draws]:
+def draws_of(models: Iterable[Predictions], counts: np.ndarray, figures: Sequence[str] = DRAWN) -> list[Draws]:
     """For each model, draws [R] of the figures, as trained and, with the suffix `_scaled`, temperature-scaled.
 
     counts [R, N] is the value of `resample`. Raises ValueError for a model that has another number of images.
@@ -96,45 +96,45 @@ class Sums:
         return Sums(self.num_images, self.observed, self.resampled[:count], ready)
 
 
-def sums_of(models: Iterable[Outcomes], counts: np.ndarray, figures: Sequence[str] = DRAWN) -> Iterator[Sums]:
+def sums_of(models: Iterable[Predictions], counts: np.ndarray, figures: Sequence[str] = DRAWN) -> Iterator[Sums]:
     """The sums of each model, many models by one product of matrices."""
     models = iter(models)
     while some := list(itertools.islice(models, _MODELS_AT_ONCE)):
         columns, ready = [], []
-        for outcomes in some:
-            if len(outcomes.label) != counts.shape[1]:
-                raise ValueError(f"a model with {len(outcomes.label)} images beside one with {counts.shape[1]}")
-            columns.append(_columns(outcomes, figures))
-            ready.append(_ready(outcomes, figures, counts))
+        for predictions in some:
+            if len(predictions.label) != counts.shape[1]:
+                raise ValueError(f"a model with {len(predictions.label)} images beside one with {counts.shape[1]}")
+            columns.append(_columns(predictions, figures))
+            ready.append(_ready(predictions, figures, counts))
         resampled = counts @ np.concatenate(columns, axis=1) / counts.shape[1]
         for values, part, draws in zip(columns, np.split(resampled, len(columns), axis=1), ready, strict=True):
             yield Sums(len(values), values.mean(axis=0), part, draws)
 
 
-def _columns(outcomes: Outcomes, figures: Sequence[str]) -> np.ndarray:
+def _columns(predictions: Predictions, figures: Sequence[str]) -> np.ndarray:
     """A model's values per image, [N, C], in the order in which `draws_of_mean` takes them."""
-    columns = [outcomes.correct[:, None].astype(np.float64)]
+    columns = [predictions.correct[:, None].astype(np.float64)]
     for name in READINGS:
-        reading = outcomes.readings[name]
+        reading = predictions.readings[name]
         confidence = reading.confidence.astype(np.float64)
-        gap = outcomes.correct - confidence
+        gap = predictions.correct - confidence
         columns += [np.stack([reading.nll, reading.brier], axis=1), _by_bin(bin_index(confidence), gap)]
         if "ece_debiased" in figures:
             index = equal_mass_bin_index(confidence)
-            columns += [_by_bin(index, values) for values in (gap, outcomes.correct, 1.0)]
+            columns += [_by_bin(index, values) for values in (gap, predictions.correct, 1.0)]
     return np.round(np.concatenate(columns, axis=1) * _UNIT) / _UNIT
 
 
-def _ready(outcomes: Outcomes, figures: Sequence[str], counts: np.ndarray) -> Draws:
+def _ready(predictions: Predictions, figures: Sequence[str], counts: np.ndarray) -> Draws:
     """Draws [R] of those of the figures that are no functions of means."""
     makers: dict[str, Callable[[str, Reading], np.ndarray]] = {
-        "aurc": lambda name, reading: _aurc_draws(reading.confidence, outcomes.correct, counts),
-        "augrc": lambda name, reading: _augrc_draws(reading.confidence, outcomes.correct, counts),
+        "aurc": lambda name, reading: _aurc_draws(reading.confidence, predictions.correct, counts),
+        "augrc": lambda name, reading: _augrc_draws(reading.confidence, predictions.correct, counts),
         "set_size": lambda name, reading: _mean_draws(reading.set_size, counts),
-        "classwise_ece": lambda name, reading: _classwise_draws(outcomes, name, counts),
+        "classwise_ece": lambda name, reading: _classwise_draws(predictions, name, counts),
     }
     wanted = [(figure, name) for figure in makers if figure in figures for name in READINGS]
-    return {figure + SUFFIXES[name]: makers[figure](name, outcomes.readings[name]) for figure, name in wanted}
+    return {figure + SUFFIXES[name]: makers[figure](name, predictions.readings[name]) for figure, name in wanted}
 
 
 def draws_of_mean(seeds: Sequence[Sums], figures: Sequence[str] = DRAWN) -> Draws:
@@ -244,10 +244,10 @@ def _mean_draws(values: np.ndarray | None, counts: np.ndarray) -> np.ndarray:
     return np.full(len(counts), np.nan) if values is None else counts @ values.astype(np.float64) / counts.shape[1]
 
 
-def _classwise_draws(outcomes: Outcomes, reading: str, counts: np.ndarray) -> np.ndarray:
+def _classwise_draws(predictions: Predictions, reading: str, counts: np.ndarray) -> np.ndarray:
     """Draws [R] of the class-wise ECE, one sum of absolute gaps over the bins of all classes; NaN without logits."""
-    if outcomes.logits is None:
+    if predictions.logits is None:
         return np.full(len(counts), np.nan)
-    logits = outcomes.logits / np.float32(outcomes.temperature if reading == SCALED else 1)
-    observed, resampled = classwise_gaps(logits, outcomes.label, counts)
+    logits = predictions.logits / np.float32(predictions.temperature if reading == SCALED else 1)
+    observed, resampled = classwise_gaps(logits, predictions.label, counts)
     return absolute_gap_draws(observed[None], resampled[:, None])

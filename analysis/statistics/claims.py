@@ -35,7 +35,7 @@ def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | Non
         *(sigma_has_the_highest_ece(arms, figure) for figure in ECES),
         *(calibration_is_passed_on(arms, teacher_test, figure) for figure in ECES),
         *(student_outdoes_its_teacher(arms, teacher_test, figure) for figure in ECES),
-        *beyond_outcomes(),
+        *beyond_predictions(),
     ]
     return held(claims)
 
@@ -127,7 +127,7 @@ def calibration_is_passed_on(arms: Arms, teacher_test: Evidence | None, figure: 
 
 
 def student_outdoes_its_teacher(arms: Arms, teacher_test: Evidence | None, figure: str) -> Claim:
-    """What outcomes can say of Section 7.6, claim 2 (and of 7.1): who only imitates is no better calibrated."""
+    """What predictions can say of Section 7.6, claim 2 (and of 7.1): who only imitates is no better calibrated."""
     cases = []
     for name, group in arms.groups(arms.of("kd_mixup", fixed=True), TEMPERATURE):
         teacher = group["teacher"].iloc[0]
@@ -137,18 +137,18 @@ def student_outdoes_its_teacher(arms: Arms, teacher_test: Evidence | None, figur
             cases.append(arms.case(name, arms.draws(figure, weights) - own, weights, figure))
     statement = f"Students of mixup distillation are better calibrated than their teacher{ECES[figure]}"
     measure = "ECE of kd_mixup, averaged over fixed T, minus the teacher's"
-    needs = "an arm of kd_mixup at a fixed temperature, and its teacher's outcomes"
+    needs = "an arm of kd_mixup at a fixed temperature, and its teacher's predictions"
     return judge(f"{statement} ({measure})", -1, cases, needs)
 
 
-def beyond_outcomes() -> list[Claim]:
-    """The three statements of Section 7.6, for which outcomes on test images are not enough."""
+def beyond_predictions() -> list[Claim]:
+    """The three statements of Section 7.6, for which predictions on test images are not enough."""
     needs = {
         "On mixed images, the teacher's signal is dominated by its mismatch": "the teacher's non-linearity and entropy "
         "on mixed images (dominance ratio, eq. 13)",
         "Students become more linear between images than their teacher": "the non-linearity of teacher and student on "
         "mixed images (linearity gain, eq. 15)",
-        "This linearity makes students more accurate on corrupted images": "outcomes on corrupted images (CIFAR-100-C)",
+        "This linearity makes students more accurate on corrupted images": "accuracy on corrupted images (CIFAR-100-C)",
     }
     missing = "which kd-sweeps does not measure yet"
     return [Claim(claim, NOT_TESTABLE, None, None, [], f"needs {what}, {missing}") for claim, what in needs.items()]

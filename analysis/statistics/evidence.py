@@ -21,7 +21,7 @@ from analysis.statistics.bootstrap import (
     resample,
     sums_of,
 )
-from kd_core.measure.outcomes import SUFFIXES, Outcomes
+from kd_core.measure.predictions import SUFFIXES, Predictions
 from kd_core.store.files import read_ahead
 
 _OWN = 0.1  # an arm of three seeds or more whose variance is larger at this level has its own, not the pooled one
@@ -113,13 +113,13 @@ def estimates_of(points: pd.DataFrame, test: Evidence | None, figure: str) -> li
 def evidence_of(
     runs: pd.DataFrame,
     split: str,
-    outcomes: Callable[[str], Outcomes],
+    predictions: Callable[[str], Predictions],
     num_resamples: int,
     figures: Sequence[str] = DRAWN,
 ) -> Evidence | None:
     """The evidence of the `counted` runs (columns arm, trial, status and figures); None if there is none.
 
-    outcomes(trial) reads a trial's outcomes on the split. Raises ValueError if two trials saw different images.
+    predictions(trial) reads a trial's predictions on the split. Raises ValueError if two trials saw different images.
     """
     finished = counted(runs, split)
     if finished.empty:
@@ -127,7 +127,7 @@ def evidence_of(
     arms = finished["arm"].drop_duplicates().tolist()
     members = [finished.loc[finished["arm"] == arm] for arm in arms]
     trials = [rows["trial"].tolist() for rows in members]
-    models = _of_same_images(list(itertools.chain.from_iterable(trials)), outcomes)
+    models = _of_same_images(list(itertools.chain.from_iterable(trials)), predictions)
     first = next(models)
     num_images = len(first.label)
     sums = sums_of(itertools.chain([first], models), resample(num_images, num_resamples), figures)
@@ -164,9 +164,9 @@ def _range(name: str) -> tuple[float, float | None]:
     return _RANGES.get(name.removesuffix("_scaled"), (0, 1))
 
 
-def _of_same_images(trials: Sequence[str], outcomes: Callable[[str], Outcomes]) -> Iterator[Outcomes]:
+def _of_same_images(trials: Sequence[str], predictions: Callable[[str], Predictions]) -> Iterator[Predictions]:
     label = None
-    for trial, of_trial in zip(trials, read_ahead(outcomes, trials), strict=True):
+    for trial, of_trial in zip(trials, read_ahead(predictions, trials), strict=True):
         label = of_trial.label if label is None else label
         if not np.array_equal(of_trial.label, label):
             raise ValueError(f"trial {trial} was evaluated on other images than {trials[0]}")

@@ -9,7 +9,7 @@ from analysis.objectives import figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES, share_text, title_of, value_text
-from kd_core.measure.outcomes import SCALED
+from kd_core.measure.predictions import SCALED
 
 NOTHING = "Nothing is recommended."
 

@@ -13,7 +13,7 @@ from analysis.statistics.evidence import Evidence
 from analysis.text.key_sentences import key_sentences
 from analysis.text.table import Table
 from kd_core.measure.calibration import obeys_ece_bounds
-from kd_core.measure.outcomes import SCALED, STANDARDIZED, SUFFIXES
+from kd_core.measure.predictions import SCALED, STANDARDIZED, SUFFIXES
 
 TEST_FIGURES = [
     *("accuracy", "confidence", "confidence_scaled", "ece", "ece_scaled", "ece_debiased", "classwise_ece"),

@@ -5,7 +5,7 @@ import torch
 
 from kd_core.data.dataset import Dataset, Split
 from kd_core.data.streaming import StreamedSplit
-from kd_core.measure.outcomes import Outcomes, validation_and_test_outcomes
+from kd_core.measure.predictions import Predictions, validation_and_test_predictions
 from kd_core.networks.models import Network
 
 EVALUATION_BATCH = 500
@@ -23,7 +23,7 @@ def predict(network: Network, split: Split | StreamedSplit, batch_size: int = EV
     return np.concatenate(logits)
 
 
-def evaluate(network: Network, dataset: Dataset, standardized: bool = False) -> dict[str, Outcomes]:
-    """Outcomes on validation and test, with the temperature fitted on validation; standardized adds that reading."""
+def evaluate(network: Network, dataset: Dataset, standardized: bool = False) -> dict[str, Predictions]:
+    """Predictions on validation and test, with the temperature fitted on validation; standardized adds that reading."""
     validation, test = ((predict(network, split), split.labels) for split in (dataset.validation, dataset.test))
-    return validation_and_test_outcomes(validation, test, standardized)
+    return validation_and_test_predictions(validation, test, standardized)

@@ -49,7 +49,7 @@ class TrialResult(Config):
     """What came of a trial, or of a teacher, which is the trial of its fine-tuning."""
 
     metrics: dict[str, float]
-    """the metrics of both splits, by the names of `kd_core.measure.outcomes.figure_names`"""
+    """the metrics of both splits, by the names of `kd_core.measure.predictions.figure_names`"""
     temperature: float
     """of temperature scaling, fitted on validation"""
     temperature_has_optimum: bool

@@ -24,7 +24,7 @@ from kd_core.store.lease import Lease
 from kd_core.store.manifest import Begun, Failure, File, MadeFrom, Manifest, Stop, TrialResult, Value
 
 if TYPE_CHECKING:
-    from kd_core.measure.outcomes import Outcomes
+    from kd_core.measure.predictions import Predictions
 
 Status = Literal["finished", "stopped", "failed", "running", "stale", "damaged", "pending"]
 DONE = ("finished", "stopped")
@@ -199,14 +199,14 @@ class Product:
         names = sizes_in(self.path) if names is None else names
         return [self.path / name for name in sorted(names, reverse=True) if name.startswith("checkpoint-")]
 
-    def outcomes(self, split: str, with_logits: bool = False) -> Outcomes:
-        """The network's outcomes on every image of `validation` or `test`; raises DamagedError if they are no more."""
-        from kd_core.measure.outcomes import outcomes_from_bytes
+    def predictions(self, split: str, with_logits: bool = False) -> Predictions:
+        """The network's predictions on `validation` or `test`; raises DamagedError if they are no more."""
+        from kd_core.measure.predictions import predictions_from_bytes
 
-        path = self.path / outcomes_name(split)
+        path = self.path / predictions_name(split)
         content = read_bytes(path)
         try:
-            return outcomes_from_bytes(content, with_logits)
+            return predictions_from_bytes(content, with_logits)
         except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
             raise DamagedError(f"{path}: is damaged: {str(error) or type(error).__name__}") from error
 
@@ -219,7 +219,7 @@ class Product:
         stop.write(self.path / STOPPED)
 
 
-def outcomes_name(split: str) -> str:
+def predictions_name(split: str) -> str:
     """The name of the file of a network's predictions on a split."""
     return f"predictions-{split}.npz"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from upath import UPath
 
-from kd_core.measure.outcomes import Outcomes, outcomes_to_bytes
+from kd_core.measure.predictions import Predictions, predictions_to_bytes
 from kd_core.store.files import clear_orphans, remove, write_bytes, write_sealed
 from kd_core.store.journal import JOURNAL, Journal, JournalWriter, Row
 from kd_core.store.manifest import Begun, File, MadeFrom, Manifest, TrialResult
-from kd_core.store.product import FAILURE, LEASE, MANIFEST, STOPPED, Product, State, outcomes_name
+from kd_core.store.product import FAILURE, LEASE, MANIFEST, STOPPED, Product, State, predictions_name
 from kd_core.store.versions import versions
 
 
@@ -77,7 +77,7 @@ class ProductWriter:
 
     def finish(
         self,
-        splits: Mapping[str, Outcomes],
+        splits: Mapping[str, Predictions],
         result: TrialResult,
         identity: Mapping[str, Any],
         machine: Mapping[str, str],
@@ -86,8 +86,8 @@ class ProductWriter:
 
         Temporary files go once more: a killed worker that was still ending when this one began has left its own.
         """
-        for split, outcomes in splits.items():
-            self._write(outcomes_name(split), outcomes_to_bytes(outcomes))
+        for split, predictions in splits.items():
+            self._write(predictions_name(split), predictions_to_bytes(predictions))
         Manifest(
             kind=self.product.kind,
             key=self.product.key,

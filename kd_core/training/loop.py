@@ -16,7 +16,7 @@ from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset, Split
 from kd_core.data.streaming import StreamedSplit
 from kd_core.evaluate.evaluation import EVALUATION_BATCH, predict
-from kd_core.measure.outcomes import RAW, metrics_of, outcomes_of
+from kd_core.measure.predictions import RAW, metrics_of, predictions_of
 from kd_core.methods.hard import hard_label_loss
 from kd_core.networks.execution import autocast, build_optimizer
 from kd_core.networks.models import Network, build_student
@@ -212,8 +212,8 @@ def _validated(
     if not np.isfinite(logits).all():
         problem = "the logits on validation are not finite; lower the learning rate or clip gradients"
         raise NonFiniteLossError(f"{_name(config)}: epoch {epoch}, last step: {problem}")
-    outcomes = outcomes_of(logits, validation.labels, temperature=1.0)
-    return {f"validation/{name}": value for name, value in metrics_of(outcomes, RAW).items()}
+    predictions = predictions_of(logits, validation.labels, temperature=1.0)
+    return {f"validation/{name}": value for name, value in metrics_of(predictions, RAW).items()}
 
 
 def _name(config: TrialConfig) -> str:

@@ -14,7 +14,7 @@ from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset
 from kd_core.evaluate.evaluation import evaluate
 from kd_core.evaluate.latency import processor_name
-from kd_core.measure.outcomes import Outcomes, summary_of
+from kd_core.measure.predictions import Predictions, summary_of
 from kd_core.measure.scaling import has_optimum
 from kd_core.networks.models import Network, build_student, load_weights, num_parameters, weights_bytes
 from kd_core.store.files import DamagedError, read_sealed
@@ -126,7 +126,7 @@ def _finish(
     writer.finish(splits, result, identity, {"node": platform.node(), "device": _device_name(network)})
 
 
-def _has_optimum(validation: Outcomes) -> bool:
+def _has_optimum(validation: Predictions) -> bool:
     """Whether the validation images alone determine the temperature."""
     assert validation.logits is not None
     return has_optimum(validation.logits, validation.label)

@@ -6,7 +6,7 @@ from analysis.snapshot import Snapshot
 from analysis.statistics.bootstrap import Estimate
 from analysis.text.names import interval_text, title_of, value_text
 from analysis.text.table import Table
-from kd_core.measure.outcomes import SCALED
+from kd_core.measure.predictions import SCALED
 from kd_core.measure.scaling import has_optimum
 from sweeps.promotion.choice import Choice
 from sweeps.promotion.formats import INT8, FormatCheck
@@ -155,7 +155,7 @@ def _limits(choice: Choice, student: Student) -> list[str]:
 
 def _calibration(student: Student) -> str:
     text = f"The temperature was fitted on {len(student.validation):,} validation images, which also chose the arm"
-    validation = student.trial.product.outcomes("validation", with_logits=True)
+    validation = student.trial.product.predictions("validation", with_logits=True)
     if validation.logits is None or has_optimum(validation.logits, validation.label):
         return f"{text}."
     return (

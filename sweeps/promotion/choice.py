@@ -10,8 +10,8 @@ from analysis.report import Report, update_report
 from analysis.runs import runs_of
 from analysis.snapshot import Member, Snapshot
 from kd_core.config.errors import SpecError
-from kd_core.measure.outcomes import SCALED
-from kd_core.store.product import SPLITS, outcomes_name
+from kd_core.measure.predictions import SCALED
+from kd_core.store.product import SPLITS, predictions_name
 
 
 @dataclass(frozen=True)
@@ -73,5 +73,5 @@ def _check_whole(trial: Member, run: dict[str, Any]) -> None:
     if run["status"] != "finished":
         error = f" ({run['error']})" if run["error"] else ""
         raise SpecError(f"{run['label']}: is {run['status']}, not finished{error}; run its spec again, or name another")
-    for problem in trial.product.check(trial.product.weights.name, *map(outcomes_name, SPLITS)):
+    for problem in trial.product.check(trial.product.weights.name, *map(predictions_name, SPLITS)):
         raise SpecError(f"{problem}; run its spec again to make it anew")

@@ -14,7 +14,7 @@ from kd_core.config.networks import StudentConfig
 from kd_core.data.images import Part
 from kd_core.data.splits import parts_of
 from kd_core.data.streaming import StreamedSplit
-from kd_core.measure.outcomes import Outcomes
+from kd_core.measure.predictions import Predictions
 from kd_core.networks.models import Network, build_network, load_weights
 from kd_core.store.product import State
 from kd_core.store.records import SweepRecord
@@ -38,11 +38,11 @@ class DeployedStudent(nn.Module):
 
 @dataclass(frozen=True)
 class Student:
-    """A trial's student: its form, its trial's test outcomes, and the images to check and to calibrate it with."""
+    """A trial's student: its form, its trial's test predictions, and the images to check and to calibrate it with."""
 
     trial: State
     config: StudentConfig
-    outcomes: Outcomes
+    predictions: Predictions
     test: StreamedSplit
     validation: StreamedSplit
     num_train: int
@@ -56,13 +56,13 @@ class Student:
     @property
     def temperature(self) -> float:
         """The calibration temperature, fitted on validation."""
-        return self.outcomes.temperature
+        return self.predictions.temperature
 
     @property
     def probabilities(self) -> np.ndarray:
         """The trial's stored test probabilities, float64 [N, K]."""
-        assert self.outcomes.logits is not None
-        return scipy.special.softmax(self.outcomes.logits.astype(np.float64) / self.temperature, axis=1)
+        assert self.predictions.logits is not None
+        return scipy.special.softmax(self.predictions.logits.astype(np.float64) / self.temperature, axis=1)
 
     def network(self) -> DeployedStudent:
         """The network with its weights, on the CPU, for inference."""
@@ -81,17 +81,17 @@ class Student:
 def student_of(sweep: SweepRecord, trial: State) -> Student:
     """The student of a finished trial of a sweep, with the sweep's data; raises SpecError for data of another kind."""
     path = sweep.path / "spec.yaml"
-    outcomes = trial.product.outcomes("test", with_logits=True)
+    predictions = trial.product.predictions("test", with_logits=True)
     for problem in sweep.problems():
         raise SpecError(problem)
     with naming_source(str(path)):
         data = DataConfig.model_validate(yaml.safe_load(sweep.spec_yaml())["data"])
         parts = parts_of(data)
         _, validation, test = (_split(part, data.image_size) for part in parts.splits)
-    if not np.array_equal(test.labels, outcomes.label):
+    if not np.array_equal(test.labels, predictions.label):
         raise SpecError(f"{path}: data: its test labels are not those that the trial was tested on; run the spec again")
     network = StudentConfig.model_validate(trial.config["student"]).untrained
-    return Student(trial, network, outcomes, test, validation, len(parts.train), parts.class_names)
+    return Student(trial, network, predictions, test, validation, len(parts.train), parts.class_names)
 
 
 def load_deployed(config: StudentConfig, num_classes: int, temperature: float, weights: object) -> DeployedStudent:

@@ -1,4 +1,4 @@
-"""Prints plans, statuses and outcomes as tables and sentences on stderr."""
+"""Prints plans, statuses and predictions as tables and sentences on stderr."""
 
 from __future__ import annotations
 

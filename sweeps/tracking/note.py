@@ -12,7 +12,7 @@ from analysis.text.names import estimate_text, share_text, title_of
 from analysis.text.page_tables import header_of
 from analysis.text.table import Table, one_line
 from analysis.text.table import plain as literal
-from kd_core.measure.outcomes import SCALED
+from kd_core.measure.predictions import SCALED
 
 _MOST_ROWS = 15
 _LIMIT = 8000  # characters of a tag of MLflow

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.snapshot import Member
-from kd_core.measure.outcomes import RAW
+from kd_core.measure.predictions import RAW
 from kd_core.store.files import DamagedError
 
 ESTIMATED = ("accuracy", "ece", "ece_scaled", "nll_scaled")  # on test, with an interval: test/ece_low, test/ece_high
@@ -102,7 +102,7 @@ def write_files(trial: Member, folder: Path) -> bool:
 
 
 def write_diagram(trial: Member, folder: Path) -> bool:
-    """Write a trial's reliability diagram on test to a folder; false if its outcomes cannot be read.
+    """Write a trial's reliability diagram on test to a folder; false if its predictions cannot be read.
 
     Not for two threads at once, since matplotlib's settings are those of the process.
     """
@@ -110,7 +110,7 @@ def write_diagram(trial: Member, folder: Path) -> bool:
     from analysis.drawing.style import TEACHER_COLOURS, svg_of
 
     with suppress(OSError, DamagedError):
-        diagram = draw_reliability(reliability_curve(trial.outcomes("test"), RAW), TEACHER_COLOURS[0])
+        diagram = draw_reliability(reliability_curve(trial.predictions("test"), RAW), TEACHER_COLOURS[0])
         svg = svg_of(diagram, "Reliability on test images, as trained", standalone=True)
         (folder / "reliability.svg").write_text(svg)
         return True

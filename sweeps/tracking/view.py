@@ -15,7 +15,7 @@ from analysis.report import CONTENT, PAGE, report_problems
 from analysis.runs import latency_figures
 from analysis.snapshot import Member, Snapshot
 from kd_core.config.identity import digest
-from kd_core.measure.outcomes import SCALED
+from kd_core.measure.predictions import SCALED
 from kd_core.store.files import read_json
 from kd_core.store.records import Store
 from sweeps.tracking.differing_settings import differing_keys, differing_names, params_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kd_core.config.trial import TrialConfig
-from kd_core.measure.outcomes import Outcomes, summary_of, validation_and_test_outcomes
+from kd_core.measure.predictions import Predictions, summary_of, validation_and_test_predictions
 from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
@@ -26,21 +26,21 @@ ARMS = [
 ]
 
 
-def random_outcomes(
+def random_predictions(
     generator: np.random.Generator, margin: float, sharpness: float, size: int, standardized: bool = False
-) -> dict[str, Outcomes]:
-    """Outcomes of a random model, on the same labels for all; margin raises its accuracy, sharpness its confidence."""
+) -> dict[str, Predictions]:
+    """Predictions of a random model, on the same labels for all; margin raises accuracy, sharpness confidence."""
 
     def split(seed: int) -> tuple[np.ndarray, np.ndarray]:
         labels = np.random.default_rng(seed).integers(NUM_CLASSES, size=size)
         logits = generator.normal(size=(size, NUM_CLASSES)) + margin * np.eye(NUM_CLASSES)[labels]
         return (sharpness * logits).astype(np.float32), labels
 
-    return validation_and_test_outcomes(split(1), split(2), standardized)
+    return validation_and_test_predictions(split(1), split(2), standardized)
 
 
-def finish(record: Product, config: TrialConfig, splits: dict[str, Outcomes]) -> None:
-    """Write a record as a trial of three epochs that ended with these outcomes."""
+def finish(record: Product, config: TrialConfig, splits: dict[str, Predictions]) -> None:
+    """Write a record as a trial of three epochs that ended with these predictions."""
     writer, metrics = ProductWriter(record, config.model_dump(mode="json")), summary_of(splits)
     for epoch in range(1, config.train.epochs + 1):
         share = 1 - 0.5**epoch
@@ -72,7 +72,7 @@ def write_sweep(
     configs = {name: {"model": f"{name}18", "finetune": TRAIN} for name in teachers}
     for name in teachers:
         trial = TrialConfig(data=DIGITS, method="classic", student={"model": f"{name}18"}, train=TRAIN)
-        finish(store.teacher(f"teacher-{name}"), trial, random_outcomes(generator, 3.0, 1.6, size))
+        finish(store.teacher(f"teacher-{name}"), trial, random_predictions(generator, 3.0, 1.6, size))
     members: list[dict[str, Any]] = []
     for number, arm in enumerate(arms):
         margin, sharpness = generator.uniform(1.6, 2.6), generator.uniform(0.7, 1.9)
@@ -89,7 +89,7 @@ def write_sweep(
                 store.trial(key).fail("FloatingPointError: the loss is nan at epoch 2", "Traceback …")
             else:
                 standardized = not config.has_logit_scale
-                finish(store.trial(key), config, random_outcomes(generator, margin, sharpness, size, standardized))
+                finish(store.trial(key), config, random_predictions(generator, margin, sharpness, size, standardized))
     listed = [{"name": name, "key": f"teacher-{name}"} for name in teachers]
     store.sweep("demo").write(
         "name: demo\n", {"sweep": "demo", "objectives": OBJECTIVES, "teachers": listed, "trials": members}

@@ -3,7 +3,7 @@ import pytest
 
 from analysis.findings import findings_of
 from analysis.snapshot import read_sweep
-from kd_core.measure.outcomes import outcomes_of
+from kd_core.measure.predictions import predictions_of
 from tests.products import finish
 
 
@@ -30,9 +30,9 @@ def test_sweeps_of_other_images_are_not_compared(make_sweep):
     store = make_sweep(size=200)
     record, members = store.trial("other"), store.sweep("demo").members()
     labels = np.zeros(200, dtype=int)
-    outcomes = outcomes_of(np.random.default_rng(0).normal(size=(200, 5)), labels, 1.0)
+    predictions = predictions_of(np.random.default_rng(0).normal(size=(200, 5)), labels, 1.0)
     first = store.trial("trial-0-0").state()
-    finish(record, first.config, {"validation": outcomes, "test": outcomes}, metrics=first.result.metrics)
+    finish(record, first.config, {"validation": predictions, "test": predictions}, metrics=first.result.metrics)
     trial = {"key": "other", "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
     store.sweep("else").write("", members | {"sweep": "else", "trials": [trial]})
     with pytest.raises(ValueError, match="trial other was evaluated on other images"):

@@ -7,7 +7,7 @@ from analysis.findings import findings_of
 from analysis.objectives import objectives_named
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 from tests.products import finish
 
 
@@ -48,12 +48,12 @@ def test_curves_that_rise_are_doubted_and_nothing_else_of_a_sound_sweep(store):
 def test_an_arm_of_an_older_version_lacks_a_figure_and_spoils_that_of_no_other(make_sweep):
     store = make_sweep()
     record = store.trial("trial-0-0")
-    state, outcomes = record.state(), {split: record.outcomes(split) for split in ("validation", "test")}
-    for split, each in outcomes.items():
+    state, predictions = record.state(), {split: record.predictions(split) for split in ("validation", "test")}
+    for split, each in predictions.items():
         without = {name: replace(reading, set_size=None, in_set=None) for name, reading in each.readings.items()}
-        outcomes[split] = replace(each, readings=without)
+        predictions[split] = replace(each, readings=without)
     metrics = {name: value for name, value in state.result.metrics.items() if "set_" not in name}
-    finish(record, state.config, outcomes, metrics=metrics)
+    finish(record, state.config, predictions, metrics=metrics)
     arm = runs_of(read_sweep(store, "demo")).loc[0, "arm"]
     findings = findings_of(read_sweep(store, "demo"), objectives_named(["accuracy", "set_size"]))
     estimates = {name: findings.validation.estimate("set_size", name) for name in findings.validation.arms}

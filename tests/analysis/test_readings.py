@@ -6,7 +6,7 @@ from analysis.readings import READINGS, front_in, judgement_of
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
 from analysis.statistics.evidence import evidence_of
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def runs(store):
 
 @pytest.fixture(scope="module")
 def validation(store, runs):
-    return evidence_of(runs, "validation", lambda key: store.trial(key).outcomes("validation"), 400)
+    return evidence_of(runs, "validation", lambda key: store.trial(key).predictions("validation"), 400)
 
 
 def test_what_is_shipped_is_judged_after_temperature_scaling(runs, validation):

@@ -104,7 +104,7 @@ def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
     members, worst = store.sweep("demo").members(), store.trial("worst")
     first, splits = store.trial("trial-0-0").state(), {}
     for split in ("validation", "test"):
-        splits[split] = store.trial("trial-0-0").outcomes(split)
+        splits[split] = store.trial("trial-0-0").predictions(split)
     worst_of = {"accuracy": 0.01, "confidence": 1.0, "ece": 0.99}
     metrics = {f"validation/{name}{suffix}": value for name, value in worst_of.items() for suffix in ("", "_scaled")}
     finish(worst, first.config, splits, metrics=first.result.metrics | metrics)

@@ -83,7 +83,7 @@ def test_damaged_predictions_are_found_as_they_are_read(make_sweep):
     damage(damaged.path / "predictions-test.npz", "flipped")
     snapshot = read_sweep(store, "demo")
     read = reader_of(snapshot.trials, "test", with_logits=True)
-    np.testing.assert_array_equal(read(whole.key).logits, whole.outcomes("test", with_logits=True).logits)
+    np.testing.assert_array_equal(read(whole.key).logits, whole.predictions("test", with_logits=True).logits)
     with pytest.raises(DamagedError, match=r"predictions-test\.npz: is damaged"):
         read(damaged.key)
     assert [(trial.status, bool(trial.result)) for trial in snapshot.checked().trials] == [

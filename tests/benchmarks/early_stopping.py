@@ -25,8 +25,8 @@ def measure() -> dict[str, Any]:
     figures: dict[str, Any] = {"arms": NUM_ARMS, "epochs": NUM_EPOCHS, "seeds": NUM_SEEDS, "workers": NUM_WORKERS}
     for kind, spread in CURVES.items():
         for name, make in rules.items():
-            outcomes = np.array([outcome_of(seed, spread, make) for seed in range(NUM_SEEDS)]).mean(axis=0)
-            for figure, value in zip(("front_kept", "hypervolume_kept", "epochs_spent"), outcomes, strict=True):
+            predictions = np.array([outcome_of(seed, spread, make) for seed in range(NUM_SEEDS)]).mean(axis=0)
+            for figure, value in zip(("front_kept", "hypervolume_kept", "epochs_spent"), predictions, strict=True):
                 figures[f"{kind}_{name}_{figure}"] = round(float(value), 3)
     return figures
 

@@ -237,7 +237,7 @@ def _files(store: Store, kind: str) -> Iterator[Path]:
 
 
 def _contents(store: Store) -> dict[str, Any]:
-    """By name: weights' hash, figures, journal and outcomes of every product, the logits of signals, and the front."""
+    """By name: weights, metrics, journal and predictions of every product, the logits of signals, and the front."""
     members = store.sweep(NAME).members()
     records = [store.teacher(each["key"]) for each in members["teachers"]]
     records += [store.trial(each["key"]) for each in members["trials"]]
@@ -254,6 +254,6 @@ def _contents(store: Store) -> dict[str, Any]:
 def _content(record: Product) -> dict[str, Any]:
     state = record.state()
     journal = [{name: each for name, each in row.items() if name not in OF_THE_MACHINE} for row in state.epochs]
-    outcomes = {path.name: path.read_bytes() for path in sorted(record.path.glob("predictions-*.npz"))}
+    predictions = {path.name: path.read_bytes() for path in sorted(record.path.glob("predictions-*.npz"))}
     weights = state.manifest.weights_sha256 if state.manifest else None
-    return {"weights": weights, "metrics": state.result and state.result.metrics, "journal": journal, **outcomes}
+    return {"weights": weights, "metrics": state.result and state.result.metrics, "journal": journal, **predictions}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kd_core.measure.outcomes import Outcomes, outcomes_of, outcomes_to_bytes, summary_of
+from kd_core.measure.predictions import Predictions, predictions_of, predictions_to_bytes, summary_of
 from kd_core.store.files import write_bytes
 from kd_core.store.manifest import File
 from kd_core.store.records import Store
@@ -41,10 +41,10 @@ def measure(num_trials: int = 2000, num_images: int = 10_000, num_seeds: int = 2
 
 
 def write_records(store: Store, num_trials: int, num_images: int, num_seeds: int) -> None:
-    """The records of a sweep whose trials share a few different outcomes, which is quicker to write."""
+    """The records of a sweep whose trials share a few different predictions, which is quicker to write."""
     generator = np.random.default_rng(0)
     models = [_model(generator, num_images) for _ in range(NUM_DIFFERENT)]
-    contents = [{split: outcomes_to_bytes(each[split]) for split in SPLITS} for each in models]
+    contents = [{split: predictions_to_bytes(each[split]) for split in SPLITS} for each in models]
     metrics = [summary_of(model) for model in models]
     members = []
     for number in range(num_trials):
@@ -65,11 +65,11 @@ def write_records(store: Store, num_trials: int, num_images: int, num_seeds: int
     store.sweep(NAME).write("", {"sweep": NAME, "objectives": objectives, "teachers": [], "trials": members})
 
 
-def _model(generator: np.random.Generator, num_images: int) -> dict[str, Outcomes]:
+def _model(generator: np.random.Generator, num_images: int) -> dict[str, Predictions]:
     """A random model of its own accuracy and confidence, on the labels of all."""
-    margin, sharpness, outcomes = generator.uniform(1, 4), generator.uniform(0.7, 1.9), {}
+    margin, sharpness, predictions = generator.uniform(1, 4), generator.uniform(0.7, 1.9), {}
     for seed, split in enumerate(SPLITS):
         labels = np.random.default_rng(seed).integers(NUM_CLASSES, size=num_images)
         logits = generator.normal(size=(num_images, NUM_CLASSES)) + margin * np.eye(NUM_CLASSES)[labels]
-        outcomes[split] = outcomes_of(sharpness * logits, labels, 1.3, keep_logits=False)
-    return outcomes
+        predictions[split] = predictions_of(sharpness * logits, labels, 1.3, keep_logits=False)
+    return predictions

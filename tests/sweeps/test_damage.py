@@ -63,7 +63,7 @@ def named(record, part):
 
 
 def figures_of(store):
-    """Everything that must come back: weights, figures and outcomes of each record, and its epochs."""
+    """Everything that must come back: weights, figures and predictions of each record, and its epochs."""
     return {
         label: (
             record.weights.read_bytes(),

@@ -16,7 +16,7 @@ from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from analysis.statistics.importance import MATTERS, Importance
 from analysis.text.key_sentences import key_sentences
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 HOSTILE = "<script>alert(1)</script>"
 SECTIONS = ["front", "evidence", "keys", "teachers", "reliability", "curves", "runs", "failures", "protocol"]

@@ -10,7 +10,7 @@ from analysis.drawing.panels import anchor_of, curves_of, forest_of, latency_of,
 from analysis.drawing.style import Looks
 from analysis.findings import findings_of
 from analysis.snapshot import read_sweep
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 pytestmark = pytest.mark.usefixtures("sketches")
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from analysis.drawing.reliability import FEWEST, draw_reliability, reliability_curve, wilson_interval
 from analysis.drawing.style import TEACHER_COLOURS, svg_of
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 
 @pytest.fixture(scope="module")
@@ -15,11 +15,11 @@ def record(store):
 
 
 def test_a_curve_has_the_figures_of_its_record_and_every_image(record):
-    metrics, outcomes = record.result().metrics, record.outcomes("test")
-    curves = [reliability_curve(outcomes, reading) for reading in (RAW, SCALED)]
+    metrics, predictions = record.result().metrics, record.predictions("test")
+    curves = [reliability_curve(predictions, reading) for reading in (RAW, SCALED)]
     assert [curve.figures["ece"] for curve in curves] == [metrics["test/ece"], metrics["test/ece_scaled"]]
     for curve in curves:
-        assert curve.counts.sum() == len(outcomes.label)
+        assert curve.counts.sum() == len(predictions.label)
         gaps = np.abs(curve.accuracy - curve.confidence)
         assert curve.counts @ gaps / curve.counts.sum() == pytest.approx(curve.figures["ece"])
         assert (curve.low <= curve.accuracy + 1e-12).all()
@@ -35,7 +35,7 @@ def test_intervals_are_those_of_wilson():
 
 
 def test_a_diagram_states_its_figures_and_cuts_nothing(record, words, cut_off):
-    curve = reliability_curve(record.outcomes("test"), RAW)
+    curve = reliability_curve(record.predictions("test"), RAW)
     figure = draw_reliability(curve, TEACHER_COLOURS[0], teacher=curve)
     assert f"ECE {curve.figures['ece']:.4f}" in " ".join(words(svg_of(figure, "diagram")))
     assert cut_off(figure) < 1
@@ -43,7 +43,7 @@ def test_a_diagram_states_its_figures_and_cuts_nothing(record, words, cut_off):
 
 
 def test_bins_of_few_images_are_only_in_the_histogram(record):
-    curve = reliability_curve(record.outcomes("test"), RAW)
+    curve = reliability_curve(record.predictions("test"), RAW)
     assert curve.counts.min() < FEWEST < curve.counts.max()
     top, bottom = draw_reliability(curve, TEACHER_COLOURS[0]).axes
     assert top.lines[-1].get_xdata().tolist() == curve.confidence[curve.counts >= FEWEST].tolist()
@@ -51,8 +51,8 @@ def test_bins_of_few_images_are_only_in_the_histogram(record):
 
 
 def test_the_teacher_is_dashed_behind_its_student(record, store):
-    curve = reliability_curve(record.outcomes("test"), RAW)
-    teacher = reliability_curve(store.teacher("teacher-resnet").outcomes("test"), RAW)
+    curve = reliability_curve(record.predictions("test"), RAW)
+    teacher = reliability_curve(store.teacher("teacher-resnet").predictions("test"), RAW)
     _, dashed, solid = draw_reliability(curve, TEACHER_COLOURS[0], teacher).axes[0].lines
     assert dashed.get_ydata().tolist() == teacher.accuracy[teacher.counts >= FEWEST].tolist()
     assert dashed.is_dashed()

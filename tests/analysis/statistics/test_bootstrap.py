@@ -12,7 +12,7 @@ from analysis.statistics.bootstrap import (
     resample,
 )
 from kd_core.measure.calibration import equal_mass_bin_index
-from kd_core.measure.outcomes import RAW, SCALED, metrics_of, outcomes_of
+from kd_core.measure.predictions import RAW, SCALED, metrics_of, predictions_of
 from tests.benchmarks.coverage.fronts import front_calibration
 from tests.benchmarks.coverage.intervals import interval_coverage
 
@@ -21,7 +21,7 @@ def model(seed=0, size=300, sharpness=2.0, margin=1.5):
     generator = np.random.default_rng(seed)
     labels = generator.integers(5, size=size)
     logits = sharpness * (generator.normal(size=(size, 5)) + margin * np.eye(5)[labels])
-    return outcomes_of(logits, labels, temperature=1.7)
+    return predictions_of(logits, labels, temperature=1.7)
 
 
 def test_resamples_are_a_function_of_two_numbers_and_draw_every_image_alike():
@@ -34,10 +34,10 @@ def test_resamples_are_a_function_of_two_numbers_and_draw_every_image_alike():
 
 @pytest.mark.parametrize(("reading", "suffix"), [(RAW, ""), (SCALED, "_scaled")])
 def test_draws_of_means_are_the_figures_of_the_resamples(reading, suffix):
-    outcomes, counts = model(), resample(300, 20)
-    (draws,) = draws_of([outcomes], counts)
+    predictions, counts = model(), resample(300, 20)
+    (draws,) = draws_of([predictions], counts)
     for row, weights in enumerate(counts):
-        figures = metrics_of(outcomes, reading, weights)
+        figures = metrics_of(predictions, reading, weights)
         for name in ("confidence", "nll", "brier"):
             assert draws[name + suffix][row] == pytest.approx(figures[name], abs=1e-7)
     assert draws["gap" + suffix] == pytest.approx(draws["confidence" + suffix] - draws["accuracy"])
@@ -45,25 +45,25 @@ def test_draws_of_means_are_the_figures_of_the_resamples(reading, suffix):
 
 @pytest.mark.parametrize("figure", ["aurc", "augrc"])
 def test_draws_of_selective_classification_are_the_figure_of_the_resamples(figure):
-    outcomes, counts = model(), resample(300, 20)
-    (draws,) = draws_of([outcomes], counts, (*DRAWN, *ON_DEMAND))
-    expected = [metrics_of(outcomes, SCALED, weights)[figure] for weights in counts]
+    predictions, counts = model(), resample(300, 20)
+    (draws,) = draws_of([predictions], counts, (*DRAWN, *ON_DEMAND))
+    expected = [metrics_of(predictions, SCALED, weights)[figure] for weights in counts]
     assert draws[f"{figure}_scaled"] == pytest.approx(expected)
 
 
 def test_debiased_draws_are_centred_on_the_figure_where_it_is_far_from_zero():
-    outcomes, counts = model(sharpness=5.0, size=2000), resample(2000, 400)
-    (draws,) = draws_of([outcomes], counts, ("ece_debiased",))
-    figure = metrics_of(outcomes)["ece_debiased"]
+    predictions, counts = model(sharpness=5.0, size=2000), resample(2000, 400)
+    (draws,) = draws_of([predictions], counts, ("ece_debiased",))
+    figure = metrics_of(predictions)["ece_debiased"]
     assert figure > 0.1
     assert draws["ece_debiased"].mean() == pytest.approx(figure, rel=0.01)
 
 
 def test_debiased_draws_subtract_twice_the_variance_of_each_bin_of_the_sample():
     """By the formula, bin by bin, of a resample that is the sample, and of one with only one image of the first bin."""
-    outcomes = model(sharpness=5.0, size=90)
+    predictions = model(sharpness=5.0, size=90)
     for name in (RAW, SCALED):
-        confidence = outcomes.readings[name].confidence.astype(float)
+        confidence = predictions.readings[name].confidence.astype(float)
         index = equal_mass_bin_index(confidence)
         first = np.flatnonzero(index == 0)
         few = np.ones(90)
@@ -72,12 +72,12 @@ def test_debiased_draws_subtract_twice_the_variance_of_each_bin_of_the_sample():
         for weights in (np.ones(90), few):
             total = 0.0
             for each in np.unique(index):
-                right, size = outcomes.correct[index == each], np.sum(index == each)
+                right, size = predictions.correct[index == each], np.sum(index == each)
                 gap = np.average(right - confidence[index == each], weights=weights[index == each])
                 variance = right.mean() * (1 - right.mean()) / (size - 1)
                 total += weights[index == each].sum() / 90 * gap**2 - size / 90 * 2 * variance
             expected.append(np.sqrt(max(0, total)))
-        (draws,) = draws_of([outcomes], np.stack([np.ones(90), few]), ("ece_debiased",))
+        (draws,) = draws_of([predictions], np.stack([np.ones(90), few]), ("ece_debiased",))
         assert draws["ece_debiased" + "_scaled" * (name == SCALED)] == pytest.approx(expected, rel=1e-5)
 
 
@@ -129,7 +129,7 @@ def test_accuracy_draws_of_seeds_are_as_wide_as_their_mean_is():
 
 
 def test_no_interval_of_accuracy_has_no_width():
-    certain = outcomes_of(np.array([[9.0, 0.0]] * 60), np.zeros(60, dtype=int), temperature=1.0)
+    certain = predictions_of(np.array([[9.0, 0.0]] * 60), np.zeros(60, dtype=int), temperature=1.0)
     (draws,) = draws_of([certain], resample(60, 400))
     estimate = Estimate.of(draws["accuracy"], 1.0)
     assert estimate.low == pytest.approx(0.959, abs=0.005)

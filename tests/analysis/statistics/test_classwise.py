@@ -6,7 +6,7 @@ from analysis.statistics import classwise
 from analysis.statistics.bootstrap import DRAWN, Estimate, draws_of, resample
 from analysis.statistics.classwise import classwise_gaps
 from kd_core.measure.calibration import classwise_ece
-from kd_core.measure.outcomes import SCALED, outcomes_of
+from kd_core.measure.predictions import SCALED, predictions_of
 
 
 def model(num: int = 300, num_classes: int = 5, seed: int = 0, scale: float = 1.0):
@@ -31,7 +31,7 @@ def test_the_gaps_add_up_to_the_classwise_ece_of_sample_and_resamples(monkeypatc
 def test_draws_need_logits_and_follow_the_temperature():
     logits, labels = model(scale=3.0)
     counts, figures = resample(300, 400), (*DRAWN, "classwise_ece")
-    whole, light = (outcomes_of(logits, labels, 3.0, keep_logits=kept) for kept in (True, False))
+    whole, light = (predictions_of(logits, labels, 3.0, keep_logits=kept) for kept in (True, False))
     first, second = draws_of([whole, light], counts, figures)
     assert np.isnan(second["classwise_ece"]).all()
     raw, scaled = Estimate.of(first["classwise_ece"]), Estimate.of(first["classwise_ece_scaled"])
@@ -48,7 +48,7 @@ def test_intervals_cover_the_true_classwise_ece(scale):
     truth = classwise_ece(softmax(large, axis=1), targets) if scale > 1 else 0.0
     counts, covered = resample(300, 200), 0
     for seed in range(30):
-        (draws,) = draws_of([outcomes_of(*model(seed=seed, scale=scale), 1.0)], counts, (*DRAWN, "classwise_ece"))
+        (draws,) = draws_of([predictions_of(*model(seed=seed, scale=scale), 1.0)], counts, (*DRAWN, "classwise_ece"))
         estimate = Estimate.of(draws["classwise_ece"])
         covered += estimate.low <= truth <= estimate.high
     assert covered >= 25

@@ -7,36 +7,36 @@ from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
 from analysis.statistics.bootstrap import DRAWN
 from analysis.statistics.evidence import _choices, _SeedNoise, evidence_of
-from kd_core.measure.outcomes import outcomes_of, summary_of
+from kd_core.measure.predictions import predictions_of, summary_of
 
 NUM_IMAGES, NUM_CLASSES = 1500, 4
 
 
 def simulated(seed_effects, generator, hardness=0.0):
-    """Runs and outcomes of arms whose seeds shift the logits of the right class by seed_effects[arm][seed]."""
+    """Runs and predictions of arms whose seeds shift the logits of the right class by seed_effects[arm][seed]."""
     labels = np.random.default_rng(5).integers(NUM_CLASSES, size=NUM_IMAGES)
     shared = generator.normal(size=(NUM_IMAGES, NUM_CLASSES))
-    rows, outcomes = [], {}
+    rows, predictions = [], {}
     for arm, effects in seed_effects.items():
         for seed, effect in enumerate(effects):
             noise = hardness * shared + np.sqrt(1 - hardness**2) * generator.normal(size=shared.shape)
             logits = noise + (1.5 + effect) * np.eye(NUM_CLASSES)[labels]
             key = f"{arm}-{seed}"
-            outcomes[key] = outcomes_of(logits, labels, temperature=1.0)
-            figures = summary_of({"test": outcomes[key]})
+            predictions[key] = predictions_of(logits, labels, temperature=1.0)
+            figures = summary_of({"test": predictions[key]})
             gaps = {f"test/abs_gap{suffix}": abs(figures[f"test/gap{suffix}"]) for suffix in ("", "_scaled")}
             rows.append({"arm": arm, "trial": key, "status": "finished"} | figures | gaps)
-    return pd.DataFrame(rows), outcomes
+    return pd.DataFrame(rows), predictions
 
 
 def evidence(seed_effects, generator=None, hardness=0.0):
-    runs, outcomes = simulated(seed_effects, generator or np.random.default_rng(0), hardness)
-    return evidence_of(runs, "test", outcomes.__getitem__, num_resamples=400)
+    runs, predictions = simulated(seed_effects, generator or np.random.default_rng(0), hardness)
+    return evidence_of(runs, "test", predictions.__getitem__, num_resamples=400)
 
 
 def test_every_arm_has_an_estimate_of_every_figure(store):
     runs = runs_of(read_sweep(store, "demo"))
-    found = evidence_of(runs, "validation", lambda key: store.trial(key).outcomes("validation"), 100)
+    found = evidence_of(runs, "validation", lambda key: store.trial(key).predictions("validation"), 100)
     assert found.arms == runs["arm"].drop_duplicates().tolist()
     assert found.num_seeds["mixup"] == 1  # the other seed has failed
     assert set(found.draws) == {*DRAWN, *(f"{name}_scaled" for name in DRAWN if name != "accuracy")}
@@ -88,10 +88,10 @@ def test_draws_of_an_arm_do_not_change_with_arms_that_have_no_replicates():
 
 
 def test_trials_of_other_images_are_refused():
-    runs, outcomes = simulated({"a": [0.0], "b": [0.1]}, np.random.default_rng(0))
-    other = outcomes_of(np.eye(NUM_CLASSES)[np.zeros(NUM_IMAGES, dtype=int)], np.zeros(NUM_IMAGES, dtype=int), 1.0)
+    runs, predictions = simulated({"a": [0.0], "b": [0.1]}, np.random.default_rng(0))
+    other = predictions_of(np.eye(NUM_CLASSES)[np.zeros(NUM_IMAGES, dtype=int)], np.zeros(NUM_IMAGES, dtype=int), 1.0)
     with pytest.raises(ValueError, match="trial b-0 was evaluated on other images than a-0"):
-        evidence_of(runs, "test", (outcomes | {"b-0": other}).__getitem__, 50)
+        evidence_of(runs, "test", (predictions | {"b-0": other}).__getitem__, 50)
 
 
 def test_every_residual_is_chosen_as_often_with_either_sign():

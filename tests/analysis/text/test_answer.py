@@ -8,7 +8,7 @@ from analysis.pareto import Front
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.selection import Luck, Selection
 from analysis.text.answer import answer_of
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 OBJECTIVES = {"validation/accuracy": "max", "validation/ece": "min"}
 FIGURES = ([0.70, 0.80, 0.75], [0.04, 0.05, 0.01])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from analysis.findings import findings_of
 from analysis.snapshot import read_sweep
 from analysis.text.exports import Column, Sheet, csv_of, latex_of, markdown_of, tables_of
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 mathematics = settings(deadline=None, derandomize=True)
 texts = st.text(st.sampled_from("ab &%$#_{}~^\\|<>`*[]=+-@'\",\n\r\t\x00σé1."), max_size=12)

@@ -5,7 +5,7 @@ import pytest
 from analysis.findings import findings_of
 from analysis.snapshot import read_sweep
 from analysis.text.page_tables import against_table, failures_of, front_table, header_of, paper_table
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 
 @pytest.fixture(scope="module")

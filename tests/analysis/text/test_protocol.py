@@ -10,7 +10,7 @@ from tests.products import edit
 
 def evidence(store, split):
     runs = runs_of(read_sweep(store, "demo"))
-    return evidence_of(runs, split, lambda key: store.trial(key).outcomes(split), num_resamples=50)
+    return evidence_of(runs, split, lambda key: store.trial(key).predictions(split), num_resamples=50)
 
 
 def protocol_in(store, validation=None, test=None):

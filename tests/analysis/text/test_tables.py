@@ -19,7 +19,7 @@ from analysis.text.tables import (
     table_of,
 )
 from kd_core.measure.calibration import expected_calibration_error
-from kd_core.measure.outcomes import RAW, SCALED
+from kd_core.measure.predictions import RAW, SCALED
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def _evidence(
 ) -> Evidence:
     """Evidence of NUM_ARMS arms, of which the one named 1 has its logits higher by shift than all others."""
     hardness, luck = generator.normal(size=num_images), generator.normal(size=num_images)
-    outcomes, runs = {}, []
+    predictions, runs = {}, []
     for arm in range(NUM_ARMS):
         for seed in range(num_seeds):
             level = 1 + shift * (arm == 1) + deviation * generator.normal()
@@ -63,10 +63,10 @@ def _evidence(
             chance = norm.cdf(0.8 * luck + 0.6 * generator.normal(size=num_images))
             probability = expit(level + 1.6 * own)
             trial = f"{arm} {seed}"
-            outcomes[trial] = model(probability, chance < probability)
+            predictions[trial] = model(probability, chance < probability)
             runs.append({"arm": str(arm), "trial": trial, "status": "finished"})
-            runs[-1]["validation/accuracy"] = float(outcomes[trial].correct.mean())
-    made = evidence_of(pd.DataFrame(runs), "validation", outcomes.__getitem__, NUM_RESAMPLES, ("accuracy",))
+            runs[-1]["validation/accuracy"] = float(predictions[trial].correct.mean())
+    made = evidence_of(pd.DataFrame(runs), "validation", predictions.__getitem__, NUM_RESAMPLES, ("accuracy",))
     assert made is not None
     return made
 

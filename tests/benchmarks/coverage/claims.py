@@ -10,7 +10,7 @@ from scipy.stats import norm
 from analysis.statistics.cases import CONTRADICTED, SUPPORTED
 from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
-from kd_core.measure.outcomes import Outcomes
+from kd_core.measure.predictions import Predictions
 from tests.benchmarks.coverage.population import model
 
 ARMS = (  # method, teacher, temperature: fourteen claims can be asked of them
@@ -40,32 +40,34 @@ def verdicts(number: int, num_seeds: int, deviation: float, better: float = 0.0,
     """Which claims of a simulated page are supported or contradicted; mixup alone is better by so much accuracy."""
     generator = np.random.default_rng(number)
     hardness, luck = generator.normal(size=num_images), generator.normal(size=num_images)
-    outcomes: dict[str, Outcomes] = {}
+    predictions: dict[str, Predictions] = {}
     for arm in ARMS:
         for seed in range(num_seeds):
             shift = (better * (arm[0] == "mixup") + deviation * generator.normal()) / _SLOPE
-            outcomes[f"{' '.join(arm)} {seed}"] = _model(generator, hardness, luck, shift)
-    outcomes["t"] = _model(generator, hardness, luck, 0.0)
+            predictions[f"{' '.join(arm)} {seed}"] = _model(generator, hardness, luck, shift)
+    predictions["t"] = _model(generator, hardness, luck, 0.0)
     points = pd.DataFrame(ARMS, columns=["method", "teacher", "temperature"])
     names = [" ".join(arm) for arm in ARMS]
     trials = [[f"{name} {seed}" for seed in range(num_seeds)] for name in names]
     points = points.assign(arm=names, trials=trials, alpha=0.0, student="s")
-    test = _evidence([(arm, trial) for arm, each in zip(names, trials, strict=True) for trial in each], outcomes)
-    found = claims_of(points, test, _evidence([("t", "t")], outcomes))
+    test = _evidence([(arm, trial) for arm, each in zip(names, trials, strict=True) for trial in each], predictions)
+    found = claims_of(points, test, _evidence([("t", "t")], predictions))
     return [place for place, claim in enumerate(found) if claim.verdict in (SUPPORTED, CONTRADICTED)]
 
 
-def _model(generator: np.random.Generator, hardness: np.ndarray, luck: np.ndarray, shift: float) -> Outcomes:
+def _model(generator: np.random.Generator, hardness: np.ndarray, luck: np.ndarray, shift: float) -> Predictions:
     """A model that is overconfident, whose accuracy is higher by about _SLOPE times shift."""
     level = 1 + shift + 1.6 * (0.9 * hardness + np.sqrt(1 - 0.81) * generator.normal(size=len(hardness)))
     chance = norm.cdf(0.8 * luck + 0.6 * generator.normal(size=len(hardness)))
     return model(expit(level + 0.2 - 0.5 * shift), chance < expit(level))
 
 
-def _evidence(members: Sequence[tuple[str, str]], outcomes: dict[str, Outcomes], num_resamples: int = 400) -> Evidence:
+def _evidence(
+    members: Sequence[tuple[str, str]], predictions: dict[str, Predictions], num_resamples: int = 400
+) -> Evidence:
     runs = pd.DataFrame(members, columns=["arm", "trial"]).assign(status="finished")
     for figure in FIGURES:
         runs = runs.assign(**{f"test/{figure}{suffix}": np.nan for suffix in ("", "_scaled")})
-    made = evidence_of(runs, "test", outcomes.__getitem__, num_resamples, FIGURES)
+    made = evidence_of(runs, "test", predictions.__getitem__, num_resamples, FIGURES)
     assert made is not None
     return made

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from analysis.statistics.bootstrap import Estimate, draws_of, resample
 from kd_core.measure.calibration import bin_index
-from kd_core.measure.outcomes import RAW, Outcomes
+from kd_core.measure.predictions import RAW, Predictions
 from tests.benchmarks.coverage.population import QUANTILES, SHAPES, miscalibrated, model
 
 TRUE_ECES = (0.0, 0.005, 0.02, 0.05)
@@ -38,9 +38,9 @@ def interval_coverage(
     for _ in range(num_simulations // 16 + 1):
         members = [generator.integers(len(population), size=num_images) for _ in range(16)]
         models = [model(population[each], generator.random(num_images) < probability[each]) for each in members]
-        for outcomes, draws in zip(models, draws_of(models, counts), strict=True):
+        for predictions, draws in zip(models, draws_of(models, counts), strict=True):
             ours = Estimate.of(draws["ece"])
-            plain, again = plain_ece(outcomes), resampled_ece(outcomes, counts)
+            plain, again = plain_ece(predictions), resampled_ece(predictions, counts)
             low, high = np.quantile(again, [0.025, 0.975])
             shift = plain - again.mean()
             ends = {"ours": (ours.low, ours.high), "percentile": (low, high)}
@@ -53,14 +53,14 @@ def interval_coverage(
     }
 
 
-def plain_ece(outcomes: Outcomes) -> float:
+def plain_ece(predictions: Predictions) -> float:
     """The ECE of the sample."""
-    confidence = outcomes.readings[RAW].confidence.astype(np.float64)
-    return float(np.abs(np.bincount(bin_index(confidence), outcomes.correct - confidence)).sum() / len(confidence))
+    confidence = predictions.readings[RAW].confidence.astype(np.float64)
+    return float(np.abs(np.bincount(bin_index(confidence), predictions.correct - confidence)).sum() / len(confidence))
 
 
-def resampled_ece(outcomes: Outcomes, counts: np.ndarray) -> np.ndarray:
+def resampled_ece(predictions: Predictions, counts: np.ndarray) -> np.ndarray:
     """The ECE of each resample, [R]."""
-    confidence = outcomes.readings[RAW].confidence.astype(np.float64)
-    columns = np.eye(15)[bin_index(confidence)] * (outcomes.correct - confidence)[:, None]
+    confidence = predictions.readings[RAW].confidence.astype(np.float64)
+    columns = np.eye(15)[bin_index(confidence)] * (predictions.correct - confidence)[:, None]
     return np.abs(counts @ columns).sum(axis=1) / len(confidence)

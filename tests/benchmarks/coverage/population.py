@@ -1,9 +1,9 @@
-"""Models whose true calibration is known: populations of confidences, and samples of outcomes from them."""
+"""Models whose true calibration is known: populations of confidences, and samples of predictions from them."""
 
 import numpy as np
 
 from kd_core.measure.calibration import bin_index
-from kd_core.measure.outcomes import RAW, SCALED, Outcomes, Reading
+from kd_core.measure.predictions import RAW, SCALED, Predictions, Reading
 
 SHAPES = {  # how miscalibration depends on confidence, up to a factor
     "overconfident": lambda confidence: confidence * (1 - confidence),
@@ -29,9 +29,9 @@ def true_ece(confidence: np.ndarray, probability: np.ndarray) -> float:
     return float(np.abs(np.bincount(bin_index(confidence), probability - confidence)).sum() / len(confidence))
 
 
-def model(confidence: np.ndarray, correct: np.ndarray) -> Outcomes:
-    """Outcomes with these confidences [N] and, for label 0, predictions that are right or wrong."""
+def model(confidence: np.ndarray, correct: np.ndarray) -> Predictions:
+    """Predictions with these confidences [N] and, for label 0, predictions that are right or wrong."""
     zeros = np.zeros(len(confidence), dtype=np.float32)
     reading = Reading(confidence.astype(np.float32), zeros, zeros, zeros)
     label = np.zeros(len(confidence), dtype=np.int64)
-    return Outcomes(label, (~correct).astype(np.int64), 1.0, {RAW: reading, SCALED: reading})
+    return Predictions(label, (~correct).astype(np.int64), 1.0, {RAW: reading, SCALED: reading})

@@ -71,13 +71,13 @@ def one_unstable_arm(
     covered, unstable = [], []
     for sweep in range(num_sweeps):
         effects = deviation[:, None] * generator.normal(size=(num_arms, num_seeds))
-        rows, outcomes = [], {}
+        rows, predictions = [], {}
         for arm, seed in np.ndindex(effects.shape):
             correct = generator.random(num_images) < level + effects[arm, seed]
             trial = f"{sweep} {arm} {seed}"
-            outcomes[trial] = model(confidence, correct)
+            predictions[trial] = model(confidence, correct)
             rows.append({"arm": str(arm), "trial": trial, "status": "finished", "test/accuracy": correct.mean()})
-        evidence = evidence_of(pd.DataFrame(rows), "test", outcomes.__getitem__, 400, ("accuracy",))
+        evidence = evidence_of(pd.DataFrame(rows), "test", predictions.__getitem__, 400, ("accuracy",))
         assert evidence is not None, "all trials are finished"
         estimates = [evidence.estimate("accuracy", str(arm)) for arm in range(num_arms)]
         covered.append([each.low <= level <= each.high for each in estimates])

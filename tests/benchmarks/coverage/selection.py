@@ -15,7 +15,7 @@ from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.judgement import judged
 from analysis.statistics.selection import selection_of
-from kd_core.measure.outcomes import Outcomes, summary_of
+from kd_core.measure.predictions import Predictions, summary_of
 from tests.benchmarks.coverage.population import QUANTILES, model, true_ece
 
 TRUTHS = {  # how much more accurate each arm truly is than the first, classic training, in points
@@ -119,17 +119,17 @@ def simulated_sweeps(
         images = {split: generator.normal(size=(2, num_images)) for split in ("validation", "test")}
         shift = shifts[:, None] + SEED_DEVIATION * PER_POINT * generator.normal(size=(num_arms, num_seeds))
         overconfidence = OVERCONFIDENCE + SEED_OVERCONFIDENCE * generator.normal(size=(num_arms, num_seeds))
-        rows, outcomes = [], {split: {} for split in images}
+        rows, predictions = [], {split: {} for split in images}
         for arm, own_shift, own_overconfidence in zip(arms, shift, overconfidence, strict=True):
             for seed in range(num_seeds):
                 key = f"{arm}-{seed}"
                 for split, of_split in images.items():
-                    outcomes[split][key] = _network(own_shift[seed], own_overconfidence[seed], of_split, generator)
-                rows.append(_run(arm, key, seed, {split: outcomes[split][key] for split in images}))
+                    predictions[split][key] = _network(own_shift[seed], own_overconfidence[seed], of_split, generator)
+                rows.append(_run(arm, key, seed, {split: predictions[split][key] for split in images}))
         runs = pd.DataFrame(rows)
         validation, test = (
             evidence_of(runs, split, of_split.__getitem__, num_resamples, FIGURES)
-            for split, of_split in outcomes.items()
+            for split, of_split in predictions.items()
         )
         assert validation is not None
         assert test is not None
@@ -145,8 +145,8 @@ def _figures(shifts: np.ndarray, overconfidence: np.ndarray) -> dict[str, np.nda
     return {"accuracy": np.array([expit(level).mean() for level in levels]), "ece": np.array(eces)}
 
 
-def _network(shift: float, overconfidence: float, images: np.ndarray, generator: np.random.Generator) -> Outcomes:
-    """Outcomes of one network on images of these hardnesses and lucks [2, N], on which it errs much as others do."""
+def _network(shift: float, overconfidence: float, images: np.ndarray, generator: np.random.Generator) -> Predictions:
+    """Predictions of one network on images of these hardnesses and lucks [2, N], on which it errs much as others do."""
     hardness, luck = images
     share = 0.9 * hardness + np.sqrt(1 - 0.81) * generator.normal(size=len(hardness))
     level = LEVEL + shift + SPREAD * share
@@ -154,7 +154,7 @@ def _network(shift: float, overconfidence: float, images: np.ndarray, generator:
     return model(expit(level + overconfidence), chance < expit(level))
 
 
-def _run(arm: str, key: str, seed: int, splits: dict[str, Outcomes]) -> dict[str, Any]:
+def _run(arm: str, key: str, seed: int, splits: dict[str, Predictions]) -> dict[str, Any]:
     """A row of the table of runs."""
     texts = dict.fromkeys(("teacher", "temperature", "student", "error"), "")
     identity = {"arm": arm, "trial": key, "label": key, "method": "kd", "alpha": 0.0, "seed": seed}

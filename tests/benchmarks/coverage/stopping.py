@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from analysis.readings import front_in, judgement_of
 from analysis.statistics.evidence import Evidence, evidence_of
-from kd_core.measure.outcomes import RAW, Outcomes
+from kd_core.measure.predictions import RAW, Predictions
 from tests.benchmarks.coverage.population import QUANTILES, model
 from tests.benchmarks.early_stopping import ACCURACY, run, rungs_of
 
@@ -23,12 +23,12 @@ EPOCH_NOISE = 0.003  # of an epoch's accuracy, beside the noise of seed and imag
 
 @dataclass(frozen=True)
 class Network:
-    """One simulated trial: its arm, its seed, its true accuracy, and its outcomes on both splits."""
+    """One simulated trial: its arm, its seed, its true accuracy, and its predictions on both splits."""
 
     arm: str
     seed: int
     truth: float
-    outcomes: dict[str, Outcomes]
+    predictions: dict[str, Predictions]
 
     @property
     def key(self) -> str:
@@ -37,7 +37,7 @@ class Network:
 
     def accuracy(self, split: str) -> float:
         """The accuracy of the sample."""
-        return float(self.outcomes[split].correct.mean())
+        return float(self.predictions[split].correct.mean())
 
 
 def measure(num_sweeps: int = 400) -> dict[str, Any]:
@@ -86,11 +86,11 @@ def maker(random: np.random.Generator) -> Callable[[str, int], Network]:
 
     def make(arm: str, seed: int) -> Network:
         """A network whose accuracy its seed has moved, by as much on both splits."""
-        shift, outcomes = SEED_DEVIATION * random.normal(), {}
+        shift, predictions = SEED_DEVIATION * random.normal(), {}
         for split, hard in hardness.items():
             confidence = expit(1.5 + 1.6 * hard)
-            outcomes[split] = model(confidence, random.random(NUM_IMAGES) < confidence + shift)
-        return Network(arm, seed, TRUTH + shift, outcomes)
+            predictions[split] = model(confidence, random.random(NUM_IMAGES) < confidence + shift)
+        return Network(arm, seed, TRUTH + shift, predictions)
 
     return make
 
@@ -105,18 +105,22 @@ def survivors(networks: list[Network], random: np.random.Generator) -> np.ndarra
 
 def reported(networks: list[Network], roles: dict[str, str]) -> tuple[str, Evidence, Evidence]:
     """The arm that a report recommends, and the evidence of test images: as measured, and without the arm's luck."""
-    outcomes = {network.key: network.outcomes for network in networks}
+    predictions = {network.key: network.predictions for network in networks}
     blank = dict.fromkeys(("method", "teacher", "temperature", "student"), "") | {"alpha": np.nan}
     rows = [
         {"trial": network.key, "label": network.key, "arm": network.arm, "seed": network.seed, "status": "finished"}
         | {"role": roles.get(network.key, "")}
         | blank
-        | {f"{split}/{figure}": network.accuracy(split) for split in network.outcomes for figure in ("accuracy", "ece")}
+        | {
+            f"{split}/{figure}": network.accuracy(split)
+            for split in network.predictions
+            for figure in ("accuracy", "ece")
+        }
         for network in networks
     ]
     runs = pd.DataFrame(rows)
     validation, test = (
-        evidence_of(runs, split, lambda key, split=split: outcomes[key][split], NUM_RESAMPLES, ("accuracy",))
+        evidence_of(runs, split, lambda key, split=split: predictions[key][split], NUM_RESAMPLES, ("accuracy",))
         for split in ("validation", "test")
     )
     assert test is not None

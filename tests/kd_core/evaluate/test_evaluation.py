@@ -4,7 +4,7 @@ import torch
 
 from kd_core.config.networks import StudentConfig
 from kd_core.evaluate.evaluation import evaluate, predict
-from kd_core.measure.outcomes import RAW, SCALED, STANDARDIZED
+from kd_core.measure.predictions import RAW, SCALED, STANDARDIZED
 from kd_core.networks.models import Network, build_student
 
 
@@ -39,8 +39,8 @@ def test_both_splits_are_read_at_the_temperature_of_validation(network, digits):
 
 
 def test_the_standardized_reading_is_there_when_asked_for(network, digits):
-    for outcomes in evaluate(network, digits).values():
-        assert list(outcomes.readings) == [RAW, SCALED]
-        assert all(reading.classwise_ece is not None for reading in outcomes.readings.values())
-    for outcomes in evaluate(network, digits, standardized=True).values():
-        assert list(outcomes.readings) == [RAW, SCALED, STANDARDIZED]
+    for predictions in evaluate(network, digits).values():
+        assert list(predictions.readings) == [RAW, SCALED]
+        assert all(reading.classwise_ece is not None for reading in predictions.readings.values())
+    for predictions in evaluate(network, digits, standardized=True).values():
+        assert list(predictions.readings) == [RAW, SCALED, STANDARDIZED]

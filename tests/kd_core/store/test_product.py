@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kd_core.measure.outcomes import outcomes_of
+from kd_core.measure.predictions import predictions_of
 from kd_core.store.files import DamagedError, write_json
 from kd_core.store.lease import LEASE_S
 from kd_core.store.product import Product
@@ -15,8 +15,8 @@ from kd_core.store.writer import ProductWriter
 from tests.damages import DAMAGES, damage
 from tests.products import RESULT, STOP, finish
 
-OUTCOMES = outcomes_of(np.eye(3, dtype=np.float32), np.arange(3), temperature=2.0)
-SPLITS = {"validation": OUTCOMES, "test": OUTCOMES}
+PREDICTIONS = predictions_of(np.eye(3, dtype=np.float32), np.arange(3), temperature=2.0)
+SPLITS = {"validation": PREDICTIONS, "test": PREDICTIONS}
 FILES = ["journal.jsonl", "student.safetensors", "predictions-test.npz"]
 
 
@@ -56,7 +56,7 @@ def test_the_status_is_what_the_files_say(product):
     writer = ProductWriter(product, {"seed": 0})
     assert product.state().failure is None
     writer.write_checkpoint(1, b"weights")
-    finish(product, None, {"validation": OUTCOMES}, writer=writer, metrics={"test/ece": 0.1})
+    finish(product, None, {"validation": PREDICTIONS}, writer=writer, metrics={"test/ece": 0.1})
     assert product.status == "finished"
     assert product.result().metrics == {"test/ece": 0.1}
     listed = {"journal.jsonl", "student.safetensors", "predictions-validation.npz"}
@@ -94,11 +94,11 @@ def test_a_state_reads_each_file_at_most_once_and_none_of_a_product_that_has_not
 
 
 def test_predictions_come_back_from_a_product(product):
-    finish(product, None, {"test": OUTCOMES})
-    assert product.outcomes("test").logits is None
-    np.testing.assert_array_equal(product.outcomes("test", with_logits=True).logits, OUTCOMES.logits)
+    finish(product, None, {"test": PREDICTIONS})
+    assert product.predictions("test").logits is None
+    np.testing.assert_array_equal(product.predictions("test", with_logits=True).logits, PREDICTIONS.logits)
     with pytest.raises(FileNotFoundError):
-        product.outcomes("validation")
+        product.predictions("validation")
 
 
 def test_a_finished_trial_has_no_file_of_a_worker_that_was_still_ending_when_it_began(tmp_path):
@@ -165,4 +165,4 @@ def test_a_manifest_of_another_version_is_one_sentence(complete):
 def test_damaged_predictions_are_one_sentence(complete, kind):
     damage(complete.path / "predictions-test.npz", kind)
     with pytest.raises(DamagedError, match=r"predictions-test\.npz: is damaged: "):
-        complete.outcomes("test")
+        complete.predictions("test")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kd_core.config.identity import file_sha256
-from kd_core.measure.outcomes import outcomes_of
+from kd_core.measure.predictions import predictions_of
 from kd_core.store.files import read_sealed
 from kd_core.store.product import Product
 from kd_core.store.records import Store
@@ -10,7 +10,7 @@ from kd_core.store.writer import ProductWriter
 from tests.damages import damage
 from tests.products import RESULT, finish
 
-OUTCOMES = outcomes_of(np.eye(3, dtype=np.float32), np.arange(3), temperature=2.0)
+PREDICTIONS = predictions_of(np.eye(3, dtype=np.float32), np.arange(3), temperature=2.0)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_two_checkpoints_are_kept_in_turn(product):
 def test_a_manifest_lists_what_was_written(product):
     writer = ProductWriter(product, {"seed": 0}, 2, {"teacher": "a"})
     writer.append({"epoch": 1, "loss": 0.5})
-    finish(product, None, {"test": OUTCOMES}, writer=writer)
+    finish(product, None, {"test": PREDICTIONS}, writer=writer)
     manifest = product.state().manifest
     assert {name: file_sha256(product.path / name) for name in manifest.files} == {
         name: file.sha256 for name, file in manifest.files.items()
@@ -43,7 +43,7 @@ def test_a_manifest_lists_what_was_written(product):
 
 
 def test_what_was_made_from_other_products_is_made_again(product):
-    finish(product, {"seed": 0}, {"test": OUTCOMES}, made_from={"teacher": "a"})
+    finish(product, {"seed": 0}, {"test": PREDICTIONS}, made_from={"teacher": "a"})
     assert product.state().is_finished({"teacher": "a"})
     assert not product.state().is_finished({"teacher": "b"})
     ProductWriter(product, {"seed": 0}, made_from={"teacher": "a"})
@@ -58,5 +58,5 @@ def test_a_product_of_an_object_store_is_written_with_no_request_beside(tmp_path
     writer = ProductWriter(product, {})
     requests.clear()
     writer.append({"epoch": 1, "loss": 0.5})
-    finish(product, None, {"validation": OUTCOMES, "test": OUTCOMES}, writer=writer)
+    finish(product, None, {"validation": PREDICTIONS, "test": PREDICTIONS}, writer=writer)
     assert not any(requests.values())  # nothing was read or listed

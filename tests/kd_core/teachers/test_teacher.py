@@ -29,14 +29,14 @@ def record(tmp_path, digits) -> Product:
 
 def test_a_loaded_teacher_is_the_network_that_was_trained(record, digits):
     teacher = load_teacher(TEACHER, record, num_classes=10)
-    logits = record.outcomes("test", with_logits=True).logits
+    logits = record.predictions("test", with_logits=True).logits
     np.testing.assert_array_equal(predict(teacher, digits.test), logits)
 
 
 def test_the_weights_a_teacher_started_from_are_no_longer_needed(record, digits):
     started = TEACHER.model_copy(update={"checkpoint": "gone.safetensors", "pretrained": True})
     teacher = load_teacher(started, record, num_classes=10)
-    np.testing.assert_array_equal(predict(teacher, digits.test), record.outcomes("test", with_logits=True).logits)
+    np.testing.assert_array_equal(predict(teacher, digits.test), record.predictions("test", with_logits=True).logits)
 
 
 def test_changed_weights_are_refused_with_both_hashes(record):

@@ -9,7 +9,7 @@ from kd_core.config.networks import TeacherConfig
 from kd_core.config.recipe import FinetuneConfig
 from kd_core.config.trial import finetuning_trial
 from kd_core.evaluate.evaluation import predict
-from kd_core.measure.outcomes import metrics_of, outcomes_of
+from kd_core.measure.predictions import metrics_of, predictions_of
 from kd_core.methods.registry import METHODS
 from kd_core.networks.models import weights_bytes
 from kd_core.networks.schedule import learning_rate_schedule
@@ -182,8 +182,8 @@ def test_the_loss_goes_down(trial, digits):
 
 def test_validation_figures_are_those_of_the_network(trial, digits):
     for result in train(trial(train={"epochs": 2}), digits):
-        outcomes = outcomes_of(predict(result.network, digits.validation), digits.validation.labels, 1.0)
-        expected = {f"validation/{name}": value for name, value in metrics_of(outcomes).items()}
+        predictions = predictions_of(predict(result.network, digits.validation), digits.validation.labels, 1.0)
+        expected = {f"validation/{name}": value for name, value in metrics_of(predictions).items()}
         assert {name: result.figures[name] for name in expected} == expected
         assert result.figures["epoch_s"] > 0
         assert result.figures["train/images_per_s"] > 0

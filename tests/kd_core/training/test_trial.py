@@ -17,7 +17,7 @@ from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import load
 from kd_core.evaluate.evaluation import evaluate
 from kd_core.evaluate.latency import processor_name
-from kd_core.measure.outcomes import summary_of
+from kd_core.measure.predictions import summary_of
 from kd_core.methods.registry import METHODS
 from kd_core.networks.models import build_teacher
 from kd_core.store.product import Product
@@ -107,7 +107,7 @@ def test_a_manifest_holds_what_the_network_does(trial, digits, store):
     assert manifest.machine == {"node": platform.node(), "device": processor_name()}
     weights = load_file(record.weights)
     assert all(np.array_equal(weights[name], value) for name, value in last.network.state_dict().items())
-    np.testing.assert_array_equal(record.outcomes("test", with_logits=True).logits, splits["test"].logits)
+    np.testing.assert_array_equal(record.predictions("test", with_logits=True).logits, splits["test"].logits)
     last_row = record.journal().epochs[-1]
     assert last_row["validation/ece"] == result.metrics["validation/ece"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from analysis.report import update_report
 from analysis.snapshot import read_sweep
-from kd_core.measure.outcomes import SCALED
+from kd_core.measure.predictions import SCALED
 from sweeps.promotion.card import card_of, export_note
 from sweeps.promotion.choice import choose_trial
 from sweeps.promotion.formats import INT8, ONNX, FormatCheck
@@ -128,9 +128,9 @@ def test_the_card_says_where_a_prior_decided_the_temperature(tiny_store):
         def __getattr__(self, name):
             return getattr(choice.trial.product, name)
 
-        def outcomes(self, split, with_logits=False):
-            outcomes = choice.trial.product.outcomes(split, with_logits=with_logits)
-            return replace(outcomes, label=outcomes.prediction)
+        def predictions(self, split, with_logits=False):
+            predictions = choice.trial.product.predictions(split, with_logits=with_logits)
+            return replace(predictions, label=predictions.prediction)
 
     lucky = replace(student, trial=replace(choice.trial, product=Separable()))
     text = card_of(snapshot, choice, lucky)

@@ -55,10 +55,10 @@ def test_an_export_of_another_temperature_is_found_out(promoted, tmp_path):
 
 
 def test_a_difference_that_is_no_number_is_no_small_one(promoted):
-    outcomes = promoted.student.outcomes
-    broken = dataclasses.replace(outcomes, logits=np.full_like(outcomes.logits, np.nan))
+    predictions = promoted.student.predictions
+    broken = dataclasses.replace(predictions, logits=np.full_like(predictions.logits, np.nan))
     with pytest.raises(ExportError):
-        check_formats(dataclasses.replace(promoted.student, outcomes=broken), promoted.export, 1e-5)
+        check_formats(dataclasses.replace(promoted.student, predictions=broken), promoted.export, 1e-5)
 
 
 def test_an_export_that_fails_changes_nothing(tmp_path):

@@ -19,9 +19,9 @@ def test_the_deployed_student_answers_as_the_trial_did(promoted, assert_stored):
 
 
 def test_the_stored_probabilities_are_those_of_the_temperature(promoted):
-    outcomes = promoted.choice.trial.product.outcomes("test")
+    predictions = promoted.choice.trial.product.predictions("test")
     confidence = promoted.student.probabilities.max(axis=1)
-    np.testing.assert_allclose(confidence, outcomes.readings["temperature_scaled"].confidence, rtol=1e-5)
+    np.testing.assert_allclose(confidence, predictions.readings["temperature_scaled"].confidence, rtol=1e-5)
 
 
 def test_the_calibration_images_are_validation_images_evenly_spread(promoted):

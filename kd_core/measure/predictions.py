@@ -56,7 +56,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class Predictions:
     """Results of a model on a split: label and prediction [N], its readings by name, the logits [N, K] if kept."""
 
     label: np.ndarray
@@ -99,21 +99,21 @@ def standardize(logits: np.ndarray) -> np.ndarray:
     return centred / np.maximum(centred.std(axis=1, keepdims=True), np.finfo(centred.dtype).tiny)
 
 
-def outcomes_of(
+def predictions_of(
     logits: np.ndarray,
     labels: np.ndarray,
     temperature: float,
     keep_logits: bool = True,
     standardized: bool = False,
     classwise: bool = False,
-) -> Outcomes:
-    """The outcomes of logits [N, K], raw and divided by a temperature that was fitted on validation.
+) -> Predictions:
+    """The predictions of logits [N, K], raw and divided by a temperature that was fitted on validation.
 
     standardized adds the standardized reading, classwise the class-wise ECE of each.
     """
     logits = np.asarray(logits, dtype=np.float32)
     read = _read(logits, temperature, standardized)
-    return Outcomes(
+    return Predictions(
         label=np.asarray(labels, dtype=np.int64),
         prediction=logits.argmax(axis=1).astype(np.int64),
         temperature=temperature,
@@ -128,17 +128,17 @@ def _read(logits: np.ndarray, temperature: float, standardized: bool) -> dict[st
     return read | ({STANDARDIZED: standardize(logits)} if standardized else {})
 
 
-def validation_and_test_outcomes(
+def validation_and_test_predictions(
     validation: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], standardized: bool = False
-) -> dict[str, Outcomes]:
-    """Outcomes of both splits, each given as (logits, labels), at the temperature fitted on validation.
+) -> dict[str, Predictions]:
+    """Predictions of both splits, each given as (logits, labels), at the temperature fitted on validation.
 
     Conformal sets of test images are calibrated on validation, those of validation images on its other half.
     """
     temperature = fit_temperature(*validation)
     given = {"validation": validation, "test": test}
     splits = {
-        name: outcomes_of(*split, temperature, standardized=standardized, classwise=True)
+        name: predictions_of(*split, temperature, standardized=standardized, classwise=True)
         for name, split in given.items()
     }
     read = {
@@ -157,12 +157,12 @@ def validation_and_test_outcomes(
     return splits
 
 
-def metrics_of(outcomes: Outcomes, reading: str = RAW, weights: np.ndarray | None = None) -> dict[str, float]:
+def metrics_of(predictions: Predictions, reading: str = RAW, weights: np.ndarray | None = None) -> dict[str, float]:
     """The FIGURES of one reading, weighted by weights [N]; gap is confidence − accuracy, nll is in nats.
 
     ece and mce are over bins of equal width, ece_debiased is the ℓ2 error over bins of equal mass.
     """
-    values, correct = outcomes.readings[reading], outcomes.correct
+    values, correct = predictions.readings[reading], predictions.correct
     accuracy, confidence = mean(correct, weights), mean(values.confidence, weights)
     return {
         "accuracy": accuracy,
@@ -192,37 +192,37 @@ def figure_names(split: str, standardized: bool = False) -> list[str]:
     ]
 
 
-def summary_of(splits: dict[str, Outcomes]) -> dict[str, float]:
+def summary_of(splits: dict[str, Predictions]) -> dict[str, float]:
     """All figures of a finished model by the names of `figure_names`; STORED_FIGURES only if they were stored."""
     summary: dict[str, float] = {}
-    for split, outcomes in splits.items():
+    for split, predictions in splits.items():
         values: dict[str, float] = {}
-        for reading, stored in outcomes.readings.items():
-            figures = metrics_of(outcomes, reading)
+        for reading, stored in predictions.readings.items():
+            figures = metrics_of(predictions, reading)
             figures |= stored.stored_figures()
             values |= {f"{split}/{name}{SUFFIXES[reading]}": value for name, value in figures.items()}
-        names = figure_names(split, standardized=STANDARDIZED in outcomes.readings)
+        names = figure_names(split, standardized=STANDARDIZED in predictions.readings)
         summary |= {name: values[name] for name in names if name in values}
     return summary
 
 
-def outcomes_to_bytes(outcomes: Outcomes) -> bytes:
-    """Outcomes as an .npz file: label, prediction, temperature, `<reading>/<value>`, and logits if kept."""
-    arrays = {"label": outcomes.label, "prediction": outcomes.prediction, "temperature": outcomes.temperature}
-    for name, reading in outcomes.readings.items():
+def predictions_to_bytes(predictions: Predictions) -> bytes:
+    """Predictions as an .npz file: label, prediction, temperature, `<reading>/<value>`, and logits if kept."""
+    arrays = {"label": predictions.label, "prediction": predictions.prediction, "temperature": predictions.temperature}
+    for name, reading in predictions.readings.items():
         arrays |= {f"{name}/{value}": array for value, array in vars(reading).items() if array is not None}
-    if outcomes.logits is not None:
-        arrays["logits"] = outcomes.logits
+    if predictions.logits is not None:
+        arrays["logits"] = predictions.logits
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def outcomes_from_bytes(content: bytes, with_logits: bool = False) -> Outcomes:
-    """Outcomes from the bytes of their .npz file; the logits only if with_logits is set."""
+def predictions_from_bytes(content: bytes, with_logits: bool = False) -> Predictions:
+    """Predictions from the bytes of their .npz file; the logits only if with_logits is set."""
     with _PARSING, np.load(BytesIO(content), allow_pickle=False) as arrays:
         names = dict.fromkeys(key.split("/")[0] for key in arrays.files if "/" in key)
-        return Outcomes(
+        return Predictions(
             label=arrays["label"],
             prediction=arrays["prediction"],
             temperature=float(arrays["temperature"]),

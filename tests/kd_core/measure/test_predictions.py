@@ -18,22 +18,22 @@ from kd_core.measure.calibration import (
     maximum_calibration_error,
 )
 from kd_core.measure.conformal import conformal_sets, cross_conformal_sets
-from kd_core.measure.outcomes import (
+from kd_core.measure.predictions import (
     FIGURES,
     RAW,
     SCALED,
     STANDARDIZED,
-    Outcomes,
+    Predictions,
     Reading,
     figure_names,
     metrics_of,
-    outcomes_from_bytes,
-    outcomes_of,
-    outcomes_to_bytes,
+    predictions_from_bytes,
+    predictions_of,
+    predictions_to_bytes,
     read_logits,
     standardize,
     summary_of,
-    validation_and_test_outcomes,
+    validation_and_test_predictions,
 )
 from kd_core.measure.scaling import fit_temperature
 from kd_core.measure.selective import area_under_generalized_risk_coverage
@@ -46,7 +46,7 @@ def random_split(num: int = 200, scale: float = 4.0, seed: int = 0) -> tuple[np.
     return logits.astype(np.float32), labels
 
 
-def equal(first: Outcomes, second: Outcomes) -> bool:
+def equal(first: Predictions, second: Predictions) -> bool:
     readings = all(
         np.array_equal(getattr(first.readings[name], field.name), getattr(second.readings[name], field.name))
         for name in first.readings
@@ -57,9 +57,9 @@ def equal(first: Outcomes, second: Outcomes) -> bool:
 
 
 @pytest.mark.parametrize(("reading", "temperature"), [(RAW, 1.0), (SCALED, 2.5)])
-def test_stored_outcomes_give_the_figures_of_the_logits(reading, temperature):
+def test_stored_predictions_give_the_figures_of_the_logits(reading, temperature):
     logits, labels = random_split()
-    outcomes = outcomes_from_bytes(outcomes_to_bytes(outcomes_of(logits, labels, temperature=2.5)))
+    predictions = predictions_from_bytes(predictions_to_bytes(predictions_of(logits, labels, temperature=2.5)))
     scaled = logits.astype(np.float64) / temperature
     probabilities = softmax(scaled, axis=1)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
@@ -75,10 +75,10 @@ def test_stored_outcomes_give_the_figures_of_the_logits(reading, temperature):
         "aurc": area_under_risk_coverage(confidence.astype(np.float32), correct),
         "augrc": area_under_generalized_risk_coverage(confidence.astype(np.float32), correct),
     }
-    assert tuple(expected) == FIGURES == tuple(metrics_of(outcomes, reading))
-    assert metrics_of(outcomes, reading) == pytest.approx(expected, abs=1e-6)
+    assert tuple(expected) == FIGURES == tuple(metrics_of(predictions, reading))
+    assert metrics_of(predictions, reading) == pytest.approx(expected, abs=1e-6)
     np.testing.assert_allclose(
-        outcomes.readings[reading].label_probability, probabilities[np.arange(200), labels], atol=1e-6
+        predictions.readings[reading].label_probability, probabilities[np.arange(200), labels], atol=1e-6
     )
 
 
@@ -86,23 +86,23 @@ def test_integer_weights_equal_repetition_for_every_figure():
     logits, labels = random_split()
     counts = np.random.default_rng(1).integers(0, 4, 200)
     rows = np.random.default_rng(2).permutation(np.repeat(np.arange(200), counts))
-    weighted = metrics_of(outcomes_of(logits, labels, 1.0), weights=counts)
-    assert weighted == pytest.approx(metrics_of(outcomes_of(logits[rows], labels[rows], 1.0)), abs=1e-9)
+    weighted = metrics_of(predictions_of(logits, labels, 1.0), weights=counts)
+    assert weighted == pytest.approx(metrics_of(predictions_of(logits[rows], labels[rows], 1.0)), abs=1e-9)
 
 
 def test_the_scaled_reading_is_that_of_the_divided_logits():
     logits, labels = random_split()
-    outcomes = outcomes_of(logits, labels, temperature=4.0)
+    predictions = predictions_of(logits, labels, temperature=4.0)
     expected = read_logits(logits / 4, labels)
     for field in fields(Reading):
-        np.testing.assert_array_equal(getattr(outcomes.readings[SCALED], field.name), getattr(expected, field.name))
+        np.testing.assert_array_equal(getattr(predictions.readings[SCALED], field.name), getattr(expected, field.name))
 
 
 def test_the_standardized_reading_is_that_of_logits_over_their_own_deviation():
     logits, labels = random_split()
-    splits = validation_and_test_outcomes((logits, labels), (logits, labels), standardized=True)
+    splits = validation_and_test_predictions((logits, labels), (logits, labels), standardized=True)
     assert list(splits["test"].readings) == [RAW, SCALED, STANDARDIZED]
-    assert list(outcomes_of(logits, labels, 1.0).readings) == [RAW, SCALED]
+    assert list(predictions_of(logits, labels, 1.0).readings) == [RAW, SCALED]
     reading = splits["test"].readings[STANDARDIZED]
     scaled = logits.astype(np.float64) / logits.astype(np.float64).std(axis=1, keepdims=True)
     probabilities = softmax(scaled, axis=1)
@@ -128,11 +128,11 @@ def test_a_constant_row_reads_as_not_knowing(value):
 
 def test_classwise_ece_is_stored_only_when_asked_for():
     logits, labels = random_split()
-    outcomes = outcomes_of(logits, labels, 2.0, classwise=True)
+    predictions = predictions_of(logits, labels, 2.0, classwise=True)
     for reading, temperature in ((RAW, 1.0), (SCALED, 2.0)):
         expected = classwise_ece(softmax(logits.astype(np.float64) / temperature, axis=1), labels)
-        assert outcomes.readings[reading].classwise_ece == pytest.approx(expected, abs=1e-6)
-    without = {"test": outcomes_of(logits, labels, 2.0)}
+        assert predictions.readings[reading].classwise_ece == pytest.approx(expected, abs=1e-6)
+    without = {"test": predictions_of(logits, labels, 2.0)}
     assert without["test"].readings[RAW].classwise_ece is None
     stored = ("classwise_ece", "set_size", "set_coverage")
     assert [name for name in figure_names("test") if name not in summary_of(without)] == [
@@ -153,19 +153,19 @@ def test_the_test_split_never_touches_the_temperature():
     temperature = fit_temperature(*validation)
     assert temperature > 1.5
     for test in (first, second):
-        splits = validation_and_test_outcomes(validation, test)
+        splits = validation_and_test_predictions(validation, test)
         assert splits["validation"].temperature == splits["test"].temperature == temperature
     assert metrics_of(splits["validation"], SCALED)["nll"] < metrics_of(splits["validation"], RAW)["nll"]
 
 
 def test_a_summary_has_the_figures_it_names():
-    splits = validation_and_test_outcomes(random_split(seed=0), random_split(seed=1))
+    splits = validation_and_test_predictions(random_split(seed=0), random_split(seed=1))
     summary = summary_of(splits)
     assert list(summary) == figure_names("validation") + figure_names("test")
     assert len(set(summary)) == 2 * (13 + 12)
     assert summary["test/ece"] == metrics_of(splits["test"], RAW)["ece"]
     assert summary["test/ece_scaled"] == metrics_of(splits["test"], SCALED)["ece"]
-    splits = validation_and_test_outcomes(random_split(seed=0), random_split(seed=1), standardized=True)
+    splits = validation_and_test_predictions(random_split(seed=0), random_split(seed=1), standardized=True)
     summary = summary_of(splits)
     assert list(summary) == [name for split in splits for name in figure_names(split, standardized=True)]
     assert len(set(summary)) == 2 * (13 + 12 + 12)
@@ -175,7 +175,7 @@ def test_a_summary_has_the_figures_it_names():
 
 def test_conformal_sets_are_calibrated_on_validation_in_every_reading():
     validation, test = random_split(seed=0), random_split(seed=1)
-    splits = validation_and_test_outcomes(validation, test, standardized=True)
+    splits = validation_and_test_predictions(validation, test, standardized=True)
     temperature = splits["test"].temperature
     read = {RAW: lambda x: x, SCALED: lambda x: x / np.float32(temperature), STANDARDIZED: standardize}
     for reading, converted in read.items():
@@ -191,14 +191,14 @@ def test_conformal_sets_are_calibrated_on_validation_in_every_reading():
 
 @pytest.mark.parametrize("every", [True, False])
 @pytest.mark.parametrize("kept", [True, False])
-def test_outcomes_survive_their_file(kept, every):
+def test_predictions_survive_their_file(kept, every):
     logits, labels = random_split()
-    outcomes = outcomes_of(logits, labels, temperature=1.7, keep_logits=kept, standardized=every, classwise=every)
-    content = outcomes_to_bytes(outcomes)
-    assert content == outcomes_to_bytes(outcomes)
-    light, whole = outcomes_from_bytes(content), outcomes_from_bytes(content, with_logits=True)
+    predictions = predictions_of(logits, labels, temperature=1.7, keep_logits=kept, standardized=every, classwise=every)
+    content = predictions_to_bytes(predictions)
+    assert content == predictions_to_bytes(predictions)
+    light, whole = predictions_from_bytes(content), predictions_from_bytes(content, with_logits=True)
     for again in (light, whole):
-        assert equal(again, outcomes)
+        assert equal(again, predictions)
         assert again.temperature == 1.7
     assert light.logits is None
     if kept:
@@ -208,15 +208,15 @@ def test_outcomes_survive_their_file(kept, every):
 
 
 def test_a_file_of_before_or_after_these_figures_can_be_read():
-    outcomes = outcomes_of(*random_split(), temperature=1.7, classwise=True)
-    with np.load(BytesIO(outcomes_to_bytes(outcomes))) as arrays:
+    predictions = predictions_of(*random_split(), temperature=1.7, classwise=True)
+    with np.load(BytesIO(predictions_to_bytes(predictions))) as arrays:
         content = dict(arrays)
     before, after = BytesIO(), BytesIO()
     np.savez(before, **{name: value for name, value in content.items() if "classwise" not in name})
     np.savez(after, **content, **{"raw/of_another_day": np.zeros(200)})
-    without = {name: replace(reading, classwise_ece=None) for name, reading in outcomes.readings.items()}
-    assert equal(outcomes_from_bytes(before.getvalue()), replace(outcomes, readings=without))
-    assert equal(outcomes_from_bytes(after.getvalue()), outcomes)
+    without = {name: replace(reading, classwise_ece=None) for name, reading in predictions.readings.items()}
+    assert equal(predictions_from_bytes(before.getvalue()), replace(predictions, readings=without))
+    assert equal(predictions_from_bytes(after.getvalue()), predictions)
 
 
 class _Cyclic:
@@ -235,17 +235,17 @@ def _litter(*_):
         _Cyclic()
 
 
-def test_outcomes_can_be_read_by_many_threads():
+def test_predictions_can_be_read_by_many_threads():
     """Python 3.11 raises SystemError if two threads parse at once, as numpy does to read the header of an array."""
     labels = np.arange(50) % 10
-    content = outcomes_to_bytes(outcomes_of(np.eye(10)[labels], labels, temperature=1.3))
+    content = predictions_to_bytes(predictions_of(np.eye(10)[labels], labels, temperature=1.3))
     interval, threshold = sys.getswitchinterval(), gc.get_threshold()
     gc.callbacks.append(_litter)
     try:
         sys.setswitchinterval(1e-6)
         gc.set_threshold(20)
         with ThreadPoolExecutor(16) as threads:
-            read = list(threads.map(outcomes_from_bytes, [content] * 600))
+            read = list(threads.map(predictions_from_bytes, [content] * 600))
     finally:
         gc.callbacks.remove(_litter)
         sys.setswitchinterval(interval)
