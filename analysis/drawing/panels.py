@@ -116,15 +116,15 @@ def reliability_of(findings: Findings, looks: Looks) -> dict[str, list[Panel]]:
         for reading, curve in _by_reading(predictions[key]).items():
             taught[teacher, reading] = curve
             title = f"Reliability of teacher {teacher}, {reading}"
-            svg = inline(draw_reliability(curve, looks.colours[teacher]), title)
+            svg = Markup(draw_reliability(curve, looks.colours[teacher], title))
             panels[reading].append(Panel(svg, f"{teacher}, a teacher"))
     points = findings.points.reset_index(drop=True)
     drawn = points.loc[points["trial"].isin(list(predictions))]
     drawn = drawn.sort_values("front_probability", ascending=False, kind="stable")
     for index, row in zip(drawn.index, drawn.to_dict("records"), strict=True):
         for reading, curve in _by_reading(predictions[row["trial"]]).items():
-            figure = draw_reliability(curve, looks.colours[row["teacher"]], taught.get((row["teacher"], reading)))
-            svg = inline(figure, f"Reliability of {row['arm']}, {reading}")
+            name, teacher = f"Reliability of {row['arm']}, {reading}", taught.get((row["teacher"], reading))
+            svg = Markup(draw_reliability(curve, looks.colours[row["teacher"]], name, teacher))
             panels[reading].append(Panel(svg, row["arm"], anchor_of(reading, int(index))))
     return {reading: made for reading, made in panels.items() if made}
 

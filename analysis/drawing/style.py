@@ -79,12 +79,27 @@ def svg_of(figure: Figure, name: str, standalone: bool = False) -> str:
     svg = buffer.getvalue()
     svg = re.sub(r"<!--.*?-->|<defs>\s*<style.*?</defs>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r">\s+<", "><", re.sub(r"<[^>]+>", _tidied, svg))
-    look = f'font-family="{FONT}" stroke-linejoin="round" stroke-linecap="butt"'
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(name)}" {look}', 1)
+    svg = svg.replace("<svg", f"<svg {_label_of(name)}", 1)
     if not standalone:  # the page sets the size, viewBox the proportions
         return re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    background = f'<style>{figure_css()}</style><rect width="100%" height="100%" style="fill: {PAPER}"/>'
-    return svg.replace(">", f">{background}", 1) + "\n"
+    return svg.replace(">", f">{_background()}", 1) + "\n"
+
+
+def svg_element(parts: Iterable[str], size: tuple[int, int], name: str, standalone: bool = False) -> str:
+    """Elements of SVG as a figure of so many pixels, as `svg_of` makes one of matplotlib's."""
+    width, height = size
+    opening = f'<svg {_label_of(name)} viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg"'
+    opening += f' width="{width}pt" height="{height}pt">{_background()}' if standalone else ">"
+    return "".join([opening, *parts, "</svg>"]) + "\n" * standalone
+
+
+def _label_of(name: str) -> str:
+    look = f'font-family="{FONT}" stroke-linejoin="round" stroke-linecap="butt"'
+    return f'role="img" aria-label="{escape(name)}" {look}'
+
+
+def _background() -> str:
+    return f'<style>{figure_css()}</style><rect width="100%" height="100%" style="fill: {PAPER}"/>'
 
 
 @contextmanager

@@ -38,13 +38,16 @@ def absolute_gap_draws(observed: np.ndarray, resampled: np.ndarray) -> np.ndarra
     shapes, rank, ends = _Shapes.of(observed, noise), ranks(again), []
     least = total - _sum(noise).mean() - _FAR * again.std()
     sums = np.linspace(max(0.0, least), total + _FAR * again.std(), _ASSUMED)
-    by_bin = np.ascontiguousarray(noise.reshape(len(noise), -1).T)  # [S·M, R], to be added up by whole rows
+    by_bin = noise.reshape(len(noise), -1).T  # [S·M, R], to be added up by whole rows
+    noisy = by_bin.any(axis=1)  # an empty bin of an accurate model has no noise
+    by_bin = np.ascontiguousarray(by_bin[noisy])
     place = np.empty_like(by_bin)
     for shape in (shapes.uneven, shapes.even) if observed.size > 1 else (shapes.uneven,):
         exceeded = []
-        for gaps in shapes.of_sums(shape(_STEPS), sums):
-            np.abs(np.add(by_bin, gaps.reshape(-1, 1), out=place), out=place)
-            exceeded.append(np.count_nonzero(place.sum(axis=0) > num_seeds * total) / len(noise))
+        for gaps in shapes.of_sums(shape(_STEPS), sums).reshape(_ASSUMED, -1):
+            np.abs(np.add(by_bin, gaps[noisy, None], out=place), out=place)
+            left = num_seeds * total - np.abs(gaps[~noisy]).sum()
+            exceeded.append(np.count_nonzero(place.sum(axis=0) > left) / len(noise))
         ends.append(np.interp(rank, _open_above(np.maximum.accumulate(exceeded)), sums))
     part = 0.5 + _BEYOND * (rank - 0.5)
     return np.maximum(0, (1 - part) * np.min(ends, axis=0) + part * np.max(ends, axis=0))

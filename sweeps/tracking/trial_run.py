@@ -107,11 +107,12 @@ def write_diagram(trial: Member, folder: Path) -> bool:
     Not for two threads at once, since matplotlib's settings are those of the process.
     """
     from analysis.drawing.reliability import draw_reliability, reliability_curve
-    from analysis.drawing.style import TEACHER_COLOURS, svg_of
+    from analysis.drawing.style import TEACHER_COLOURS
 
     with suppress(OSError, DamagedError):
-        diagram = draw_reliability(reliability_curve(trial.predictions("test"), RAW), TEACHER_COLOURS[0])
-        svg = svg_of(diagram, "Reliability on test images, as trained", standalone=True)
+        curve = reliability_curve(trial.predictions("test"), RAW)
+        name = "Reliability on test images, as trained"
+        svg = draw_reliability(curve, TEACHER_COLOURS[0], name, standalone=True)
         (folder / "reliability.svg").write_text(svg)
         return True
     return False
