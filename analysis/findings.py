@@ -21,8 +21,9 @@ from analysis.statistics.claims import claims_of
 from analysis.statistics.evidence import Evidence, evidence_of
 from analysis.statistics.importance import Importance, importances_of
 from analysis.text.protocol import protocol_of
+from kd_core.config.errors import DamagedError
 from kd_core.measure.predictions import RAW, SCALED, Predictions
-from kd_core.store.files import DamagedError, read_ahead
+from kd_core.store.files import read_ahead
 
 MOST_DIAGRAMS, MOST_TEACHERS = 24, 8  # of arms, and of teachers, whose reliability is drawn
 PredictionsOf = Callable[[str], Predictions]

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from kd_core.config.errors import DamagedError
 from kd_core.config.identity import digest
 from kd_core.evaluate.latency import Latency, comparable, form_of
-from kd_core.store.files import DamagedError, read_ahead, read_bytes
+from kd_core.store.files import read_ahead, read_bytes
 from kd_core.store.manifest import File
 from kd_core.store.product import SPLITS, State, predictions_name
 from kd_core.store.records import Store, SweepRecord, left_out

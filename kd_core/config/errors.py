@@ -3,8 +3,12 @@
 KdSweepsError        the base, which the command line catches
 ├── SpecError        a spec or an option that cannot be run
 ├── DataError        data that cannot be read as configured
+│   └── UnreachableError    a URL that does not answer, of which an earlier copy serves (kd_core.store.cache)
 ├── ModelError       a network that cannot be built as configured
 ├── TeacherError     a stored teacher that is missing or damaged
+├── SignalError      a stored signal that is missing, damaged, or of another teacher or stream
+├── DamagedError     a file that is not what was written
+├── NonFiniteLossError      a loss that became NaN or infinite
 ├── ExportError      an exported file that is not the trial's student
 └── ServerError      an MLflow server that refuses or does not answer
 """
@@ -34,6 +38,18 @@ class ModelError(KdSweepsError):
 
 class TeacherError(KdSweepsError):
     """A stored teacher is missing or damaged."""
+
+
+class SignalError(KdSweepsError):
+    """A stored signal is missing, damaged, or of another teacher or stream; the message says what and what to do."""
+
+
+class DamagedError(KdSweepsError):
+    """A file is not what was written; the message is one line that names it."""
+
+
+class NonFiniteLossError(KdSweepsError):
+    """The loss was NaN or infinite; the message names trial, epoch and step."""
 
 
 class ExportError(KdSweepsError):

@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 from upath import UPath
 
+from kd_core.config.errors import DamagedError
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -80,10 +82,6 @@ def remove(path: UPath | Path) -> None:
             path.unlink()
         else:
             path.fs.rm_file(path.path)
-
-
-class DamagedError(ValueError):
-    """A file is not what was written; the message is one line that names it."""
 
 
 def json_text(value: dict[str, Any], indent: int | None = 1) -> str:

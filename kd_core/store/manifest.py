@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError
 from upath import UPath
 
+from kd_core.config.errors import DamagedError
 from kd_core.fields import Config
-from kd_core.store.files import DamagedError, load_json, write_json
+from kd_core.store.files import load_json, write_json
 
 MadeFrom = dict[str, str]  # the sha256 of the weights that a product is made from: {"teacher": …}, or {}
 

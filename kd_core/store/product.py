@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from upath import UPath
 
+from kd_core.config.errors import DamagedError
 from kd_core.config.identity import file_sha256
-from kd_core.store.files import DamagedError, read_bytes, read_sealed, sizes_in
+from kd_core.store.files import read_bytes, read_sealed, sizes_in
 from kd_core.store.journal import JOURNAL, Journal, Row, read_journal
 from kd_core.store.lease import Lease
 from kd_core.store.manifest import Begun, Failure, File, MadeFrom, Manifest, Stop, TrialResult, Value

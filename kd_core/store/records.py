@@ -19,17 +19,9 @@ from typing import Any, Literal
 
 from upath import UPath
 
+from kd_core.config.errors import DamagedError
 from kd_core.config.identity import digest
-from kd_core.store.files import (
-    DamagedError,
-    damage_in,
-    read_ahead,
-    read_bytes,
-    read_json,
-    sizes_in,
-    write_bytes,
-    write_json,
-)
+from kd_core.store.files import damage_in, read_ahead, read_bytes, read_json, sizes_in, write_bytes, write_json
 from kd_core.store.product import Product, State
 from kd_core.store.signal_record import SignalRecord
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from upath import UPath
 
+from kd_core.config.errors import SignalError
 from kd_core.config.identity import digest, flattened
 from kd_core.store.files import cache_folder, clear_orphans, damage_in, read_json, remove, sizes_in, write_json, writing
 from kd_core.store.lease import Lease
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 REMEDY = "a run that needs it labels it anew"
 _BLOCK = 1 << 20
-
-
-class SignalError(ValueError):
-    """A stored signal is missing, damaged, or of another teacher or stream; the message says what and what to do."""
 
 
 @dataclass(frozen=True)

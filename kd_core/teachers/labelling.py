@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kd_core.config.errors import SignalError
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset
 from kd_core.networks.models import Network
-from kd_core.store.signal_record import SignalError, SignalRecord
+from kd_core.store.signal_record import SignalRecord
 from kd_core.stream.vicinal import VicinalStream, ViewSource, all_slots
 from kd_core.teachers.signal import LiveSignal
 

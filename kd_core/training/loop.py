@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from kd_core.config.data import NO_MIXUP
+from kd_core.config.errors import NonFiniteLossError
 from kd_core.config.recipe import TrainConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset, Split
@@ -42,10 +43,6 @@ class EpochResult:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss was NaN or infinite; the message names trial, epoch and step."""
 
 
 def train(

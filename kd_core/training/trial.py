@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from kd_core.config.errors import DamagedError
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset
 from kd_core.evaluate.evaluation import evaluate
@@ -17,7 +18,7 @@ from kd_core.evaluate.latency import processor_name
 from kd_core.measure.predictions import Predictions, summary_of
 from kd_core.measure.scaling import has_optimum
 from kd_core.networks.models import Network, build_student, load_weights, num_parameters, weights_bytes
-from kd_core.store.files import DamagedError, read_sealed
+from kd_core.store.files import read_sealed
 from kd_core.store.manifest import MadeFrom, TrialResult
 from kd_core.store.product import Product, State
 from kd_core.store.writer import ProductWriter

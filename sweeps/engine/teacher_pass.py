@@ -7,11 +7,12 @@ from typing import Any
 
 import ray
 
+from kd_core.config.errors import SignalError
 from kd_core.data.dataset import Dataset
 from kd_core.fields import size_text
 from kd_core.store.manifest import MadeFrom
 from kd_core.store.product import Product
-from kd_core.store.signal_record import REMEDY, SignalError
+from kd_core.store.signal_record import REMEDY
 from sweeps.config.sweep import ResourcesConfig
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import label_signal, task_of

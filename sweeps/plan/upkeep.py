@@ -7,12 +7,13 @@ from typing import Any
 import torch
 
 from analysis.report import report_problems
+from kd_core.config.errors import SignalError
 from kd_core.data.dataset import Dataset
 from kd_core.networks.models import ModelError
 from kd_core.store.files import damage_in, read_ahead
 from kd_core.store.product import Product
 from kd_core.store.records import Store
-from kd_core.store.signal_record import REMEDY, SignalError, SignalRecord
+from kd_core.store.signal_record import REMEDY, SignalRecord
 from kd_core.teachers.labelling import Replay, TeacherPass, replay
 from kd_core.teachers.teacher import TeacherError, load_teacher
 from sweeps.plan.plan import Plan, TeacherPlan

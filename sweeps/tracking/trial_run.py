@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.snapshot import Member
+from kd_core.config.errors import DamagedError
 from kd_core.measure.predictions import RAW
-from kd_core.store.files import DamagedError
 
 ESTIMATED = ("accuracy", "ece", "ece_scaled", "nll_scaled")  # on test, with an interval: test/ece_low, test/ece_high
 PASSING = ("kdsweep.error", "stop_reason", "rung")  # tags of an end that another try makes void

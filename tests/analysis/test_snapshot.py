@@ -5,8 +5,8 @@ import pytest
 
 from analysis.report import update_report, write_report
 from analysis.snapshot import read_sweep, reader_of
+from kd_core.config.errors import DamagedError
 from kd_core.evaluate.latency import form_of
-from kd_core.store.files import DamagedError
 from tests.analysis.conftest import write_sweep
 from tests.damages import damage
 from tests.products import STOP

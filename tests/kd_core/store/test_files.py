@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from kd_core.config.errors import DamagedError
 from kd_core.store.files import (
-    DamagedError,
     append_line,
     cache_folder,
     clear_orphans,

@@ -2,7 +2,8 @@ import hashlib
 
 import pytest
 
-from kd_core.store.files import DamagedError, write_json
+from kd_core.config.errors import DamagedError
+from kd_core.store.files import write_json
 from kd_core.store.manifest import Failure, File
 from tests.products import STOP
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kd_core.config.errors import DamagedError
 from kd_core.measure.predictions import predictions_of
-from kd_core.store.files import DamagedError, write_json
+from kd_core.store.files import write_json
 from kd_core.store.lease import LEASE_S
 from kd_core.store.product import Product
 from kd_core.store.records import Store

@@ -1,6 +1,6 @@
 import pytest
 
-from kd_core.store.files import DamagedError
+from kd_core.config.errors import DamagedError
 from kd_core.store.records import Store, left_out
 from tests.damages import DAMAGES, damage
 from tests.products import finish

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from upath import UPath
 
+from kd_core.config.errors import SignalError
 from kd_core.config.identity import digest, signal_identity
 from kd_core.store.files import write_json
-from kd_core.store.signal_record import SignalError, SignalRecord
+from kd_core.store.signal_record import SignalRecord
 
 LOGITS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float16)
 IDENTITY = {"teacher": {"weights": "abc"}, "view": {"padding": 4}, "stream_version": 1}

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from kd_core.config.errors import SignalError
 from kd_core.config.identity import signal_identity
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import load
 from kd_core.networks.models import build_teacher
 from kd_core.store.records import Store
-from kd_core.store.signal_record import SignalError, SignalRecord
+from kd_core.store.signal_record import SignalRecord
 from kd_core.stream.vicinal import VicinalStream, all_slots, render
 from kd_core.teachers import labelling
 from kd_core.teachers.labelling import TeacherPass, label_epochs, replay

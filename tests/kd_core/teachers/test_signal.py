@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from kd_core.config.errors import SignalError
 from kd_core.config.identity import digest, signal_identity
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset
 from kd_core.networks.models import Network, build_teacher
 from kd_core.store.records import Store
-from kd_core.store.signal_record import SignalError
 from kd_core.teachers.labelling import TeacherPass, label_epochs
 from kd_core.teachers.signal import LiveSignal, StoredSignal
 from kd_core.training.loop import train

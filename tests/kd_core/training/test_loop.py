@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from kd_core.config.data import NO_MIXUP, DataConfig, ViewConfig
+from kd_core.config.errors import NonFiniteLossError
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.recipe import FinetuneConfig
 from kd_core.config.trial import finetuning_trial
@@ -13,13 +14,7 @@ from kd_core.measure.predictions import metrics_of, predictions_of
 from kd_core.methods.registry import METHODS
 from kd_core.networks.models import weights_bytes
 from kd_core.networks.schedule import learning_rate_schedule
-from kd_core.training.loop import (
-    EpochResult,
-    NonFiniteLossError,
-    first_steps,
-    initial_student,
-    train,
-)
+from kd_core.training.loop import EpochResult, first_steps, initial_student, train
 
 DATA, VIEW = DataConfig(source="digits"), ViewConfig()
 RECIPES = [

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from kd_core.config.errors import NonFiniteLossError
 from kd_core.config.identity import digest, file_sha256
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import load
@@ -24,7 +25,7 @@ from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.teachers.signal import LiveSignal
 from kd_core.training import trial as trial_module
-from kd_core.training.loop import NonFiniteLossError, train
+from kd_core.training.loop import train
 from kd_core.training.trial import run_trial
 from tests.damages import DAMAGES, damage
 
