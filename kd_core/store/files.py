@@ -198,7 +198,7 @@ def read_sealed(path: UPath | Path) -> bytes:
 def sizes_in(folder: UPath | Path) -> dict[str, int]:
     """The size in bytes of each file of a folder, by name, from one listing; empty if there is no such folder."""
     sizes: dict[str, int] = {}
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         if not isinstance(folder, Path):
             listed = folder.fs.ls(folder.path, detail=True)
             return {entry["name"].rstrip("/").rsplit("/", 1)[-1]: entry["size"] for entry in listed}
