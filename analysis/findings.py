@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ from analysis.text.protocol import protocol_of
 from kd_core.config.errors import DamagedError
 from kd_core.measure.predictions import RAW, SCALED, Predictions
 from kd_core.store.files import read_ahead
+from kd_core.store.index import Index
 
 MOST_DIAGRAMS, MOST_TEACHERS = 24, 8  # of arms, and of teachers, whose reliability is drawn
 PredictionsOf = Callable[[str], Predictions]
@@ -82,8 +82,8 @@ def findings_of(
 
 
 def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: Snapshot | None) -> Findings:
-    members, runs, teachers = snapshot.members, runs_of(snapshot), teachers_of(snapshot)
-    objectives = dict(asked or members.get("objectives") or OBJECTIVES)
+    index, runs, teachers = snapshot.index, runs_of(snapshot), teachers_of(snapshot)
+    objectives = dict(asked or index.objectives or OBJECTIVES)
     size, figures = num_resamples(len(runs)), _figures(objectives)
     read = {split: reader_of(snapshot.trials, split, "classwise_ece" in figures) for split in ("validation", "test")}
     validation = evidence_of(runs, "validation", read["validation"], size, figures)
@@ -99,7 +99,7 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
     baseline, journals = baseline_of(fronts[RAW]), journals_of(snapshot)
     labels = {evidence.split: evidence.label for evidence in (validation, test) if evidence is not None}
     ended = journals.merge(runs.loc[runs["status"] == "finished", ["arm", "seed"]])
-    sanity = sanity_of(validation, test, teacher_test, baseline, labels, _num_classes(members, labels), ended)
+    sanity = sanity_of(validation, test, teacher_test, baseline, labels, _num_classes(index, labels), ended)
     name = snapshot.sweep.name
     return Findings(
         name=name,
@@ -132,10 +132,13 @@ def _check_measured(front: Front) -> None:
             raise ValueError(f"objectives: {name} is not known of any arm; run the sweep again, which measures it")
 
 
-def _num_classes(members: Mapping[str, Any], labels: Mapping[str, np.ndarray]) -> int:
+def _num_classes(index: Index, labels: Mapping[str, np.ndarray]) -> int:
     """The number of classes, as the sweep states it, or as far as the labels show."""
-    stated = (members.get("data") or {}).get("num_classes")
-    return stated or 1 + max((int(classes.max()) for classes in labels.values()), default=0)
+    return (
+        index.data.num_classes
+        if index.data
+        else 1 + max((int(classes.max()) for classes in labels.values()), default=0)
+    )
 
 
 def _figures(objectives: Mapping[str, str]) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def inputs_of(
 
 def _said(snapshot: Snapshot) -> list[object]:
     products = [*snapshot.teachers, *snapshot.trials]
-    return [snapshot.members, snapshot.latencies, list(read_ahead(_content, products))]
+    return [snapshot.index.model_dump(mode="json"), snapshot.latencies, list(read_ahead(_content, products))]
 
 
 def _content(product: Member) -> list[object]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.settings import differing_settings
-from analysis.snapshot import Member, Snapshot
+from analysis.snapshot import Member, Snapshot, Teacher, Trial
 from kd_core.evaluate.latency import Latency
 from kd_core.measure.predictions import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.store.files import read_ahead
@@ -51,7 +51,7 @@ def journals_of(snapshot: Snapshot) -> pd.DataFrame:
     """One row per epoch of every trial that trained: arm, seed, epoch and the figures of its journal."""
     journals = read_ahead(lambda trial: trial.epochs, snapshot.trials)
     rows = [
-        {"arm": trial.entry["arm"], "seed": trial.entry["seed"], **row}
+        {"arm": trial.entry.arm, "seed": trial.entry.seed, **row}
         for trial, journal in zip(snapshot.trials, journals, strict=True)
         for row in journal
     ]
@@ -99,19 +99,19 @@ def temperature_name(temperature: float | str | None) -> str:
     return "sigma" if temperature == "sigma" else f"{float(temperature):g}"
 
 
-def _trial_row(trial: Member, latency: Latency | None) -> dict[str, Any]:
+def _trial_row(trial: Trial, latency: Latency | None) -> dict[str, Any]:
     entry, config, findings = trial.entry, trial.config, _findings(trial)
     identity = {
         "trial": trial.key,
-        "label": entry["label"],
-        "arm": entry["arm"],
+        "label": entry.label,
+        "arm": entry.arm,
         "method": config.get("method", ""),
-        "teacher": entry["teacher"] or "",
+        "teacher": entry.teacher or "",
         "temperature": temperature_name(config.get("temperature")),
         "alpha": config.get("alpha"),
         "student": config.get("student", {}).get("model", ""),
-        "seed": entry["seed"],
-        "role": entry.get("role", ""),
+        "seed": entry.seed,
+        "role": entry.role,
         "latency_device": "",
     }
     if latency is not None and trial.status == "finished":
@@ -119,11 +119,9 @@ def _trial_row(trial: Member, latency: Latency | None) -> dict[str, Any]:
     return identity | findings
 
 
-def _teacher_row(teacher: Member) -> dict[str, Any]:
+def _teacher_row(teacher: Teacher) -> dict[str, Any]:
     network = teacher.config.get("student", {})  # fine-tuning is the trial whose student is the teacher
-    return {"teacher": teacher.entry["name"], "key": teacher.key, "model": network.get("model", "")} | _findings(
-        teacher
-    )
+    return {"teacher": teacher.entry.name, "key": teacher.key, "model": network.get("model", "")} | _findings(teacher)
 
 
 def _findings(member: Member) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from kd_core.config.errors import DamagedError
 from kd_core.config.identity import digest
 from kd_core.evaluate.latency import Latency, comparable, form_of
 from kd_core.store.files import read_ahead, read_bytes
+from kd_core.store.index import Index, TeacherEntry, TrialEntry
 from kd_core.store.manifest import File
 from kd_core.store.product import SPLITS, State, predictions_name
 from kd_core.store.records import Store, SweepRecord, left_out
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Member(State):
-    """A trial or teacher of a sweep: what its files said, and its entry in trials.json."""
-
-    entry: Mapping[str, Any] = field(default_factory=dict)
+    """A trial or teacher of a sweep: what its files said."""
 
     def predictions(self, split: str, with_logits: bool = False) -> "Predictions":
         """The predictions on a split, from one read.
@@ -38,31 +37,54 @@ class Member(State):
             raise DamagedError(f"{path}: is damaged: its sha256 is another")
         return predictions_from_bytes(content, with_logits)
 
-    def checked(self) -> "Member":
+    def checked(self) -> Self:
         """The same, but damaged if its predictions are; these are put aside then (`Product.check`)."""
         problem = next(self.product.check(*map(predictions_name, SPLITS)), "") if self.status == "finished" else ""
         return replace(self, status="damaged", problem=problem) if problem else self
 
 
-def member_of(entry: Mapping[str, Any], state: State) -> Member:
-    """The member of a sweep whose files said this."""
-    return Member(**{each.name: getattr(state, each.name) for each in fields(State)}, entry=entry)
+@dataclass(frozen=True)
+class Trial(Member):
+    """A trial of a sweep, with its entry in the index."""
+
+    entry: TrialEntry = field(kw_only=True)
+
+    @classmethod
+    def of(cls, entry: TrialEntry, state: State) -> "Trial":
+        """The trial whose files said this."""
+        return cls(**_fields_of(state), entry=entry)
+
+
+@dataclass(frozen=True)
+class Teacher(Member):
+    """A teacher of a sweep, with its entry in the index."""
+
+    entry: TeacherEntry = field(kw_only=True)
+
+    @classmethod
+    def of(cls, entry: TeacherEntry, state: State) -> "Teacher":
+        """The teacher whose files said this."""
+        return cls(**_fields_of(state), entry=entry)
+
+
+def _fields_of(state: State) -> dict[str, Any]:
+    return {each.name: getattr(state, each.name) for each in fields(State)}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A sweep at one time: its trials.json, and its teachers and trials in the order of that."""
+    """A sweep at one time: its index, and its teachers and trials in the order of that."""
 
     store: Store
     sweep: SweepRecord
-    members: dict[str, Any]
-    teachers: list[Member]
-    trials: list[Member]
+    index: Index
+    teachers: list[Teacher]
+    trials: list[Trial]
 
     @property
     def left_out(self) -> list[bool]:
         """Which of the trials are left out, since their scout was stopped."""
-        return left_out((each.entry["arm"], each.entry.get("role", ""), each.status) for each in self.trials)
+        return left_out((each.entry.arm, each.entry.role, each.status) for each in self.trials)
 
     @cached_property
     def latencies(self) -> dict[str, Latency]:
@@ -74,9 +96,9 @@ class Snapshot:
     @cached_property
     def forms(self) -> dict[str, dict[str, Any]]:
         """The form of each finished trial's student, by its key (`kd_core.evaluate.latency.form_of`)."""
-        data = self.members.get("data")
+        data = self.index.data
         return {
-            trial.key: form_of(trial.config["student"], data["num_classes"], data["image_size"])
+            trial.key: form_of(trial.config["student"], data.num_classes, data.image_size)
             for trial in self.trials
             if data and trial.manifest
         }
@@ -91,8 +113,8 @@ class Snapshot:
 
     def checked(self) -> "Snapshot":
         """The same, of which those are damaged whose predictions are; this reads all of these."""
-        teachers, trials = (list(read_ahead(Member.checked, members)) for members in (self.teachers, self.trials))
-        return replace(self, teachers=teachers, trials=trials)
+        teachers, trials = read_ahead(Teacher.checked, self.teachers), read_ahead(Trial.checked, self.trials)
+        return replace(self, teachers=list(teachers), trials=list(trials))
 
 
 def read_sweep(store: Store, name: str, known: Mapping[str, State] | None = None) -> Snapshot:
@@ -101,15 +123,15 @@ def read_sweep(store: Store, name: str, known: Mapping[str, State] | None = None
     Raises FileNotFoundError if the store has no such sweep.
     """
     sweep = store.sweep(name)
-    members = sweep.members()
-    teachers = store.states((store.teacher(entry["key"]) for entry in members["teachers"]), known)
-    trials = store.states((store.trial(entry["key"]) for entry in members["trials"]), known)
+    index = sweep.index()
+    teachers = store.states((store.teacher(entry.key) for entry in index.teachers), known)
+    trials = store.states((store.trial(entry.key) for entry in index.trials), known)
     return Snapshot(
         store,
         sweep,
-        members,
-        list(map(member_of, members["teachers"], teachers)),
-        list(map(member_of, members["trials"], trials)),
+        index,
+        list(map(Teacher.of, index.teachers, teachers)),
+        list(map(Trial.of, index.trials, trials)),
     )
 
 

@@ -149,8 +149,8 @@ def _counts(spec: SweepSpec, snapshot: Snapshot, num_reused: int) -> dict[str, i
     """The trials by status; one whose worker or teacher left no result counts as failed."""
     statuses: list[tuple[str, str, str]] = []
     for trial in snapshot.trials:
-        role = role_of(spec, trial.entry["seed"])
-        statuses.append((trial.entry["arm"], role, status_in(spec, role, trial)))
+        role = role_of(spec, trial.entry.seed)
+        statuses.append((trial.entry.arm, role, status_in(spec, role, trial)))
     finished = sum(status == "finished" for _, _, status in statuses)
     stopped = sum(status == "stopped" for _, _, status in statuses) + sum(left_out(statuses))
     failed = len(statuses) - finished - stopped

@@ -6,9 +6,11 @@ from typing import Any
 from kd_core.config.trial import TrialConfig
 from kd_core.measure.predictions import Predictions
 from kd_core.store.files import read_json, write_json
+from kd_core.store.index import Index
 from kd_core.store.journal import JOURNAL
 from kd_core.store.manifest import File, Stop, TrialResult
 from kd_core.store.product import MANIFEST, Product
+from kd_core.store.records import SweepRecord
 from kd_core.store.writer import ProductWriter
 
 RESULT = TrialResult(
@@ -52,3 +54,13 @@ def forget_epochs(product: Product) -> None:
     path = product.path / JOURNAL
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
     edit(product, files={JOURNAL: File.of(path.read_bytes()).model_dump()})
+
+
+def members_of(sweep: SweepRecord) -> dict[str, Any]:
+    """The index of a sweep as JSON."""
+    return sweep.index().model_dump(mode="json")
+
+
+def write_members(sweep: SweepRecord, spec_yaml: str, members: Mapping[str, Any]) -> None:
+    """Write a sweep with this index, as JSON; what it lacks has its default."""
+    sweep.write(spec_yaml, Index.model_validate({"objectives": {}, **members}))

@@ -1,19 +1,20 @@
 """How a sweep was run and judged, for the end of its report: sizes, seeds, versions, time and teacher passes."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from analysis.runs import recycled_of
-from analysis.snapshot import Member, Snapshot
+from analysis.snapshot import Snapshot, Teacher, Trial
 from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import share_text, title_of
 from analysis.text.provenance import provenance_of
 from kd_core.config.checkpoint import checkpoint_caveat
+from kd_core.config.data import DataSummary
 from kd_core.config.recipe import TrainConfig
 from kd_core.measure.calibration import NUM_BINS
+from kd_core.store.index import SignalEntry
 from kd_core.store.manifest import Manifest, TrialResult
 
 
@@ -21,10 +22,10 @@ def protocol_of(
     snapshot: Snapshot, runs: pd.DataFrame, validation: Evidence | None, test: Evidence | None
 ) -> dict[str, str]:
     """The protocol as titles and texts, from records only, so that equal records give equal text."""
-    members, products = snapshot.members, [*snapshot.teachers, *snapshot.trials]
+    index, products = snapshot.index, [*snapshot.teachers, *snapshot.trials]
     manifests = [product.manifest for product in products if product.manifest]
     parts = {
-        "Images": _images(members.get("data", {}), validation, test),
+        "Images": _images(index.data, validation, test),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "Selection": " ".join(provenance_of(runs)),
         "Teachers": _given_teachers(snapshot.teachers),
@@ -33,7 +34,7 @@ def protocol_of(
         "Evidence": _resampling(validation) if test is not None else "",
         "Unstable arms": _unstable(test),
         "Computation": _computation([manifest.result.wall_s for manifest in manifests]),
-        "Teacher passes": _teacher_passes(members.get("signals", []), snapshot.trials),
+        "Teacher passes": _teacher_passes(index.signals, snapshot.trials),
         "Recycled epochs": ", ".join(map(str, recycled_of(snapshot))),
         "Versions": _versions(manifests),
     }
@@ -67,18 +68,20 @@ def _amount(figure: str, deviation: float) -> str:
     return f"{100 * deviation:.2f} points" if figure == "accuracy" else f"{deviation:.4f}"
 
 
-def _images(sizes: Mapping[str, int], validation: Evidence | None, test: Evidence | None) -> str:
-    counts = {"training": sizes.get("num_train")}
-    counts |= {"validation": validation.num_images if validation else sizes.get("num_validation")}
-    counts |= {"test": test.num_images if test else sizes.get("num_test")}
+def _images(sizes: DataSummary | None, validation: Evidence | None, test: Evidence | None) -> str:
+    counts = {
+        "training": sizes and sizes.num_train,
+        "validation": validation.num_images if validation else sizes and sizes.num_validation,
+        "test": test.num_images if test else sizes and sizes.num_test,
+    }
     text = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count is not None)
-    return text + (f"; {sizes['num_classes']} classes at {sizes['image_size']} px" if sizes else "")
+    return text + (f"; {sizes.num_classes} classes at {sizes.image_size} px" if sizes else "")
 
 
-def _given_teachers(teachers: Iterable[Member]) -> str:
+def _given_teachers(teachers: Iterable[Teacher]) -> str:
     """What to bear in mind of teachers that were given as checkpoints."""
     given = [teacher for teacher in teachers if teacher.config.get("student", {}).get("checkpoint")]
-    return checkpoint_caveat([teacher.entry["name"] for teacher in given])
+    return checkpoint_caveat([teacher.entry.name for teacher in given])
 
 
 def _scaling(results: Sequence[TrialResult]) -> str:
@@ -96,12 +99,12 @@ def _computation(seconds: Sequence[float]) -> str:
     return f"{sum(seconds) / 3600:.2f} hours of training and evaluation in {len(seconds)} networks" if seconds else ""
 
 
-def _teacher_passes(signals: Iterable[Mapping[str, Any]], trials: Iterable[Member]) -> str:
+def _teacher_passes(signals: Iterable[SignalEntry], trials: Iterable[Trial]) -> str:
     distilled = [trial.config for trial in trials if trial.config.get("teacher")]
     if not distilled:
         return ""
     live = sum(TrainConfig.model_validate(config["train"]).epochs for config in distilled)
-    stored = sum(signal["epochs"] for signal in signals)
+    stored = sum(signal.epochs for signal in signals)
     if not stored:
         return f"{live:,}, one for each epoch of each distilled trial"
     return f"{stored:,} over the training images, stored and shared by the trials that would have made {live:,}"

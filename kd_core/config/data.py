@@ -119,3 +119,16 @@ class MixupConfig(Config):
 
 
 NO_MIXUP = MixupConfig(distribution="off")
+
+
+class DataSummary(Config):
+    """The sizes of a dataset, known after decoding one image."""
+
+    fingerprint: str
+    """see `kd_core.data.splits.fingerprint_of`"""
+    num_train: int
+    num_validation: int
+    num_test: int
+    num_classes: int
+    image_size: int
+    """the longer side, in pixels"""

@@ -4,23 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kd_core.config.data import DataConfig
+from kd_core.config.data import DataConfig, DataSummary
 from kd_core.config.errors import DataError
 from kd_core.config.identity import digest, identity_of
 from kd_core.data.images import Part
 from kd_core.data.sources import Source, read_source, source_identity
-
-
-@dataclass(frozen=True)
-class DataSummary:
-    """The sizes of a dataset, known after decoding one image; fingerprint as in `fingerprint_of`."""
-
-    fingerprint: str
-    num_train: int
-    num_validation: int
-    num_test: int
-    num_classes: int
-    image_size: int
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,12 @@ def summarize(config: DataConfig) -> DataSummary:
     num_train, num_validation, num_test = (len(part) for part in parts.splits)
     size = max(image.shape[:2])
     return DataSummary(
-        fingerprint_of(config, parts.source), num_train, num_validation, num_test, len(parts.class_names), size
+        fingerprint=fingerprint_of(config, parts.source),
+        num_train=num_train,
+        num_validation=num_validation,
+        num_test=num_test,
+        num_classes=len(parts.class_names),
+        image_size=size,
     )
 
 

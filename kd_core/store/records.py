@@ -5,7 +5,7 @@
               trials/<key>/    manifest.json journal.jsonl student.safetensors predictions-*.npz; until it is finished
                                checkpoint-*.pt lease.json failure.json stopped.json
               latency/<key>.json
-              sweeps/<name>/   spec.yaml trials.json report/ confirmation.json (of one that is confirmed)
+              sweeps/<name>/   spec.yaml index.json report/ confirmation.json (of one that is confirmed)
 
 A storage is a local path or any fsspec URL; local files are written by write, fsync and rename.
 """
@@ -15,18 +15,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from upath import UPath
 
 from kd_core.config.errors import DamagedError
 from kd_core.config.identity import digest
-from kd_core.store.files import damage_in, read_ahead, read_bytes, read_json, sizes_in, write_bytes, write_json
+from kd_core.store.files import read_ahead, read_bytes, read_json, sizes_in, write_bytes, write_json
+from kd_core.store.index import Index
 from kd_core.store.product import Product, State
 from kd_core.store.signal_record import SignalRecord
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-Role = Literal["", "scout", "follower", "confirmation"]
 LEFT_OUT = "left out: its scout was stopped"
 
 
@@ -42,7 +42,7 @@ def left_out(trials: Iterable[tuple[str, str, str]]) -> list[bool]:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """The folder of one sweep: its spec, the list of its trials and its report."""
+    """The folder of one sweep: its spec, the index of its products and its report."""
 
     path: UPath
 
@@ -56,22 +56,15 @@ class SweepRecord:
         """The folder of report.html, of the front as .csv, .json and .svg, and of inputs.json."""
         return self.path / "report"
 
-    def members(self) -> dict[str, Any]:
-        """The content of trials.json: {"sweep", "objectives", "data", "teachers": [], "trials": [], "waiting": []}.
-
-        data is a `kd_core.data.splits.DataSummary`; a teacher is {"name", "key"}; a trial {"key", "label", "arm",
-        "teacher", "seed", "role"}, with a readable label, and arm the label without its seed; waiting are trials
-        without a key, whose teacher is not finished. With early stopping, role is scout for the seed of an arm that may
-        be stopped, and follower for the others; without, there is none. It is confirmation for seeds on which nothing
-        was selected. Raises FileNotFoundError if no such sweep was run.
-        """
-        path = self.path / "trials.json"
-        members = read_json(path)
-        if members is None:
-            problem = damage_in(path)
-            absent = f"no sweep named {self.name} in {self.path.parent.parent}"
-            raise FileNotFoundError(f"{problem}; run its spec again to write it anew" if problem else absent)
-        return members
+    def index(self) -> Index:
+        """Its products; raises FileNotFoundError if no such sweep was run."""
+        path = self.path / "index.json"
+        try:
+            return Index.read(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no sweep named {self.name} in {self.path.parent.parent}") from None
+        except DamagedError as error:
+            raise FileNotFoundError(f"{error}; run its spec again to write it anew") from None
 
     def confirmation(self) -> dict[str, Any]:
         """What is confirmed of it (`sweeps.plan.confirmation`); empty if nothing is."""
@@ -99,10 +92,10 @@ class SweepRecord:
             return [str(error)]
         return []
 
-    def write(self, spec_yaml: str, members: dict[str, Any]) -> None:
-        """Write the resolved spec, under a comment with its sha256, and the list of its products."""
+    def write(self, spec_yaml: str, index: Index) -> None:
+        """Write the resolved spec, under a comment with its sha256, and the index of its products."""
         write_bytes(self.path / "spec.yaml", f"{_sha256_comment(spec_yaml)}\n{spec_yaml}".encode())
-        write_json(self.path / "trials.json", members)
+        index.write(self.path / "index.json")
 
 
 def _sha256_comment(text: str) -> str:

@@ -28,7 +28,7 @@ def confirm(name: str, storage: str, seeds: int, address: str | None, tracking_u
     """
     store = store_at(storage)
     sweep = sweep_named(store, name)
-    sweep.members()
+    sweep.index()
     path = str(sweep.path / "spec.yaml")
     with naming_source(path):
         spec = confirmed(store, name, seeds)

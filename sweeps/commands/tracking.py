@@ -22,7 +22,7 @@ def sync(name: str, storage: str, tracking_uri: str | None) -> None:
     from sweeps.tracking.sync import tracking_uri_of
 
     store = store_at(storage)
-    sweep_named(store, name).members()
+    sweep_named(store, name).index()
     uri = tracking_uri_of(store, tracking_uri)
     with using_server(uri):
         num_trials = sync_sweep(store, name, uri)

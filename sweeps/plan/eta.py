@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from kd_core.config.data import DataSummary
 from kd_core.config.identity import canonical_json
 from kd_core.config.networks import ARCHITECTURE
 from kd_core.store.files import read_ahead
+from kd_core.store.index import Index, TeacherEntry, TrialEntry
 from kd_core.store.manifest import Begun
 from kd_core.store.product import State
 from kd_core.store.records import Store, SweepRecord
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from sweeps.plan.plan import Plan, TrialPlan
 
 _RECIPE = ("batch_size", "optimizer", "precision", "compile", "deterministic")
-_DATA = ("num_train", "num_validation", "num_classes", "image_size")
+_DATA = {"num_train", "num_validation", "num_classes", "image_size"}
 _ENOUGH = 20  # trials of a form; more tell nothing new
 _MOST_READ = 200  # configs of earlier trials, so that a plan is quick in a large store
 
@@ -102,8 +104,8 @@ class Paces:
         return TimeLeft(seconds, num_trials, num_unknown)
 
 
-def form_of_trial(config: Mapping[str, Any], data: Mapping[str, Any], stored: bool, threads: int | None) -> str:
-    """What the time of an epoch depends on, as JSON; config is the JSON of a TrialConfig, data of a DataSummary."""
+def form_of_trial(config: Mapping[str, Any], data: DataSummary | None, stored: bool, threads: int | None) -> str:
+    """What the time of an epoch depends on, as JSON; config is the JSON of a TrialConfig."""
     teacher = config["teacher"]
     live = {name: teacher[name] for name in (*ARCHITECTURE, "precision")} if teacher and not stored else None
     return canonical_json(
@@ -111,7 +113,7 @@ def form_of_trial(config: Mapping[str, Any], data: Mapping[str, Any], stored: bo
             "student": {name: config["student"][name] for name in ARCHITECTURE},
             "teacher": "stored" if teacher and stored else live,
             "train": {name: config["train"][name] for name in _RECIPE},
-            "data": {name: data[name] for name in _DATA},
+            "data": data and data.model_dump(include=_DATA),
             "streaming": config["data"]["streaming"],
             "view": config["view"],
             "threads": threads,
@@ -122,7 +124,7 @@ def form_of_trial(config: Mapping[str, Any], data: Mapping[str, Any], stored: bo
 def form_in_plan(trial: TrialPlan, plan: Plan) -> str:
     """The form of a planned trial."""
     stored = trial.signal is not None and trial.signal.stored
-    return form_of_trial(trial.trial.config.model_dump(mode="json"), vars(plan.data), stored, plan.threads["trial"])
+    return form_of_trial(trial.trial.config.model_dump(mode="json"), plan.data, stored, plan.threads["trial"])
 
 
 def time_of(plan: Plan, store: Store) -> TimeLeft:
@@ -137,7 +139,7 @@ def time_of(plan: Plan, store: Store) -> TimeLeft:
     ]
     for each in plan.missing_teachers:
         config = each.finetuning.model_dump(mode="json")
-        form = form_of_trial(config, vars(plan.data), False, plan.threads["teacher"])
+        form = form_of_trial(config, plan.data, False, plan.threads["teacher"])
         works.append(Work(form, each.finetuning.train.num_epochs - each.state.journal.num_epochs))
     works = [work for work in works if work.epochs > 0]
     return paces_in(store, {work.form for work in works}, first=plan.spec.name).time_left(works)
@@ -162,18 +164,19 @@ def paces_in(store: Store, forms: set[str], first: str) -> Paces:
 def _finished(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, State, str]]:
     """Form, state and device of each finished trial and teacher of a sweep."""
     with suppress(FileNotFoundError):
-        members = sweep.members()
-        products = [store.trial(each["key"]) for each in members["trials"]]
-        products += [store.teacher(each["key"]) for each in members["teachers"]]
-        entries = [*members["trials"], *members["teachers"]]
+        index = sweep.index()
+        products = [store.trial(entry.key) for entry in index.trials]
+        products += [store.teacher(entry.key) for entry in index.teachers]
+        entries = [*index.trials, *index.teachers]
         for entry, state in zip(entries, store.states(products), strict=True):
             if state.manifest:
-                yield form_of_member(entry, state.manifest.begun, members), state, state.manifest.machine["device"]
+                yield form_of_entry(entry, state.manifest.begun, index), state, state.manifest.machine["device"]
 
 
-def form_of_member(entry: Mapping[str, Any], begun: Begun, members: Mapping[str, Any]) -> str:
-    """The form of a trial or teacher that a sweep lists."""
-    return form_of_trial(begun.recipe, members["data"], bool(entry.get("signal")), begun.threads)
+def form_of_entry(entry: TrialEntry | TeacherEntry | None, begun: Begun, index: Index) -> str:
+    """The form of a trial or teacher that a sweep lists; None for one that it does not list yet."""
+    stored = isinstance(entry, TrialEntry) and entry.signal is not None
+    return form_of_trial(begun.recipe, index.data, stored, begun.threads)
 
 
 def duration_text(seconds: float) -> str:

@@ -72,12 +72,12 @@ def _finished(store: Store, first: str) -> Iterator[tuple[str, frozenset[tuple[s
     left = _MOST_READ
     for sweep in sorted(store.sweeps(), key=lambda sweep: sweep.name != first):
         with suppress(FileNotFoundError):
-            members = sweep.members()["trials"][:left]
-            left -= len(members)
-            states = store.states(store.trial(member["key"]) for member in members)
-            for member, state in zip(members, states, strict=True):
+            entries = sweep.index().trials[:left]
+            left -= len(entries)
+            states = store.states(store.trial(entry.key) for entry in entries)
+            for entry, state in zip(entries, states, strict=True):
                 if state.manifest:
-                    yield f"{member['label']} of {sweep.name}", _items(flattened(state.manifest.identity))
+                    yield f"{entry.label} of {sweep.name}", _items(flattened(state.manifest.identity))
 
 
 def _items(identity: Mapping[str, Any]) -> frozenset[tuple[str, str]]:

@@ -1,16 +1,18 @@
 """Compares a spec with the store: teachers, their signals and trials, and which are up to date."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from kd_core.config.data import DataSummary
 from kd_core.config.identity import digest, signal_identity, trial_key
 from kd_core.config.trial import TrialConfig, finetuning_trial
-from kd_core.data.splits import DataSummary
+from kd_core.store.index import Index, Role, SignalEntry, TeacherEntry, TrialEntry
 from kd_core.store.manifest import MadeFrom
 from kd_core.store.product import DONE, Product, State, Status
-from kd_core.store.records import LEFT_OUT, Role, Store, left_out
+from kd_core.store.records import LEFT_OUT, Store, left_out
 from sweeps.config.arms import PlannedTrial
 from sweeps.config.reader import to_yaml
 from sweeps.config.sweep import SweepSpec, Threads
@@ -159,33 +161,39 @@ class Plan:
             "unproposed": self.num_unproposed,
         }
 
-    def members(self) -> dict[str, Any]:
-        """The content of the sweep's trials.json: all its products."""
-        return {
-            "sweep": self.spec.name,
-            "objectives": dict(self.spec.objectives),
-            "threads": self.threads,
-            "data": dict(vars(self.data)),
-            "teachers": [{"name": teacher.name, "key": teacher.product.key} for teacher in self.teachers],
-            "signals": [
-                {"key": each.record.key, "label": each.label, "teacher": each.teacher, "epochs": each.num_epochs}
-                for each in self.signals
-                if each.stored
-            ],
-            "trials": [self._member(each) for each in self.trials],
-        }
+    def index(self) -> Index:
+        """The index of the sweep's products."""
+        signals = [
+            SignalEntry(key=signal.record.key, label=signal.label, teacher=signal.teacher, epochs=signal.num_epochs)
+            for signal in self.signals
+            if signal.stored
+        ]
+        return Index(
+            sweep=self.spec.name,
+            objectives=dict(self.spec.objectives),
+            data=self.data,
+            threads=self.threads,
+            teachers=tuple(TeacherEntry(name=teacher.name, key=teacher.product.key) for teacher in self.teachers),
+            signals=tuple(signals),
+            trials=tuple(map(self._entry, self.trials)),
+        )
 
-    def _member(self, planned: TrialPlan) -> dict[str, Any]:
-        """What trials.json says of a trial; the settings of a search's trial are the point that it proposed."""
+    def _entry(self, planned: TrialPlan) -> TrialEntry:
         trial, signal = planned.trial, planned.signal
-        member = {"key": planned.product.key, "label": trial.label, "arm": trial.arm, "teacher": trial.teacher}
-        member |= {"seed": trial.config.seed} | ({"role": planned.role} if planned.role else {})
-        member |= {"signal": signal.record.key} if signal is not None and signal.stored else {}
-        return member if self.spec.search.is_grid else member | {"settings": trial.settings}
+        return TrialEntry(
+            key=planned.product.key,
+            label=trial.label,
+            arm=trial.arm,
+            teacher=trial.teacher,
+            seed=trial.config.seed,
+            role=planned.role,
+            signal=signal.record.key if signal is not None and signal.stored else None,
+            settings=None if self.spec.search.is_grid else trial.settings,
+        )
 
     def write(self, store: Store) -> None:
         """Write the spec and the current products of the sweep to the store."""
-        store.sweep(self.spec.name).write(to_yaml(self.spec), self.members())
+        store.sweep(self.spec.name).write(to_yaml(self.spec), self.index())
 
     def with_trials(self, trials: Sequence[PlannedTrial], store: Store) -> "Plan":
         """The plan with the trials of one more point of a search; each uses a foreseen signal, or its teacher live."""
@@ -255,11 +263,9 @@ def _without_left_out(trials: Sequence[TrialPlan]) -> list[TrialPlan]:
 
 def _threads(spec: SweepSpec, store: Store) -> Threads:
     """The threads with which the sweep began, so that other resources change none of its numbers, or the spec's."""
-    try:
-        begun = store.sweep(spec.name).members()
-    except FileNotFoundError:
-        begun = {}
-    return begun.get("threads") or spec.resources.threads
+    with suppress(FileNotFoundError):
+        return store.sweep(spec.name).index().threads or spec.resources.threads
+    return spec.resources.threads
 
 
 def _need(

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from kd_core.store.index import Role
 from kd_core.store.manifest import MadeFrom
 from kd_core.store.product import State, Status
-from kd_core.store.records import Role
 from sweeps.config.sweep import SweepSpec
 
 if TYPE_CHECKING:

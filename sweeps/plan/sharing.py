@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from kd_core.config.data import DataSummary
 from kd_core.config.identity import digest, signal_identity
 from kd_core.config.trial import TrialConfig
-from kd_core.data.splits import DataSummary
 from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
 from sweeps.config.errors import SpecError

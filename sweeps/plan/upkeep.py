@@ -29,23 +29,23 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
     or none, since pruning removes all of them.
     """
     sweep = store.sweep(name)
-    members = sweep.members()
+    index = sweep.index()
     yield from sweep.problems()
-    trials = [store.trial(each["key"]) for each in members["trials"]]
-    for product in [*(store.teacher(each["key"]) for each in members["teachers"]), *trials]:
+    trials = [store.trial(entry.key) for entry in index.trials]
+    for product in [*(store.teacher(entry.key) for entry in index.teachers), *trials]:
         yield from product.problems()
     states = list(store.states(trials))
-    teachers = {each["name"]: store.teacher(each["key"]).state().manifest for each in members["teachers"]}
-    for entry, state in zip(members["trials"], states, strict=True):
-        teacher = teachers.get(entry["teacher"])
+    teachers = {entry.name: store.teacher(entry.key).state().manifest for entry in index.teachers}
+    for entry, state in zip(index.trials, states, strict=True):
+        teacher = teachers.get(entry.teacher or "")
         if state.manifest and teacher and state.made_from != {"teacher": teacher.weights_sha256}:
-            yield f"{stale_text(state.product, entry['teacher'])}; run its spec again"
+            yield f"{stale_text(state.product, entry.teacher)}; run its spec again"
     finished = all(state.manifest for state in states)
-    for member in members.get("signals", ()):
-        signal = store.signal(member["key"])
+    for entry in index.signals:
+        signal = store.signal(entry.key)
         stored = signal.epochs()
         if stored:
-            yield from signal.problems(sorted(stored.union(range(1, member["epochs"] + 1)) if finished else stored))
+            yield from signal.problems(sorted(stored.union(range(1, entry.epochs + 1)) if finished else stored))
     others = [*store.latency_files(), *(sweep.path / file for file in ("mlflow.json", "confirmation.json"))]
     yield from filter(None, map(damage_in, others))
     yield from report_problems(store, name)
@@ -131,11 +131,11 @@ def unneeded_signals(store: Store, finished: bool) -> list[Unneeded]:
     """
     needed: dict[str, int] = {}
     for sweep in store.sweeps():
-        members = sweep.members()
-        states = store.states(store.trial(each["key"]) for each in members["trials"])
+        index = sweep.index()
+        states = store.states(store.trial(entry.key) for entry in index.trials)
         if not finished or not all(state.manifest for state in states):
-            for signal in members.get("signals", ()):
-                needed[signal["key"]] = max(signal["epochs"], needed.get(signal["key"], 0))
+            for signal in index.signals:
+                needed[signal.key] = max(signal.epochs, needed.get(signal.key, 0))
     unneeded = []
     for record in store.signals():
         stored = record.epochs()

@@ -35,7 +35,7 @@ class Wanted:
 
 
 def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
-    """The trials that a spec wants; a search goes on from what it has proposed by its trials.json.
+    """The trials that a spec wants; a search goes on from what it has proposed by its index.
 
     Last come those on fresh seeds, if the sweep is confirmed.
     """
@@ -47,7 +47,7 @@ def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
             remedy = "it goes on from its own points anyway; remove it, or give this sweep another name"
             raise SpecError(f"search.warm_start: {name}: is the search itself; {remedy}")
         try:
-            store.sweep(name).members()
+            store.sweep(name).index()
         except FileNotFoundError as error:
             remedy = "run it with this storage first, or remove it from the list"
             raise SpecError(f"search.warm_start: {name}: {error}; {remedy}") from None
@@ -71,12 +71,12 @@ def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
 def proposed_points(space: Space, store: Store) -> dict[str, dict[str, Any]]:
     """The points that a search has proposed and that still lie in its space, by the identity of their trials."""
     try:
-        members = store.sweep(space.spec.name).members()
+        index = store.sweep(space.spec.name).index()
     except FileNotFoundError:
         return {}
     found: dict[str, dict[str, Any]] = {}
-    for member in members["trials"]:
-        settings = member.get("settings")
+    for entry in index.trials:
+        settings = entry.settings
         if settings is not None and space.index_of(settings) is not None:
             with suppress(SpecError):  # its spec was another one
                 found.setdefault(space.identity(settings), settings)

@@ -60,7 +60,7 @@ def _summary(choice: Choice, student: Student) -> str:
 
 def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[str]]:
     run, config = choice.run, choice.trial.config
-    data, teacher = snapshot.members["data"], config["teacher"] or {}
+    data, teacher = snapshot.index.data, config["teacher"] or {}
     height, width = student.image_size
     rows = {
         "arm": run["arm"],
@@ -72,7 +72,7 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
         else "",
         "data": f"{config['data']['source']}, {student.num_train:,} training, {len(student.validation):,} "
         f"validation and {len(student.test):,} test images of {width}×{height} pixels",
-        "data's fingerprint": data["fingerprint"],
+        "data's fingerprint": data.fingerprint if data else "",
         "training": f"{config['train']['epochs']} epochs, seed {run['seed']}",
         "parameters": f"{run['num_parameters']:,.0f}",
         "trial": f"{run['trial']} of the sweep {snapshot.sweep.name}",
@@ -82,7 +82,7 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
 
 def _teacher_figures(snapshot: Snapshot, name: str) -> str:
     """The teacher's own accuracy and ECE on test, if its record is whole."""
-    result = next((teacher.result for teacher in snapshot.teachers if teacher.entry["name"] == name), None)
+    result = next((teacher.result for teacher in snapshot.teachers if teacher.entry.name == name), None)
     if result is None:
         return ""
     accuracy, ece = (result.metrics[f"test/{figure}"] for figure in ("accuracy", "ece"))

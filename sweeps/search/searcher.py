@@ -36,7 +36,7 @@ class _Point:
 class PointSearcher(GridSearcher):
     """Gives Tune the trials that a search has left, and then those of points that it proposes.
 
-    A point is written to the sweep's trials.json before its trials start. Trials that are finished in the store are
+    A point is written to the sweep's index.json before its trials start. Trials that are finished in the store are
     answered from there, whichever sweep has trained them.
     """
 
@@ -135,7 +135,7 @@ class PointSearcher(GridSearcher):
             try:
                 self.plan.write(self.store)
             except OSError as error:
-                self.note(f"{self.plan.spec.name}: trials.json: not written: {error}")
+                self.note(f"{self.plan.spec.name}: index.json: not written: {error}")
         return proposal is not None
 
     def _admit(self, trial: Trial, settings: Settings) -> None:
@@ -197,6 +197,6 @@ def _mean_objectives(seeds: Sequence[tuple[str, list[float]]]) -> list[float]:
 
 def _finished(store: Store, name: str) -> Iterable[tuple[str, State]]:
     """Role and state of each finished trial of a sweep."""
-    members = store.sweep(name).members()["trials"]
-    states = store.states(store.trial(member["key"]) for member in members)
-    return [(member.get("role", ""), state) for member, state in zip(members, states, strict=True) if state.manifest]
+    entries = store.sweep(name).index().trials
+    states = store.states(store.trial(entry.key) for entry in entries)
+    return [(entry.role, state) for entry, state in zip(entries, states, strict=True) if state.manifest]

@@ -1,15 +1,16 @@
 """Follows a sweep by its files, from any process, and shows what changes until nothing of it is left to run."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
-from analysis.snapshot import Member, member_of
+from analysis.snapshot import Trial
 from kd_core.store.files import sizes_in
+from kd_core.store.index import SignalEntry, TeacherEntry, TrialEntry
 from kd_core.store.manifest import Begun
 from kd_core.store.product import LEASE
 from kd_core.store.records import LEFT_OUT, Store, SweepRecord, left_out
-from sweeps.plan.eta import form_of_member, paces_in
+from sweeps.plan.eta import form_of_entry, paces_in
 from sweeps.terminal.board import Board, validation_objectives
 from sweeps.terminal.progress import SweepProgress, figures_line
 from sweeps.terminal.status import num_epochs_in, num_stored, why
@@ -52,11 +53,11 @@ class Follower:
 
     def __init__(self, store: Store, sweep: SweepRecord, board: Board) -> None:
         self.store, self.sweep, self.board = store, sweep, board
-        self._members = sweep.members()
+        self._index = sweep.index()
         self._finished: set[str] = set()
         self._sizes: dict[str, dict[str, int]] = {}
         self._forms, self._lengths = self._planned()
-        board.name, board.objectives = sweep.name, validation_objectives(self._members["objectives"])
+        board.name, board.objectives = sweep.name, validation_objectives(self._index.objectives)
         board.paces = paces_in(store, set(self._forms.values()), first=sweep.name)
         self._failed: dict[str, str] = {}
         self._begun = False
@@ -68,13 +69,13 @@ class Follower:
 
     def refresh(self) -> list[tuple[str, str, str]]:
         """Read what has changed; returns label, state and detail of trials whose state is new, and of new failures."""
-        self._members = members = self.sweep.members()
+        self._index = index = self.sweep.index()
         before = {label: trial.state for label, trial in self.board.trials.items()}
-        news = [failure for teacher in members["teachers"] if (failure := self._update_teacher(teacher))]
-        for signal in members["signals"]:
+        news = [failure for teacher in index.teachers if (failure := self._update_teacher(teacher))]
+        for signal in index.signals:
             self._update_signal(signal)
-        details = {trial["label"]: self._update_trial(trial) for trial in members["trials"]}
-        details |= self._leave_out(members["trials"])
+        details = {trial.label: self._update_trial(trial) for trial in index.trials}
+        details |= self._leave_out(index.trials)
         self.board.remove_trials(before.keys() - details.keys())
         self._begun = True
         states = {label: self.board.trials[label].state for label in details}
@@ -82,21 +83,21 @@ class Follower:
             (label, state, details[label]) for label, state in states.items() if state != before.get(label, "pending")
         ]
 
-    def _update_trial(self, entry: dict[str, Any]) -> str:
+    def _update_trial(self, entry: TrialEntry) -> str:
         """Read one trial if its files have changed; returns the detail of a new state."""
-        label, record = entry["label"], self.store.trial(entry["key"])
+        label, record = entry.label, self.store.trial(entry.key)
         if record.key in self._finished:
             return ""
         sizes, before = sizes_in(record.path), self._sizes.get(record.key)
-        without_teacher = f"teacher {entry['teacher']}" in self._failed
+        without_teacher = f"teacher {entry.teacher}" in self._failed
         if sizes == before and LEASE not in sizes and not without_teacher:
             return ""
         self._sizes[record.key] = sizes
-        trial = member_of(entry, record.state(sizes))
+        trial = Trial.of(entry, record.state(sizes))
         state, metrics, detail = trial.status, trial.result.metrics if trial.result else {}, why(trial)
         if state == "pending" and without_teacher:
-            state, detail = "failed", f"its teacher, {entry['teacher']}, failed"
-        fields = {"arm": entry["arm"], "form": self._form(trial), "metrics": metrics}
+            state, detail = "failed", f"its teacher, {entry.teacher}, failed"
+        fields = {"arm": entry.arm, "form": self._form(trial), "metrics": metrics}
         self.board.update_trial(label, state, note="", num_epochs=self._lengths.get(label, 0), **fields)
         if state == "finished":
             self._finished.add(record.key)
@@ -104,35 +105,35 @@ class Follower:
             self._read_journal(trial)
         return _metrics_text(metrics) if state == "finished" else detail
 
-    def _leave_out(self, trials: list[dict[str, Any]]) -> dict[str, str]:
+    def _leave_out(self, trials: Sequence[TrialEntry]) -> dict[str, str]:
         """Show those trials as stopped that are left out; returns their details."""
-        states = [(trial["arm"], trial.get("role", ""), self.board.trials[trial["label"]].state) for trial in trials]
-        labels = [trial["label"] for trial, out in zip(trials, left_out(states), strict=True) if out]
+        states = [(trial.arm, trial.role, self.board.trials[trial.label].state) for trial in trials]
+        labels = [trial.label for trial, out in zip(trials, left_out(states), strict=True) if out]
         for label in labels:
             self.board.update_trial(label, "stopped")
         return dict.fromkeys(labels, LEFT_OUT)
 
-    def _read_journal(self, trial: Member) -> None:
+    def _read_journal(self, trial: Trial) -> None:
         """Learn the epochs of a trial that are new."""
-        label, rows = trial.entry["label"], trial.epochs
+        label, rows = trial.entry.label, trial.epochs
         last_epoch = self.board.trials[label].epoch
         new = [row["epoch_s"] for row in rows if row["epoch"] > last_epoch and "epoch_s" in row]
         self.board.add_epoch_times(label, new)
         if rows:
             self.board.update_trial(label, epoch=rows[-1]["epoch"], note=_metrics_text(rows[-1]))
 
-    def _form(self, trial: Member) -> str:
+    def _form(self, trial: Trial) -> str:
         """The form of a trial, from the sweep's spec, or, if it was not known there, from its config."""
-        label, config = trial.entry["label"], trial.config
+        label, config = trial.entry.label, trial.config
         if label not in self._forms and trial.begun:
             with suppress(KeyError, TypeError):
-                self._forms[label] = form_of_member(trial.entry, trial.begun, self._members)
+                self._forms[label] = form_of_entry(trial.entry, trial.begun, self._index)
                 self._lengths[label] = num_epochs_in(config)
         return self._forms.get(label, "")
 
-    def _update_teacher(self, entry: dict[str, Any]) -> tuple[str, str, str] | None:
+    def _update_teacher(self, entry: TeacherEntry) -> tuple[str, str, str] | None:
         """Show a teacher that is running; returns it if it has failed since."""
-        label, teacher = f"teacher {entry['name']}", self.store.teacher(entry["key"]).state()
+        label, teacher = f"teacher {entry.name}", self.store.teacher(entry.key).state()
         if teacher.status == "running":
             last = teacher.epochs[-1] if teacher.epochs else {}
             epochs = num_epochs_in(teacher.config) if teacher.config else 0
@@ -146,12 +147,12 @@ class Follower:
             return None if before == self._failed[label] else (label, "failed", self._failed[label])
         return None
 
-    def _update_signal(self, member: dict[str, Any]) -> None:
+    def _update_signal(self, signal: SignalEntry) -> None:
         """Show a signal that is being labelled."""
-        label, record = f"signal {member['label']}", self.store.signal(member["key"])
+        label, record = f"signal {signal.label}", self.store.signal(signal.key)
         if record.being_labelled:
-            stored = num_stored(record, member["epochs"])
-            self.board.update_other(label, state="running", epoch=stored, num_epochs=member["epochs"])
+            stored = num_stored(record, signal.epochs)
+            self.board.update_other(label, state="running", epoch=stored, num_epochs=signal.epochs)
         else:
             self.board.others.pop(label, None)
 
@@ -160,13 +161,13 @@ class Follower:
         from sweeps.config.arms import trials_of
         from sweeps.config.reader import parse_spec
 
-        threads, forms, lengths = self._members["threads"]["trial"], {}, {}
-        listed = {member["label"]: member for member in self._members["trials"]}
+        threads, forms, lengths = (self._index.threads or {}).get("trial"), {}, {}
+        listed = {entry.label: entry for entry in self._index.trials}
         with suppress(ValueError, OSError, KeyError, TypeError):
             for trial in trials_of(parse_spec(self.sweep.spec_yaml(), str(self.sweep.path / "spec.yaml"))):
                 lengths[trial.label] = trial.config.train.num_epochs
                 begun = Begun(recipe=trial.config.model_dump(mode="json"), threads=threads, made_from={})
-                forms[trial.label] = form_of_member(listed.get(trial.label, {}), begun, self._members)
+                forms[trial.label] = form_of_entry(listed.get(trial.label), begun, self._index)
         return forms, lengths
 
 

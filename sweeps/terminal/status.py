@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from analysis.snapshot import Member, Snapshot
+from analysis.snapshot import Member, Snapshot, Trial
 from kd_core.config.recipe import TrainConfig
 from kd_core.store.files import read_ahead
+from kd_core.store.index import SignalEntry
 from kd_core.store.product import State
 from kd_core.store.records import LEFT_OUT
 from kd_core.store.signal_record import SignalRecord
@@ -14,14 +15,14 @@ Rows = list[dict[str, Any]]
 
 def status_of(snapshot: Snapshot) -> dict[str, Rows]:
     """The teachers, signals and trials of a sweep: label, key, status, epoch, epochs and error; of trials, the role."""
-    members, store = snapshot.members, snapshot.store
-    teachers = [_product(f"teacher {each.entry['name']}", each) for each in snapshot.teachers]
-    signals = [_signal(each, store.signal(each["key"])) for each in members["signals"]]
-    trials = read_ahead(lambda each: _product(each.entry["label"], each), snapshot.trials)
-    failed = {each.entry["name"] for each in snapshot.teachers if each.status == "failed"}
+    index, store = snapshot.index, snapshot.store
+    teachers = [_product(f"teacher {each.entry.name}", each) for each in snapshot.teachers]
+    signals = [_signal(each, store.signal(each.key)) for each in index.signals]
+    trials = read_ahead(lambda each: _product(each.entry.label, each), snapshot.trials)
+    failed = {each.entry.name for each in snapshot.teachers if each.status == "failed"}
     rows = [
         row
-        | {"role": each.entry.get("role", "")}
+        | {"role": each.entry.role}
         | ({"status": "stopped", "error": LEFT_OUT} if out else {})
         | _of_teacher(each, failed)
         for each, row, out in zip(snapshot.trials, trials, snapshot.left_out, strict=True)
@@ -29,21 +30,21 @@ def status_of(snapshot: Snapshot) -> dict[str, Rows]:
     return {"teachers": teachers, "signals": signals, "trials": rows}
 
 
-def _of_teacher(trial: Member, failed: set[str]) -> dict[str, str]:
+def _of_teacher(trial: Trial, failed: set[str]) -> dict[str, str]:
     """What is said of a trial that its teacher keeps from running."""
-    teacher = trial.entry["teacher"]
+    teacher = trial.entry.teacher
     return {"error": f"its teacher, {teacher}, failed"} if trial.status == "pending" and teacher in failed else {}
 
 
-def _signal(member: dict[str, Any], record: SignalRecord) -> dict[str, Any]:
-    stored = num_stored(record, member["epochs"])
+def _signal(signal: SignalEntry, record: SignalRecord) -> dict[str, Any]:
+    stored = num_stored(record, signal.epochs)
     unfinished = "running" if record.being_labelled else "pending"
     return {
-        "label": f"signal {member['label']}",
+        "label": f"signal {signal.label}",
         "key": record.key,
-        "status": "finished" if stored == member["epochs"] else unfinished,
+        "status": "finished" if stored == signal.epochs else unfinished,
         "epoch": stored,
-        "epochs": member["epochs"],
+        "epochs": signal.epochs,
         "error": None,
     }
 

@@ -13,6 +13,7 @@ from analysis.text.page_tables import header_of
 from analysis.text.table import Table, one_line
 from analysis.text.table import plain as literal
 from kd_core.measure.predictions import SCALED
+from kd_core.store.index import Index
 
 _MOST_ROWS = 15
 _LIMIT = 8000  # characters of a tag of MLflow
@@ -21,20 +22,21 @@ _METRICS = ("accuracy", "ece", "ece_scaled")
 
 
 def note_of(
-    name: str,
-    members: Mapping[str, Any],
+    index: Index,
     statuses: Sequence[str],
     hours: float,
     failures: Iterable[tuple[str, str]],
     content: Mapping[str, Any],
 ) -> str:
-    """The note, from the sweep's trials.json, its trials' statuses and (label, error) of failures, and front.json."""
-    paragraphs = [_question(members), *map(plain, content.get("answer", []))]
+    """The note, from the sweep's index, its trials' statuses and (label, error) of failures, and front.json."""
+    paragraphs = [_question(index), *map(plain, content.get("answer", []))]
     front = content.get(SCALED, {}).get("front", [])
     paragraphs += [_table(front), _left_out(len(front), "on the front")] if front else []
     paragraphs += [_progress(statuses, hours), _failures(list(failures))]
     if content:
-        paragraphs.append(f"**The report:** Artifacts → {PAGE} shows it here; `kdsweep report {name}` writes it anew.")
+        paragraphs.append(
+            f"**The report:** Artifacts → {PAGE} shows it here; `kdsweep report {index.sweep}` writes it anew."
+        )
     return "\n\n".join(filter(None, paragraphs))[:_LIMIT]
 
 
@@ -44,11 +46,11 @@ def plain(text: str) -> str:
     return literal(text if len(text) <= _LONGEST * 4 else text[: _LONGEST * 4] + "…")
 
 
-def _question(members: Mapping[str, Any]) -> str:
-    trials = [trial for trial in members["trials"] if trial.get("role") != "confirmation"]
-    arms, seeds = (len({trial[key] for trial in trials}) for key in ("arm", "seed"))
+def _question(index: Index) -> str:
+    trials = [trial for trial in index.trials if trial.role != "confirmation"]
+    arms, seeds = len({trial.arm for trial in trials}), len({trial.seed for trial in trials})
     directions = {"max": "high", "min": "low"}
-    aims = [f"{directions[way]} {title_of(figure_of(name))}" for name, way in members["objectives"].items()]
+    aims = [f"{directions[way]} {title_of(figure_of(name))}" for name, way in index.objectives.items()]
     return (
         f"**Which of {_count(arms, 'arm')} is the best choice for {plain(' and '.join(aims))}?** "
         f"Chosen on validation images, reported on test images; {_count(seeds, 'seed')} an arm."

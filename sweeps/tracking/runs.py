@@ -119,11 +119,11 @@ class SweepRuns:
             self._client.set_experiment_tag(self._experiment_id, _COLUMNS, view)
             self._tags[_COLUMNS] = view
 
-    def create_child(self, trial: Mapping[str, Any], started_at: float) -> MlflowRun:
+    def create_child(self, trial: TrialEntry, started_at: float) -> MlflowRun:
         """Create the run of a trial, under the parent."""
-        tags = {"mlflow.parentRunId": self.parent.run_id, "kdsweep.trial": trial["key"]}
-        run = self._create(trial["label"], tags, started_at)
-        self.children[trial["key"]] = run
+        tags = {"mlflow.parentRunId": self.parent.run_id, "kdsweep.trial": trial.key}
+        run = self._create(trial.label, tags, started_at)
+        self.children[trial.key] = run
         return run
 
     def _create(self, run_name: str, tags: dict[str, str], started_at: float | None = None) -> MlflowRun:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from analysis.snapshot import Member
+from analysis.snapshot import Trial
+from kd_core.config.data import DataSummary
 from kd_core.config.errors import DamagedError
 from kd_core.measure.predictions import RAW
 
@@ -19,17 +20,17 @@ RUN_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  
 _SHORT = 500  # characters of an error in a tag; its traceback is an artifact
 
 
-def training_s(trial: Member) -> float:
+def training_s(trial: Trial) -> float:
     """How long a trial has trained, as far as it is known."""
     return trial.result.wall_s if trial.result else sum(row["epoch_s"] for row in trial.epochs)
 
 
-def started_at(trial: Member) -> float:
+def started_at(trial: Trial) -> float:
     """When the first epoch of a trial began, in seconds."""
     return trial.epochs[0]["time"] - trial.epochs[0]["epoch_s"] if trial.epochs else time.time()
 
 
-def ended_at(trial: Member | None) -> float | None:
+def ended_at(trial: Trial | None) -> float | None:
     """When a trial finished, failed or was stopped, in seconds; None before."""
     if trial is None or trial.manifest is not None:
         return trial and trial.manifest and trial.manifest.finished_at
@@ -37,14 +38,14 @@ def ended_at(trial: Member | None) -> float | None:
     return end and end.time
 
 
-def end_of(trial: Member) -> str:
+def end_of(trial: Trial) -> str:
     """When a trial ended, in ISO 8601, which tells a second failure from the first; "" before."""
     if trial.status not in RUN_STATUS:
         return ""
     return datetime.fromtimestamp(ended_at(trial) or 0, UTC).isoformat(timespec="milliseconds")
 
 
-def tags_of(trial: Member) -> dict[str, str]:
+def tags_of(trial: Trial) -> dict[str, str]:
     """Status, epochs, why a trial failed or was stopped, and the code and the machine that made it."""
     manifest = trial.manifest
     tags = {f"kdsweep.{name}": text for name, text in manifest.machine.items()} if manifest else {}
@@ -61,7 +62,7 @@ def tags_of(trial: Member) -> dict[str, str]:
     return tags | {"kdsweep.status": trial.status, "kdsweep.ended": end_of(trial)}
 
 
-def metrics_of(trial: Member, since_epoch: int) -> list[Any]:
+def metrics_of(trial: Trial, since_epoch: int) -> list[Any]:
     """The figures of a trial's epochs after one, and of its result, and the rung of a stop, by which one sorts."""
     from mlflow.entities import Metric
 
@@ -76,7 +77,7 @@ def metrics_of(trial: Member, since_epoch: int) -> list[Any]:
     return points + _final_metrics(trial) + rung
 
 
-def _final_metrics(trial: Member) -> list[Any]:
+def _final_metrics(trial: Trial) -> list[Any]:
     """The figures of the result, except those that the last epoch has logged with the same value."""
     from mlflow.entities import Metric
 
@@ -92,7 +93,7 @@ def _final_metrics(trial: Member) -> list[Any]:
     return [Metric(key, value, timestamp, result.epochs) for key, value in figures.items() if last.get(key) != value]
 
 
-def write_files(trial: Member, folder: Path) -> bool:
+def write_files(trial: Trial, folder: Path) -> bool:
     """Write config.json, and the traceback of a failure, to a folder."""
     if trial.config:
         (folder / "config.json").write_text(json.dumps(trial.config, indent=2, ensure_ascii=False) + "\n")
@@ -101,7 +102,7 @@ def write_files(trial: Member, folder: Path) -> bool:
     return True
 
 
-def write_diagram(trial: Member, folder: Path) -> bool:
+def write_diagram(trial: Trial, folder: Path) -> bool:
     """Write a trial's reliability diagram on test to a folder; false if its predictions cannot be read.
 
     Not for two threads at once, since matplotlib's settings are those of the process.
@@ -118,20 +119,20 @@ def write_diagram(trial: Member, folder: Path) -> bool:
     return False
 
 
-def datasets_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> list[Any]:
+def datasets_of(config: Mapping[str, Any], data: DataSummary | None) -> list[Any]:
     """A trial's data set as MLflow inputs, for training and for validation; none before the trial has begun."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    if not config:
+    if not config or data is None:
         return []
     source = config["data"]
     path = source.get("path")
     name = Path(path).name if path else source["source"]
     inputs = []
     for split in ("train", "validation"):
-        profile = json.dumps({"num_rows": data[f"num_{split}"], "num_classes": data["num_classes"]})
+        profile = json.dumps({"num_rows": getattr(data, f"num_{split}"), "num_classes": data.num_classes})
         about = json.dumps({key: value for key, value in source.items() if value is not None})
-        dataset = Dataset(f"{name} {split}", data["fingerprint"], source["source"], about, profile=profile)
+        dataset = Dataset(f"{name} {split}", data.fingerprint, source["source"], about, profile=profile)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", split)]))
     return inputs
 
@@ -146,7 +147,7 @@ def arm_metrics(row: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if value is not None}
 
 
-def standing_of(trial: Member | None, row: Mapping[str, Any]) -> str:
+def standing_of(trial: Trial | None, row: Mapping[str, Any]) -> str:
     """The place of a trial in its sweep, by which the runs of the sweep are sorted; the sweep itself is SWEEP_STANDING.
 
     The UI's list cuts what is longer than `1 on the front`.
@@ -175,13 +176,13 @@ def changed_metrics(present: Mapping[str, float], metrics: Mapping[str, float], 
     ]
 
 
-def name_tags(trial: Member) -> dict[str, str]:
+def name_tags(trial: Trial) -> dict[str, str]:
     """The names of a trial in its sweep, which another spec may change."""
     entry = trial.entry
     return {
-        "kdsweep.label": entry["label"],
-        "kdsweep.arm": entry["arm"],
-        "kdsweep.teacher": entry["teacher"] or "",
-        "kdsweep.seed": str(entry["seed"]),
-        "kdsweep.role": entry.get("role", ""),
+        "kdsweep.label": entry.label,
+        "kdsweep.arm": entry.arm,
+        "kdsweep.teacher": entry.teacher or "",
+        "kdsweep.seed": str(entry.seed),
+        "kdsweep.role": entry.role,
     }

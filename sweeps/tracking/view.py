@@ -13,7 +13,8 @@ from upath import UPath
 from analysis.objectives import figure_of, scaled
 from analysis.report import CONTENT, PAGE, report_problems
 from analysis.runs import latency_figures
-from analysis.snapshot import Member, Snapshot
+from analysis.snapshot import Snapshot, Trial
+from kd_core.config.data import DataSummary
 from kd_core.config.identity import digest
 from kd_core.measure.predictions import SCALED
 from kd_core.store.files import read_json
@@ -50,38 +51,38 @@ class SweepView:
     def __init__(self, client: Any, store: Store, name: str, artifact_location: str | None) -> None:
         self._runs = SweepRuns(client, name, artifact_location)
         self._store, self._sweep = store, store.sweep(name)
-        self.ended: dict[str, Member] = {}
+        self.ended: dict[str, Trial] = {}
         self._begun: set[str] = set()
         self._keys: list[str] = []
         self._columns: list[str] = []
 
     def show(self, snapshot: Snapshot, judged: bool) -> None:
         """Bring the runs up to date with the records, and with judged also with the report."""
-        members = snapshot.members
+        index = snapshot.index
         trials = {trial.key: trial for trial in snapshot.trials if trial.config or trial.status == "failed"}
         self._find_differing([trial for trial in trials.values() if trial.config])
-        metrics = map(figure_of, scaled(members["objectives"]))
+        metrics = map(figure_of, scaled(index.objectives))
         self._runs.choose_columns(metrics, self._columns, has_rungs=any(trial.stop for trial in trials.values()))
         if not self._runs.has_parent:
             self._runs.create_parent(min(map(started_at, trials.values()), default=None))
         for trial in trials.values():
-            self._show_trial(trial, members["data"])
+            self._show_trial(trial, index.data)
         content = read_json(self._sweep.report / CONTENT) or {}
         self._show_parent(snapshot, trials, content)
         if judged:
             self._judge(snapshot, trials, content)
 
-    def _find_differing(self, trials: list[Member]) -> None:
+    def _find_differing(self, trials: list[Trial]) -> None:
         """Find what the sweep varies, and the params that differ, once a trial has begun that was not known."""
         if (keys := {trial.key for trial in trials}) != self._begun:
             self._begun, self._keys = keys, differing_keys([trial.config for trial in trials])
             self._columns = differing_names([self._params(trial) for trial in trials])
 
-    def _params(self, trial: Member) -> dict[str, str]:
+    def _params(self, trial: Trial) -> dict[str, str]:
         """The params of a trial, by the keys that the sweep varies."""
-        return params_of(trial.config, trial.entry["teacher"], self._keys)
+        return params_of(trial.config, trial.entry.teacher, self._keys)
 
-    def _show_trial(self, trial: Member, data: Mapping[str, Any]) -> None:
+    def _show_trial(self, trial: Trial, data: DataSummary | None) -> None:
         """Create or update the run of one trial; one that shows the trial's end gets no more than missing params."""
         run = self._runs.children.get(trial.key) or self._runs.create_child(trial.entry, started_at(trial))
         params, end, status = self._params(trial), end_of(trial), RUN_STATUS.get(trial.status, "RUNNING")
@@ -99,20 +100,20 @@ class SweepView:
         if end:
             self.ended[trial.key] = replace(trial)  # without its journal
 
-    def _show_parent(self, snapshot: Snapshot, trials: Mapping[str, Member], content: Mapping[str, Any]) -> None:
+    def _show_parent(self, snapshot: Snapshot, trials: Mapping[str, Trial], content: Mapping[str, Any]) -> None:
         """Count the trials by status, attach the spec, and close the run when every trial has ended."""
         run, statuses = self._runs.parent, _statuses(snapshot)
         self._attach_new(run, "kdsweep.spec", self._sweep.path / "spec.yaml", self._copy_spec)
         tags = {f"kdsweep.{status}": str(statuses.count(status)) for status in _STATUSES} | {"standing": SWEEP_STANDING}
-        failures = [(trial.entry["label"], trial.failure.error) for trial in trials.values() if trial.failure]
+        failures = [(trial.entry.label, trial.failure.error) for trial in trials.values() if trial.failure]
         hours = sum(map(training_s, trials.values())) / 3600
-        tags["mlflow.note.content"] = note_of(self._sweep.name, snapshot.members, statuses, hours, failures, content)
+        tags["mlflow.note.content"] = note_of(snapshot.index, statuses, hours, failures, content)
         run.log(tags)
         ended = all(status in RUN_STATUS for status in statuses)
         last = max((ended_at(trial) or 0 for trial in trials.values()), default=0)
         run.set_status("RUNNING" if not ended else "FAILED" if "failed" in statuses else "FINISHED", last)
 
-    def _judge(self, snapshot: Snapshot, trials: Mapping[str, Member], content: Mapping[str, Any]) -> None:
+    def _judge(self, snapshot: Snapshot, trials: Mapping[str, Trial], content: Mapping[str, Any]) -> None:
         """Attach the report; show what it says of each trial's arm, latencies and places in the sweep, if they changed.
 
         The place of a trial that only an earlier spec of the sweep had is −1.
@@ -120,9 +121,9 @@ class SweepView:
         self._attach_new(self._runs.parent, "kdsweep.report", self._sweep.report / PAGE, self._copy_report)
         arms = {row["arm"]: row for row in content.get("arms", [])}
         rows = {
-            trial.key: arms[trial.entry["arm"]]
+            trial.key: arms[trial.entry.arm]
             for trial in trials.values()
-            if trial.entry["arm"] in arms and trial.status == "finished"
+            if trial.entry.arm in arms and trial.status == "finished"
         }
         if rows:
             self._runs.parent.log({"kdsweep.objectives": json.dumps(content[SCALED]["objectives"])})
@@ -144,7 +145,7 @@ class SweepView:
                 run.set_status("KILLED")
         self._draw([trial for trial in trials.values() if trial.status == "finished"], rows)
 
-    def _draw(self, finished: list[Member], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    def _draw(self, finished: list[Trial], rows: Mapping[str, Mapping[str, Any]]) -> None:
         """Attach reliability diagrams of finished trials that have none."""
         finished.sort(key=lambda trial: not rows.get(trial.key, {}).get("plausible"))
         for trial in finished[:MOST_DIAGRAMS]:

@@ -91,9 +91,8 @@ def write_sweep(
                 standardized = not config.has_logit_scale
                 finish(store.trial(key), config, random_predictions(generator, margin, sharpness, size, standardized))
     listed = [{"name": name, "key": f"teacher-{name}"} for name in teachers]
-    store.sweep("demo").write(
-        "name: demo\n", {"sweep": "demo", "objectives": OBJECTIVES, "teachers": listed, "trials": members}
-    )
+    content = {"sweep": "demo", "objectives": OBJECTIVES, "teachers": listed, "trials": members}
+    products.write_members(store.sweep("demo"), "name: demo\n", content)
     return store
 
 

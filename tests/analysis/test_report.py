@@ -8,7 +8,7 @@ from analysis.report import CONTENT, INPUTS, PAGE, report_problems, update_repor
 from analysis.snapshot import read_sweep
 from kd_core.store.files import read_json, write_json
 from tests.damages import DAMAGES, damage
-from tests.products import finish
+from tests.products import finish, members_of, write_members
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_other_objectives_give_another_front_until_the_sweep_is_run_again(make_s
 
 def test_a_sweep_is_compared_with_another_one_of_the_store(make_sweep):
     store = make_sweep()
-    store.sweep("twin").write("name: twin\n", store.sweep("demo").members() | {"sweep": "twin"})
+    write_members(store.sweep("twin"), "name: twin\n", members_of(store.sweep("demo")) | {"sweep": "twin"})
     page = write_report(read_sweep(store, "demo"), against=read_sweep(store, "twin")).path.read_text()
     assert "twin: kd resnet T=2" in page
 
@@ -101,7 +101,7 @@ def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": 2}]
     store = make_sweep(arms=arms)
     before = update_report(read_sweep(store, "demo")).front
-    members, worst = store.sweep("demo").members(), store.trial("worst")
+    members, worst = members_of(store.sweep("demo")), store.trial("worst")
     first, splits = store.trial("trial-0-0").state(), {}
     for split in ("validation", "test"):
         splits[split] = store.trial("trial-0-0").predictions(split)
@@ -109,7 +109,7 @@ def test_a_dominated_trial_changes_no_front(make_sweep, tmp_path):
     metrics = {f"validation/{name}{suffix}": value for name, value in worst_of.items() for suffix in ("", "_scaled")}
     finish(worst, first.config, splits, metrics=first.result.metrics | metrics)
     trial = {"key": "worst", "label": "worst seed 0", "arm": "worst", "teacher": None, "seed": 0}
-    store.sweep("demo").write("name: demo\n", members | {"trials": [*members["trials"], trial]})
+    write_members(store.sweep("demo"), "name: demo\n", members | {"trials": [*members["trials"], trial]})
     after = update_report(read_sweep(store, "demo")).front
     assert [row["arm"] for row in after] == [row["arm"] for row in before]
 
@@ -123,8 +123,8 @@ def fail_a_trial(store):
 
 def forget_an_objective(store):
     """Remove an objective."""
-    members = store.sweep("demo").members()
-    store.sweep("demo").write("", members | {"objectives": {"validation/accuracy": "max"}})
+    members = members_of(store.sweep("demo"))
+    write_members(store.sweep("demo"), "", members | {"objectives": {"validation/accuracy": "max"}})
 
 
 def make_it_older(store):

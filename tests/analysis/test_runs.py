@@ -22,7 +22,7 @@ from analysis.snapshot import read_sweep
 from kd_core.evaluate.latency import form_of
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
-from tests.products import STOP, edit
+from tests.products import STOP, edit, members_of, write_members
 
 
 def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
@@ -72,7 +72,7 @@ def test_the_size_of_a_gap_is_a_figure_of_each_trial(store):
 def measure(store, **choices):
     """Keep a latency of the sweep's student, on data whose size the sweep tells."""
     sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
-    sweep.write("", sweep.members() | {"data": data})
+    write_members(sweep, "", members_of(sweep) | {"data": data})
     form = form_of(store.trial("trial-0-0").state().config["student"], **data)
     store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0} | choices)
 
@@ -123,7 +123,7 @@ def test_a_trial_whose_manifest_or_predictions_are_damaged_has_no_figures_and_sa
 def test_a_trial_that_never_started_is_pending_and_a_teacherless_one_has_no_temperature(tmp_path):
     store = Store.at(tmp_path)
     trial = {"key": "k", "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
-    store.sweep("s").write("", {"sweep": "s", "objectives": {}, "teachers": [], "trials": [trial]})
+    write_members(store.sweep("s"), "", {"sweep": "s", "objectives": {}, "teachers": [], "trials": [trial]})
     (row,) = runs_of(read_sweep(store, "s")).to_dict("records")
     assert (row["status"], row["method"], row["teacher"], row["temperature"]) == ("pending", "", "", "")
     assert np.isnan(row["alpha"])
@@ -246,8 +246,8 @@ def test_recycled_epochs_are_told_where_a_trial_saw_one_twice(make_sweep):
 def test_who_is_left_out_is_stopped_and_says_why_and_roles_are_told(make_sweep):
     store = make_sweep(unfinished=("classic seed 0", "classic seed 1"))
     sweep = store.sweep("demo")
-    trials = [each | {"role": "follower" if each["seed"] else "scout"} for each in sweep.members()["trials"]]
-    sweep.write("", sweep.members() | {"trials": trials})
+    trials = [each | {"role": "follower" if each["seed"] else "scout"} for each in members_of(sweep)["trials"]]
+    write_members(sweep, "", members_of(sweep) | {"trials": trials})
     scout = store.trial(trials[0]["key"])
     ProductWriter(scout, scout.state().config)
     scout.write_stop(STOP)

@@ -9,7 +9,7 @@ from kd_core.config.errors import DamagedError
 from kd_core.evaluate.latency import form_of
 from tests.analysis.conftest import write_sweep
 from tests.damages import damage
-from tests.products import STOP
+from tests.products import STOP, members_of, write_members
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def remote(tmp_path):
     """A sweep with a failed trial and a latency in an object store."""
     store = write_sweep(f"memory://{tmp_path.name}", unfinished=("mixup seed 1",))
     sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
-    sweep.write("name: demo\n", sweep.members() | {"data": data})
+    write_members(sweep, "name: demo\n", members_of(sweep) | {"data": data})
     form = form_of(store.trial("trial-0-0").state().config["student"], **data)
     store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
     return store
@@ -42,7 +42,7 @@ def test_a_report_reads_each_file_and_lists_each_folder_once(remote, requests):
 def test_what_is_known_or_has_not_begun_is_not_looked_at(remote, requests):
     sweep = remote.sweep("demo")
     entry = {"key": "later", "label": "classic seed 7", "arm": "classic", "teacher": None, "seed": 7}
-    sweep.write("", sweep.members() | {"trials": [*sweep.members()["trials"], entry]})
+    write_members(sweep, "", members_of(sweep) | {"trials": [*members_of(sweep)["trials"], entry]})
     before = read_sweep(remote, "demo")
     requests.clear()
     known = {trial.key: trial for trial in before.trials if trial.status == "finished"}
@@ -56,7 +56,7 @@ def test_what_is_known_or_has_not_begun_is_not_looked_at(remote, requests):
 def test_a_member_has_the_status_and_says_what_its_product_does(make_sweep):
     store = make_sweep()
     _, cut, flipped, failed, stopped, running, empty, _ = (
-        store.trial(trial["key"]) for trial in store.sweep("demo").members()["trials"]
+        store.trial(trial["key"]) for trial in members_of(store.sweep("demo"))["trials"]
     )
     damage(cut.path / "predictions-test.npz", "cut")
     damage(flipped.path / "manifest.json", "flipped")

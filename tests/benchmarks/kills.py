@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from kd_core.store.product import Product
 from kd_core.store.records import Store
 from tests.benchmarks.harness import MlflowServer
+from tests.products import members_of
 
 NAME = "killed"
 SPEC = f"""
@@ -183,7 +184,7 @@ class Ordeal:
 
     def _need_the_signals(self) -> None:
         """Delete the results of all trials, as a damaged signal is labelled again only while a trial needs it."""
-        for trial in self.hurt.sweep(NAME).members()["trials"]:
+        for trial in members_of(self.hurt.sweep(NAME))["trials"]:
             (self.hurt.trial(trial["key"]).path / "manifest.json").unlink(missing_ok=True)
 
     def figures(self) -> dict[str, Any]:
@@ -199,7 +200,7 @@ class Ordeal:
         found += [f"left: {path}" for path in [*left, *self.temporary.glob("kdsweep-*")]]
         found += [f"left: process {command}" for command in self.processes().values()]
         epochs = list(range(1, self.num_epochs + 1))
-        trials = [(trial["key"], epochs) for trial in self.hurt.sweep(NAME).members()["trials"]]
+        trials = [(trial["key"], epochs) for trial in members_of(self.hurt.sweep(NAME))["trials"]]
         shown = _finished(self.server.uri)
         return found + ([] if shown == sorted([("", []), *trials]) else [f"in MLflow: {shown}"])
 
@@ -238,7 +239,7 @@ def _files(store: Store, kind: str) -> Iterator[Path]:
 
 def _contents(store: Store) -> dict[str, Any]:
     """By name: weights, metrics, journal and predictions of every product, the logits of signals, and the front."""
-    members = store.sweep(NAME).members()
+    members = members_of(store.sweep(NAME))
     records = [store.teacher(each["key"]) for each in members["teachers"]]
     records += [store.trial(each["key"]) for each in members["trials"]]
     found: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from kd_core.store.files import write_bytes
 from kd_core.store.manifest import File
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
-from tests.products import finish
+from tests.products import finish, write_members
 
 NAME, NUM_CLASSES, NUM_DIFFERENT = "large", 10, 40
 SPLITS = ("validation", "test")
@@ -62,7 +62,7 @@ def write_records(store: Store, num_trials: int, num_images: int, num_seeds: int
         teacher = "resnet" if distilled else None
         members.append({"key": key, "label": f"{arm} seed {seed}", "arm": arm, "teacher": teacher, "seed": seed})
     objectives = {"validation/accuracy": "max", "validation/ece": "min"}
-    store.sweep(NAME).write("", {"sweep": NAME, "objectives": objectives, "teachers": [], "trials": members})
+    write_members(store.sweep(NAME), "", {"sweep": NAME, "objectives": objectives, "trials": members})
 
 
 def _model(generator: np.random.Generator, num_images: int) -> dict[str, Predictions]:

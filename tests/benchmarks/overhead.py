@@ -13,6 +13,7 @@ from kd_core.store.product import State
 from kd_core.store.records import Store
 from sweeps.config.sweep import SweepSpec
 from tests.benchmarks.harness import ray_cluster, timed_sweep
+from tests.products import members_of
 
 
 def measure(num_trials: int = 100, num_functions: int = 25) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def _spec(num_trials: int) -> SweepSpec:
 
 def _finished(store: Store) -> list[State]:
     """The finished trials, in the order in which they ended."""
-    states = store.states(store.trial(trial["key"]) for trial in store.sweep("overhead").members()["trials"])
+    states = store.states(store.trial(trial["key"]) for trial in members_of(store.sweep("overhead"))["trials"])
     return sorted((state for state in states if state.manifest), key=_ended_at)
 
 

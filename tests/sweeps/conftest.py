@@ -31,6 +31,7 @@ from sweeps.engine.worker import finetune_teacher, label_signal
 from sweeps.plan.plan import plan_sweep
 from sweeps.run import SweepOutcome, run_sweep
 from sweeps.terminal.progress import SweepProgress
+from tests.products import members_of
 
 TINY = """
 name: tiny
@@ -243,7 +244,7 @@ def students_of() -> Callable[[Store], dict[str, str]]:
 
     def students(store: Store) -> dict[str, str]:
         """The weights' hashes from the manifests."""
-        records = [store.trial(trial["key"]) for trial in store.sweep("tiny").members()["trials"]]
+        records = [store.trial(trial["key"]) for trial in members_of(store.sweep("tiny"))["trials"]]
         return {state.key: state.manifest.weights_sha256 for state in store.states(records) if state.manifest}
 
     return students

@@ -17,7 +17,7 @@ from sweeps.plan.plan import plan_sweep
 from sweeps.plan.upkeep import to_make_again
 from sweeps.tracking.sync import embedded_uri
 from tests.damages import DAMAGES, damage
-from tests.products import STOP
+from tests.products import STOP, members_of, write_members
 
 PARTS = ("journal.jsonl", "{}.safetensors", "predictions-validation.npz", "predictions-test.npz", "manifest.json")
 SHARED = ("spec.yaml", "mlflow.json", "report/inputs.json", "report/front.json", "report/report.html")
@@ -52,7 +52,7 @@ def command(command_on, store):
 
 def records_of(store):
     """The teacher and the trials of the sweep, by label."""
-    members = store.sweep("tiny").members()
+    members = members_of(store.sweep("tiny"))
     teachers = {each["name"]: store.teacher(each["key"]) for each in members["teachers"]}
     return teachers | {each["label"]: store.trial(each["key"]) for each in members["trials"]}
 
@@ -212,7 +212,7 @@ def test_what_the_products_share_is_written_again_and_changes_no_figure(whole, s
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_sweep_whose_list_is_damaged_says_so(store, command, kind):
-    path = store.sweep("tiny").path / "trials.json"
+    path = store.sweep("tiny").path / "index.json"
     damage(path, kind)
     assert command("plan").exit_code == 0
     for line in COMMANDS[1:]:
@@ -225,12 +225,12 @@ def test_a_sweep_whose_list_is_damaged_says_so(store, command, kind):
 def test_a_damaged_list_is_written_again_by_a_run(store, kdsweep, tiny, database, sketches):
     before = figures_of(store)
     shutil.copy(database, store.local)
-    damage(store.sweep("tiny").path / "trials.json", "cut")
+    damage(store.sweep("tiny").path / "index.json", "cut")
     done = kdsweep("run", tiny, "--storage", store.root, "--json")
     assert json.loads(done.stdout)["trials"]["reused"] == 3
     assert figures_of(store) == before
     assert store.sweep("tiny").problems() == []
-    assert len(store.sweep("tiny").members()["trials"]) == 3
+    assert len(members_of(store.sweep("tiny"))["trials"]) == 3
 
 
 def test_a_sweep_that_was_left_half_done_and_damaged_goes_on(store, sweep, command):
@@ -288,8 +288,8 @@ def test_a_damaged_trial_that_another_sweep_shares_is_named_by_both(tiny, store,
     (trial, *_) = trials_of(spec)
     record = records_of(store)[trial.label]
     assert list(run_trial(trial.config, None, record)) == []  # finished: the data is not even looked at
-    listed = store.sweep("tiny").members()
-    store.sweep("other").write("name: other\n", listed | {"sweep": "other", "trials": listed["trials"][:1]})
+    listed = members_of(store.sweep("tiny"))
+    write_members(store.sweep("other"), "name: other\n", listed | {"sweep": "other", "trials": listed["trials"][:1]})
     damage(record.path / "manifest.json", "cut")
     for name in ("tiny", "other"):
         done = kdsweep("verify", name, "--samples", "0", "--storage", store.root)

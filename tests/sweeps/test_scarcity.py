@@ -10,6 +10,7 @@ from kd_core.data.splits import summarize
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
+from tests.products import members_of
 
 MOUNTING = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]  # in a name space
 FULL = "mount -t tmpfs -o size=40k tmpfs $0"  # a teacher's weights take more
@@ -97,5 +98,5 @@ def test_a_sweep_with_failures_ends_with_a_table_of_them(starved):
 def test_the_reason_of_an_earlier_failure_is_not_shown_for_a_new_one(starved, kdsweep):
     store, _ = starved
     assert "an old reason" not in kdsweep("status", "tiny", "--storage", store.root).stderr
-    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["label"] == "classic seed 0")
+    trial = next(each for each in members_of(store.sweep("tiny"))["trials"] if each["label"] == "classic seed 0")
     assert store.trial(trial["key"]).state().failure.error.startswith("out of memory: ")

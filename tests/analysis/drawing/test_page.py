@@ -17,6 +17,7 @@ from analysis.snapshot import read_sweep
 from analysis.statistics.importance import MATTERS, Importance
 from analysis.text.key_sentences import key_sentences
 from kd_core.measure.predictions import RAW, SCALED
+from tests.products import members_of, write_members
 
 HOSTILE = "<script>alert(1)</script>"
 SECTIONS = ["front", "evidence", "keys", "teachers", "reliability", "curves", "runs", "failures", "protocol"]
@@ -153,12 +154,12 @@ def test_a_name_is_shown_as_it_is_and_never_run(make_sweep):
     arms = [{"method": "classic"}, {"method": "kd", "teacher": "resnet", "temperature": 2}]
     store = make_sweep(arms=arms, unfinished=("classic seed 0",))
     sweep = store.sweep("demo")
-    members = sweep.members()
+    members = members_of(sweep)
     for trial in members["trials"]:
         trial["arm"], trial["label"] = (f"{HOSTILE} {trial[name]}" for name in ("arm", "label"))
         trial["teacher"] = trial["teacher"] and f"../{HOSTILE}"
     members["teachers"][0]["name"] = f"../{HOSTILE}"
-    sweep.write(f"name: demo # {HOSTILE}\n", members)
+    write_members(sweep, f"name: demo # {HOSTILE}\n", members)
     store.trial("trial-0-0").fail(HOSTILE, "")
     text = write_report(read_sweep(store, "demo")).path.read_text(encoding="utf-8")
     page = Page(text)
@@ -244,7 +245,7 @@ def test_latency_is_a_figure_where_it_tells_students_apart_and_else_a_sentence(s
 @pytest.mark.usefixtures("sketches")
 def test_another_sweep_stands_beside_this_one(make_sweep):
     store = make_sweep()
-    store.sweep("twin").write("name: twin\n", store.sweep("demo").members() | {"sweep": "twin"})
+    write_members(store.sweep("twin"), "name: twin\n", members_of(store.sweep("demo")) | {"sweep": "twin"})
     text = page_of(findings_of(read_sweep(store, "demo"), against=read_sweep(store, "twin")))
     assert "Against twin" in Page(text).words
     assert "twin: classic" in Page(text).words

@@ -5,7 +5,7 @@ from analysis.snapshot import read_sweep
 from analysis.statistics.evidence import evidence_of
 from analysis.text.protocol import protocol_of
 from kd_core.store.files import read_json, write_json
-from tests.products import edit
+from tests.products import edit, members_of, write_members
 
 
 def evidence(store, split):
@@ -56,7 +56,7 @@ def test_stored_signals_versions_and_sizes_are_told(make_sweep):
     store = make_sweep()
     sizes = {"num_train": 1000, "num_validation": 200, "num_test": 200, "num_classes": 5, "image_size": 8}
     signal = {"key": "s", "label": "resnet", "teacher": "resnet", "epochs": 3}
-    store.sweep("demo").write("", store.sweep("demo").members() | {"data": sizes, "signals": [signal]})
+    write_members(store.sweep("demo"), "", members_of(store.sweep("demo")) | {"data": sizes, "signals": [signal]})
     for product in (
         store.teacher("teacher-resnet"),
         *(store.trial(f"trial-{arm}-{seed}") for arm in range(4) for seed in (0, 1)),

@@ -6,6 +6,7 @@ import pytest
 from analysis.findings import findings_of
 from analysis.snapshot import read_sweep
 from analysis.text.provenance import provenance_of
+from tests.products import members_of, write_members
 
 
 @pytest.fixture
@@ -13,8 +14,8 @@ def store(make_sweep):
     """Four arms of two seeds, of which the first one scouts; the follower of classic has failed."""
     store = make_sweep(unfinished=("classic seed 1",))
     sweep = store.sweep("demo")
-    trials = [each | {"role": "follower" if each["seed"] else "scout"} for each in sweep.members()["trials"]]
-    sweep.write("name: demo\n", sweep.members() | {"trials": trials})
+    trials = [each | {"role": "follower" if each["seed"] else "scout"} for each in members_of(sweep)["trials"]]
+    write_members(sweep, "name: demo\n", members_of(sweep) | {"trials": trials})
     return store
 
 
@@ -49,10 +50,10 @@ def test_where_nothing_was_selected_nothing_is_said(make_sweep):
 def test_confirmed_arms_are_told_from_fresh_seeds_and_nothing_else_changes(make_sweep):
     store = make_sweep(seeds=(0, 1, 2))
     sweep, before = store.sweep("demo"), findings_of(read_sweep(make_sweep(seeds=(0, 1, 2)), "demo"))
-    trials = sweep.members()["trials"]
+    trials = members_of(sweep)["trials"]
     roles = {("mixup", 1): "confirmation", ("mixup", 2): "confirmation"}
     trials = [each | {"role": roles.get((each["arm"], each["seed"]), "")} for each in trials]
-    sweep.write("name: demo\n", sweep.members() | {"trials": trials})
+    write_members(sweep, "name: demo\n", members_of(sweep) | {"trials": trials})
     findings = findings_of(read_sweep(store, "demo"))
     told = "Confirmed: the figures on test of mixup are of seeds 1, 2 alone, trained after the selection"
     assert findings.shipped.answer[-1].startswith(told)

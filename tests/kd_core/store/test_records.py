@@ -3,7 +3,7 @@ import pytest
 from kd_core.config.errors import DamagedError
 from kd_core.store.records import Store, left_out
 from tests.damages import DAMAGES, damage
-from tests.products import finish
+from tests.products import finish, members_of, write_members
 
 
 def test_teachers_and_trials_differ_in_two_names(store):
@@ -31,11 +31,11 @@ def test_a_file_url_is_a_local_store(tmp_path):
 def test_a_sweep_lists_its_members(store):
     assert list(store.sweeps()) == []
     with pytest.raises(FileNotFoundError, match="no sweep named first"):
-        store.sweep("first").members()
+        members_of(store.sweep("first"))
     for name in ("second", "first"):
-        store.sweep(name).write("name: x\n", {"sweep": name, "trials": []})
+        write_members(store.sweep(name), "name: x\n", {"sweep": name, "trials": []})
     assert [sweep.name for sweep in store.sweeps()] == ["first", "second"]
-    assert store.sweep("first").members() == {"sweep": "first", "trials": []}
+    assert members_of(store.sweep("first")) == {"sweep": "first", "trials": []}
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "..", "a b", "-x", "a\n", "a\\b", "x" * 101])
@@ -47,18 +47,18 @@ def test_a_sweep_name_that_is_no_file_name_is_refused(store, name):
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_list_of_a_sweep_or_its_spec_is_one_sentence(store, kind):
     sweep = store.sweep("first")
-    sweep.write("name: first\n", {"sweep": "first", "trials": []})
+    write_members(sweep, "name: first\n", {"sweep": "first", "trials": []})
     assert sweep.spec_yaml() == "name: first\n"
     damage(sweep.path / "spec.yaml", kind)
     with pytest.raises(FileNotFoundError if kind == "deleted" else DamagedError, match=r"spec\.yaml"):
         sweep.spec_yaml()
     (problem,) = sweep.problems()
     assert problem.startswith(f"{sweep.path / 'spec.yaml'}: is ")
-    damage(sweep.path / "trials.json", kind)
+    damage(sweep.path / "index.json", kind)
     said = "no sweep named first" if kind == "deleted" else r"trials\.json: is damaged: .*; run its spec again"
     with pytest.raises(FileNotFoundError, match=said):
-        sweep.members()
-    sweep.write("name: first\n", {"sweep": "first", "trials": []})
+        members_of(sweep)
+    write_members(sweep, "name: first\n", {"sweep": "first", "trials": []})
     assert sweep.problems() == []
 
 

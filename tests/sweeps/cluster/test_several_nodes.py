@@ -32,6 +32,7 @@ from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
 from sweeps.config.reader import read_spec, to_yaml
 from sweeps.tracking.sync import BackgroundSync, sync
+from tests.products import members_of, write_members
 from tests.sweeps.cluster.processes import free_port, kill_groups, wait_for_server
 
 ROOT = Path(__file__).parents[3]
@@ -175,7 +176,7 @@ def check_shown(client: MlflowClient, name: str, store: Store) -> None:
     children = children_of(client, name)
     shown = {run.data.tags["kdsweep.trial"]: run for run in children}
     assert len(children) == len(shown) == NUM_TRIALS
-    for trial in store.sweep(name).members()["trials"]:
+    for trial in members_of(store.sweep(name))["trials"]:
         run, result = shown[trial["key"]], store.trial(trial["key"]).result()
         assert run.info.status == "FINISHED"
         assert result.metrics.items() <= run.data.metrics.items()
@@ -242,7 +243,7 @@ def test_eight_trials_and_eight_sweeps_report_at_once(machines, client, tiny, tm
         epochs.append(run_trial(trial.config, dataset, store.trial(key)))
     content = {"objectives": dict(spec.objectives), "teachers": [], "trials": trials}
     content["data"] = dict(vars(summarize(spec.data)))
-    store.sweep("tiny").write(to_yaml(spec), content | {"sweep": "tiny"})
+    write_members(store.sweep("tiny"), to_yaml(spec), content | {"sweep": "tiny"})
 
     def reporting():
         """The trials that MLflow shows running, with an epoch."""
@@ -263,7 +264,7 @@ def test_eight_trials_and_eight_sweeps_report_at_once(machines, client, tiny, tm
     for number in range(8):
         root, name = tmp_path / str(number), f"tiny{number}"
         shutil.copytree(tmp_path / "runs", root)
-        Store.at(root).sweep(name).write(to_yaml(spec), content | {"sweep": name})
+        write_members(Store.at(root).sweep(name), to_yaml(spec), content | {"sweep": name})
         command = [sys.executable, "-m", "sweeps", "sync", name, f"--storage={root}"]
         command.append(f"--tracking-uri={machines.tracking_uri}")
         processes[name] = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

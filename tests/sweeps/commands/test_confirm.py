@@ -16,6 +16,7 @@ from kd_core.config.errors import SpecError
 from kd_core.store.records import Store
 from sweeps.commands.confirm import confirmed
 from sweeps.plan.confirmation import confirmation_of
+from tests.products import members_of
 
 GRID = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[0, 1]")
 
@@ -62,7 +63,7 @@ def test_the_plausible_arms_and_the_baseline_get_fresh_seeds_and_are_reported_fr
 
 
 def test_a_sweep_that_is_not_finished_or_not_there_has_nothing_to_confirm(selected_here, kdsweep):
-    record = selected_here.trial(selected_here.sweep("tiny").members()["trials"][0]["key"])
+    record = selected_here.trial(members_of(selected_here.sweep("tiny"))["trials"][0]["key"])
     (record.path / "manifest.json").unlink()
     done = kdsweep("confirm", "tiny", "--storage", selected_here.root)
     assert done.exit_code == 2

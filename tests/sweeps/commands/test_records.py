@@ -9,6 +9,7 @@ from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
 from sweeps.config.reader import read_spec
 from sweeps.tracking.sync import embedded_uri
+from tests.products import write_members
 
 
 def test_a_report_is_written_again(kdsweep, store):
@@ -40,7 +41,7 @@ def test_a_sweep_of_other_test_images_is_nothing_to_compare_with(kdsweep, store,
     list(run_trial(trial.config, dataset, record))
     listed = {"key": record.key, "label": trial.label, "arm": trial.arm, "teacher": None, "seed": 0}
     objectives = {"validation/accuracy": "max"}
-    store.sweep("other").write("", {"sweep": "other", "objectives": objectives, "teachers": [], "trials": [listed]})
+    write_members(store.sweep("other"), "", {"sweep": "other", "objectives": objectives, "trials": [listed]})
     done = kdsweep("report", "tiny", "--storage", store.root, "--against", "other")
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("kdsweep: --against: other: ")

@@ -39,7 +39,7 @@ def test_a_ray_that_dies_costs_one_sentence_and_exit_code_1(tiny, tmp_path, wait
     with subprocess.Popen(
         [sys.executable, "-m", "sweeps", *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as driver:
-        wait_until((tmp_path / "sweeps" / "tiny" / "trials.json").exists, driver)
+        wait_until((tmp_path / "sweeps" / "tiny" / "index.json").exists, driver)
         os.kill(children_of(driver.pid)[name], signal.SIGKILL)
         _, said = driver.communicate()
     assert driver.returncode == 1

@@ -5,7 +5,7 @@ from sweeps.plan.confirmation import confirmation_of, confirming_trials, write_c
 from sweeps.plan.scouts import stopping_of
 from sweeps.plan.upkeep import problems_of
 from sweeps.plan.wanted import trials_wanted
-from tests.products import STOP
+from tests.products import STOP, write_members
 
 ARMS = ("teachers={}", "arms=[{method: [classic, mixup], train.epochs: [2, 3]}]", "seeds=[0, 5]")
 CHOSEN = ["classic train.epochs=2", "mixup train.epochs=3"]
@@ -31,7 +31,7 @@ def test_fresh_seeds_of_the_chosen_arms_come_last_in_the_plan_and_differ_in_noth
     alike = {each.trial.config.model_copy(update={"seed": 0}) for each in again.trials if each.trial.arm == CHOSEN[0]}
     assert len(alike) == 1
     assert len({each.product.key for each in again.trials}) == 12
-    assert [each.get("role") for each in again.members()["trials"]] == [None] * 8 + ["confirmation"] * 4
+    assert [each.role for each in again.index().trials] == [""] * 8 + ["confirmation"] * 4
     assert not again.up_to_date
 
 
@@ -84,7 +84,7 @@ def test_a_search_confirms_points_that_it_has_proposed_and_proposes_none_for_it(
     members = [
         {"key": str(rate), "label": "", "arm": "", "teacher": None, "seed": 0, "settings": rate} for rate in settings
     ]
-    empty.sweep("tiny").write("", plan.members() | {"trials": members})
+    write_members(empty.sweep("tiny"), "", plan.index().model_dump(mode="json") | {"trials": members})
     wanted = trials_wanted(plan.spec, empty)
     assert len(wanted.trials) == 2
     write_confirmation(plan.spec, empty, wanted.trials, [wanted.trials[1].arm], 2)

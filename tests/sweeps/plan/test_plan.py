@@ -21,11 +21,11 @@ def finish(planned, weights=b"weights"):
 
 def test_all_products_of_a_sweep_have_their_keys_before_anything_runs(planned):
     plan = planned()
-    members = plan.members()
-    assert [trial["label"] for trial in members["trials"]] == [each.trial.label for each in plan.trials]
+    index = plan.index()
+    assert [trial.label for trial in index.trials] == [each.trial.label for each in plan.trials]
     assert [trial.can_run for trial in plan.trials] == [True, False, False]
     finish(plan.teachers[0])
-    assert planned().members() == members
+    assert planned().index() == index
     assert all(trial.can_run for trial in planned().trials)
     assert not planned().up_to_date
 
@@ -73,18 +73,18 @@ def test_a_teacher_that_no_arm_names_is_not_made(planned):
     assert not planned("arms=[{method: classic}]").teachers
 
 
-def test_members_list_the_signals_that_are_stored(planned):
-    members = planned().members()
-    (signal,) = members["signals"]
-    assert [trial.get("signal") for trial in members["trials"]] == [None, signal["key"], signal["key"]]
-    assert (signal["label"], signal["teacher"], signal["epochs"]) == ("resnet uniform", "resnet", 2)
-    assert planned("signal=live").members()["signals"] == []
+def test_the_index_lists_the_signals_that_are_stored(planned):
+    index = planned().index()
+    (signal,) = index.signals
+    assert [trial.signal for trial in index.trials] == [None, signal.key, signal.key]
+    assert (signal.label, signal.teacher, signal.epochs) == ("resnet uniform", "resnet", 2)
+    assert planned("signal=live").index().signals == ()
 
 
-def test_members_tell_the_size_of_the_data(planned):
-    data = planned().members()["data"]
-    assert (data["num_train"], data["num_validation"], data["num_classes"], data["image_size"]) == (90, 30, 10, 8)
-    assert data["fingerprint"] == planned().data.fingerprint
+def test_the_index_tells_the_size_of_the_data(planned):
+    data = planned().index().data
+    assert (data.num_train, data.num_validation, data.num_classes, data.image_size) == (90, 30, 10, 8)
+    assert data.fingerprint == planned().data.fingerprint
 
 
 def test_trials_of_one_signal_point_to_it_and_others_to_none(planned):
@@ -106,6 +106,6 @@ def test_every_shipped_spec_plans(name, tmp_path, overrides_of):
 def test_a_sweep_keeps_the_threads_with_which_it_began(planned, empty):
     begun = planned("resources={cpu: 2, teacher_cpu: 4}")
     assert begun.threads == {"trial": 2, "teacher": 4}
-    empty.sweep("tiny").write("", begun.members())
+    empty.sweep("tiny").write("", begun.index())
     assert planned("resources.cpu=8").threads == begun.threads
     assert planned("resources.cpu=8", "name=other").threads == {"trial": 8, "teacher": 8}

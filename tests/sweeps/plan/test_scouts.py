@@ -87,7 +87,7 @@ def test_who_is_left_out_is_done_and_wanted_again_once_the_rule_is_another(plann
         finish(each.product)
     assert planned(*STOPPING).up_to_date
     assert [each["status"] for each in planned(*STOPPING).as_json()["trials"]] == ["stopped"] * 3 + ["finished"] * 3
-    assert [each.get("role") for each in planned(*STOPPING).members()["trials"]] == ["scout", *["follower"] * 2] * 2
+    assert [each.role for each in planned(*STOPPING).index().trials] == ["scout", *["follower"] * 2] * 2
     for others in (ARMS, (*STOPPING, "early_stopping.pareto_asha.tolerance=0.1")):
         assert labels(planned(*others).pending) == LABELS[:3]
         assert emptied(line_of(planned(*others))) == (LABELS[:3] if others == ARMS else LABELS[:1])

@@ -7,7 +7,7 @@ import pytest
 
 from kd_core.store.records import Store
 from sweeps.plan.upkeep import unneeded_signals
-from tests.products import finish
+from tests.products import finish, write_members
 
 
 def test_a_stored_signal_is_what_the_teacher_says(kdsweep, store):
@@ -75,9 +75,9 @@ def sweep_of(store, name, signals, finished):
     trial = store.trial(f"trial-of-{name}")
     if finished:
         finish(trial)
-    listed = [{"key": key, "epochs": epochs} for key, epochs in signals.items()]
-    members = {"sweep": name, "teachers": [], "signals": listed, "trials": [{"key": trial.key, "teacher": None}]}
-    store.sweep(name).write("", members)
+    listed = [{"key": key, "label": key, "teacher": "resnet", "epochs": epochs} for key, epochs in signals.items()]
+    entry = {"key": trial.key, "label": "classic seed 0", "arm": "classic", "teacher": None, "seed": 0}
+    write_members(store.sweep(name), "", {"sweep": name, "signals": listed, "trials": [entry]})
 
 
 @pytest.fixture

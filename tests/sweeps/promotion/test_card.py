@@ -11,6 +11,7 @@ from sweeps.promotion.choice import choose_trial
 from sweeps.promotion.formats import INT8, ONNX, FormatCheck
 from sweeps.promotion.student import student_of
 from sweeps.terminal.console import print_front
+from tests.products import members_of
 
 SIGMA = "kd_mixup resnet T=sigma seed 0"
 
@@ -95,7 +96,7 @@ def test_a_student_without_a_teacher_has_none_on_its_card(tiny_store):
 
 def test_the_card_says_whether_its_arm_is_on_the_front(tiny_store):
     members = [row["trial"] for row in choose_trial(read_sweep(tiny_store, "tiny"), "knee").report.front]
-    for trial in tiny_store.sweep("tiny").members()["trials"]:
+    for trial in members_of(tiny_store.sweep("tiny"))["trials"]:
         on_front = f"is one of the {len(members)} on the front" in card(tiny_store, trial["label"])
         assert on_front == (trial["key"] in members)
 

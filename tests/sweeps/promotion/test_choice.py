@@ -7,12 +7,13 @@ from analysis.report import update_report
 from analysis.snapshot import read_sweep
 from kd_core.config.errors import SpecError
 from sweeps.promotion.choice import choose_trial
+from tests.products import members_of
 
 CLASSIC, SIGMA = "classic seed 0", "kd_mixup resnet T=sigma seed 0"
 
 
 def test_a_trial_is_named_by_its_label_its_key_or_the_beginning_of_either(tiny_store):
-    key = next(each["key"] for each in tiny_store.sweep("tiny").members()["trials"] if each["label"] == SIGMA)
+    key = next(each["key"] for each in members_of(tiny_store.sweep("tiny"))["trials"] if each["label"] == SIGMA)
     for name in (SIGMA, key, key[:6], SIGMA[:21]):
         choice = choose_trial(read_sweep(tiny_store, "tiny"), name)
         assert (choice.trial.key, choice.run["label"], choice.reason) == (key, SIGMA, "as named")
@@ -53,7 +54,7 @@ def test_what_is_not_finished_or_damaged_is_not_promoted(store):
     record.fail("RuntimeError: out of memory", "")
     with pytest.raises(SpecError, match=r"is failed, not finished \(RuntimeError: out of memory\)"):
         choose_trial(read_sweep(store, "tiny"), CLASSIC)
-    for each in store.sweep("tiny").members()["trials"]:
+    for each in members_of(store.sweep("tiny"))["trials"]:
         (store.trial(each["key"]).path / "manifest.json").unlink(missing_ok=True)
     with pytest.raises(SpecError, match="no trial has finished"):
         choose_trial(read_sweep(store, "tiny"), "knee")

@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 
 from kd_core.store.files import read_json
 from sweeps.promotion.formats import CONFIG, FORMATS, MARK
+from tests.products import members_of
 
 CLASSIC = "classic seed 0"
 
@@ -60,7 +61,7 @@ def test_the_same_again_makes_no_second_version_and_another_alias_moves(promoted
 
 
 def test_another_trial_is_another_version_and_takes_the_alias(promoted, promote):
-    keys = [each["key"] for each in promoted.store.sweep("tiny").members()["trials"]]
+    keys = [each["key"] for each in members_of(promoted.store.sweep("tiny"))["trials"]]
     other = next(key for key in keys if key != promoted.choice.trial.product.key)
     done = promote(other[:8], "--as", "challenger", "--json")
     assert done.exit_code == 0, done.output

@@ -13,6 +13,7 @@ from mlflow.models import Model
 from analysis.snapshot import read_sweep
 from kd_core.config.errors import SpecError
 from sweeps.promotion.registry import CONTENT, Registry, check_alias, content_of
+from tests.products import members_of
 
 FRESH = """
 import sys
@@ -102,7 +103,7 @@ def test_a_version_is_found_by_its_content(promoted):
 
 
 def test_a_run_that_was_deleted_is_made_again_for_its_model(store, tmp_path):
-    uri, key = f"sqlite:///{tmp_path / 'other.db'}", store.sweep("tiny").members()["trials"][0]["key"]
+    uri, key = f"sqlite:///{tmp_path / 'other.db'}", members_of(store.sweep("tiny"))["trials"][0]["key"]
     client = MlflowClient(uri)
     client.create_experiment("tiny", (tmp_path / "artifacts").as_uri())
     numbers = []

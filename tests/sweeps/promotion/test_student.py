@@ -8,6 +8,7 @@ import torch
 
 from kd_core.config.errors import SpecError
 from sweeps.promotion.student import student_of
+from tests.products import members_of, write_members
 
 
 def test_the_deployed_student_answers_as_the_trial_did(promoted, assert_stored):
@@ -40,12 +41,14 @@ def test_a_student_is_built_without_disturbing_the_random_numbers(promoted):
 
 def test_other_test_images_than_the_trials_are_refused(store):
     sweep = store.sweep("tiny")
-    record = store.trial(sweep.members()["trials"][0]["key"]).state()
+    record = store.trial(members_of(sweep)["trials"][0]["key"]).state()
     assert student_of(sweep, record).num_train == 90
-    sweep.write(sweep.spec_yaml().replace("test: 0.4", "test: 0.3"), sweep.members())
+    write_members(sweep, sweep.spec_yaml().replace("test: 0.4", "test: 0.3"), members_of(sweep))
     with pytest.raises(SpecError, match=r"spec\.yaml: data: its test labels are not those"):
         student_of(sweep, record)
-    sweep.write(sweep.spec_yaml().replace("digits\n  path: null", "folder\n  path: /nowhere"), sweep.members())
+    write_members(
+        sweep, sweep.spec_yaml().replace("digits\n  path: null", "folder\n  path: /nowhere"), members_of(sweep)
+    )
     with pytest.raises(SpecError, match=r"spec\.yaml: data\.path: /nowhere: no such folder"):
         student_of(sweep, record)
     (sweep.path / "spec.yaml").write_text("# sha256: 0\nname: tiny")

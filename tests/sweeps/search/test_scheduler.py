@@ -12,6 +12,7 @@ from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.search.pareto_asha import Rungs
 from sweeps.search.scheduler import ParetoAshaScheduler
+from tests.products import members_of
 
 ARMS = "arms=[{method: [classic, mixup], train.learning_rate: [0.003, 0.03, 0.3]}]"
 LONG = (ARMS, "teachers={}", "train.epochs=4", "early_stopping=null")
@@ -39,7 +40,7 @@ def stops_of(store):
 
 def records_of(store, name="tiny"):
     """The records of the trials of a sweep."""
-    return [store.trial(each["key"]) for each in store.sweep(name).members()["trials"]]
+    return [store.trial(each["key"]) for each in members_of(store.sweep(name))["trials"]]
 
 
 def plan_of(tiny, store, *overrides):

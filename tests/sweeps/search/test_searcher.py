@@ -13,7 +13,7 @@ from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.plan.scouts import stopping_of
 from sweeps.search.searcher import PointSearcher
-from tests.products import STOP, edit
+from tests.products import STOP, edit, members_of
 
 ARMS = (
     "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 8}, alpha: {low: 0.1, high: 0.9}}, "
@@ -53,7 +53,7 @@ def searcher_of(tiny):
 def points_of(store):
     """The settings of each point of the tiny search, and the records of its trials."""
     found = {}
-    for member in store.sweep("tiny").members()["trials"]:
+    for member in members_of(store.sweep("tiny"))["trials"]:
         found.setdefault(str(member["settings"]), (member["settings"], []))[1].append(store.trial(member["key"]))
     return list(found.values())
 
@@ -95,7 +95,7 @@ def test_a_search_begins_with_the_trials_of_another_sweep(store, searcher_of):
     overrides = ("name=other", arms, search("tpe", warm_start="[tiny]"))
     searcher, notes = searcher_of(store, *overrides)
     assert notes == ["search.warm_start: 2 of 3 finished trials of tiny lie in the space"]  # not that of Tsigma
-    records = {each["label"]: store.trial(each["key"]) for each in store.sweep("tiny").members()["trials"]}
+    records = {each["label"]: store.trial(each["key"]) for each in members_of(store.sweep("tiny"))["trials"]}
     labels = ["classic seed 0", "kd_mixup resnet T=2 seed 0"]
     metrics = [records[label].result().metrics for label in labels]
     assert [each.values for each in searcher.study.trials] == [
@@ -124,7 +124,7 @@ def test_a_search_for_a_small_gap_is_told_its_size(store, searcher_of):
     arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 4}}, {method: classic}]"
     objectives = "objectives={validation/abs_gap: min}"
     searcher, _ = searcher_of(store, "name=other", arms, objectives, search("tpe", warm_start="[tiny]"))
-    results = [store.trial(each["key"]).result() for each in store.sweep("tiny").members()["trials"][:2]]
+    results = [store.trial(each["key"]).result() for each in members_of(store.sweep("tiny"))["trials"][:2]]
     assert [each.values for each in searcher.study.trials] == [
         [abs(each.metrics["validation/gap"])] for each in results
     ]

@@ -13,5 +13,5 @@ def planned(tiny, tmp_path):
     """An empty store and the plan of the tiny sweep in it, written down."""
     spec, store = read_spec(str(tiny)), Store.at(tmp_path)
     plan = plan_sweep(spec, store, summarize(spec.data))
-    store.sweep("tiny").write(to_yaml(spec), plan.members())
+    store.sweep("tiny").write(to_yaml(spec), plan.index())
     return store, plan

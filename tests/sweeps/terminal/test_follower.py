@@ -10,7 +10,7 @@ from kd_core.store.writer import ProductWriter
 from sweeps.terminal.board import Board
 from sweeps.terminal.follower import Follower, watch
 from sweeps.terminal.progress import SweepProgress
-from tests.products import STOP, finish
+from tests.products import STOP, finish, members_of, write_members
 
 
 def follower_of(store):
@@ -51,7 +51,7 @@ def test_a_trial_is_told_once_as_running_stopped_running_failed_and_finished(pla
 
 def test_what_is_finished_is_not_read_again(store):
     follower = follower_of(store)
-    for member in store.sweep("tiny").members()["trials"]:
+    for member in members_of(store.sweep("tiny"))["trials"]:
         (store.trial(member["key"]).path / "manifest.json").unlink()
     assert follower.refresh() == []
     assert follower.ended
@@ -59,10 +59,10 @@ def test_what_is_finished_is_not_read_again(store):
 
 def test_trials_that_appear_later_and_those_no_longer_listed_are_followed(planned):
     store, plan = planned
-    sweep, members = store.sweep("tiny"), plan.members()
+    sweep, members = store.sweep("tiny"), plan.index().model_dump(mode="json")
     follower = follower_of(store)
     added = {"key": "new", "label": "proposed seed 0", "arm": "proposed", "teacher": None, "seed": 0}
-    sweep.write("", members | {"trials": [*members["trials"], added]})
+    write_members(sweep, "", members | {"trials": [*members["trials"], added]})
     store.trial("new").fail("ValueError: no", "")
     assert follower.refresh() == [("proposed seed 0", "failed", "ValueError: no")]
     assert follower.board.count_text() == "1 failed, 3 pending"

@@ -8,7 +8,7 @@ from kd_core.store.writer import ProductWriter
 from sweeps.terminal.board import Board
 from sweeps.terminal.follower import Follower
 from sweeps.terminal.status import status_of
-from tests.products import STOP, finish
+from tests.products import STOP, finish, members_of, write_members
 
 
 def test_what_a_failed_teacher_keeps_from_running_says_so(planned, kdsweep):
@@ -46,7 +46,7 @@ def test_a_signal_is_pending_while_nobody_labels_it_and_finished_when_it_is_whol
     store, _ = planned
     signal, sweep = store.signal("key"), store.sweep("tiny")
     listed = [{"key": "key", "label": "resnet uniform", "teacher": "resnet", "epochs": 2}]
-    sweep.write("", sweep.members() | {"signals": listed})
+    write_members(sweep, "", members_of(sweep) | {"signals": listed})
     signal.begin({"key": "key"})
 
     def row():
@@ -66,10 +66,10 @@ def test_a_signal_is_pending_while_nobody_labels_it_and_finished_when_it_is_whol
 def test_roles_are_told_and_who_is_left_out_says_why(planned, kdsweep):
     store, plan = planned
     sweep, record = store.sweep("tiny"), plan.trials[0].product
-    first = sweep.members()["trials"][0]
+    first = members_of(sweep)["trials"][0]
     roles = [("scout", record.key, 0), ("follower", "other", 1)]
     trials = [first | {"role": role, "key": key, "label": f"classic seed {seed}"} for role, key, seed in roles]
-    sweep.write("", sweep.members() | {"trials": trials})
+    write_members(sweep, "", members_of(sweep) | {"trials": trials})
     assert [row["status"] for row in status_of(read_sweep(store, "tiny"))["trials"]] == ["pending", "pending"]
     record.write_stop(STOP)
     rows = [(row["role"], row["status"], row["error"]) for row in status_of(read_sweep(store, "tiny"))["trials"]]

@@ -15,7 +15,7 @@ from kd_core.data.dataset import load
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec, to_yaml
 from sweeps.tracking.sync import embedded_uri, sync
-from tests.products import edit, forget_epochs
+from tests.products import edit, forget_epochs, write_members
 from tests.sweeps.tracking.support import Proxy, start_server, store_of
 
 
@@ -40,7 +40,7 @@ def trained(tiny, once, copied):
     def make(folder):
         """Train them."""
         store, content = store_of(spec, folder, unfinished=["mixup seed 0"], epochs=1)
-        store.sweep("tiny").write(to_yaml(spec), content)
+        write_members(store.sweep("tiny"), to_yaml(spec), content)
         write_report(read_sweep(store, "tiny"))
 
     return copied(once("trained", make)), load(spec.data)

@@ -21,6 +21,7 @@ from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
 from sweeps.config.reader import to_yaml
 from tests.benchmarks.harness import WITHOUT_JOBS
+from tests.products import write_members
 
 
 def config_in(record):
@@ -31,7 +32,7 @@ def config_in(record):
 def store_of(spec, root, unfinished=(), epochs=0):
     """A store with the trials of a sweep without teachers, trained but for those labelled in unfinished.
 
-    These have trained some epochs, or failed if they have none. Returns the store and the content of trials.json.
+    These have trained some epochs, or failed if they have none. Returns the store and the content of index.json.
     """
     store, dataset, members = Store.at(root), load(spec.data), []
     for trial in trials_of(spec):
@@ -49,7 +50,7 @@ def store_of(spec, root, unfinished=(), epochs=0):
             store.trial(key).fail("NonFiniteLossError: the loss is nan", "Traceback …")
     content = {"sweep": "tiny", "objectives": dict(spec.objectives), "teachers": [], "trials": members}
     content["data"] = dict(vars(summarize(spec.data)))
-    store.sweep("tiny").write(to_yaml(spec), content)
+    write_members(store.sweep("tiny"), to_yaml(spec), content)
     return store, content
 
 

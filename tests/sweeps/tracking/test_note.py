@@ -2,18 +2,24 @@
 
 import pytest
 
+from kd_core.store.index import Index, TrialEntry
 from sweeps.tracking.note import note_of, plain
 
-MEMBERS = {
-    "objectives": {"validation/accuracy": "max", "validation/ece": "min"},
-    "trials": [{"arm": arm, "seed": seed} for arm in ("classic", "kd_mixup") for seed in (0, 1)],
-}
+INDEX = Index(
+    sweep="s",
+    objectives={"validation/accuracy": "max", "validation/ece": "min"},
+    trials=tuple(
+        TrialEntry(key=f"{arm}{seed}", label=f"{arm} seed {seed}", arm=arm, teacher=None, seed=seed)
+        for arm in ("classic", "kd_mixup")
+        for seed in (0, 1)
+    ),
+)
 ROW = {"arm": "kd_mixup T=2", "accuracy": 0.5, "ece": 0.02, "num_seeds": 2, "front_probability": 0.75}
 
 
 def test_a_note_tells_question_answer_front_counts_hours_failures_and_the_report():
     content = {"answer": ["Take kd_mixup."], "temperature_scaled": {"front": [ROW | {"accuracy_interval": [0.4, 0.6]}]}}
-    note = note_of("s", MEMBERS, ["finished"] * 3 + ["failed"], 1.5, [("kd seed 1", "Error: no")], content)
+    note = note_of(INDEX, ["finished"] * 3 + ["failed"], 1.5, [("kd seed 1", "Error: no")], content)
     assert note.startswith("**Which of 2 arms is the best choice for high accuracy and low ECE?**")
     for part in ("Take kd\\_mixup.", "1 failed, 3 finished", "1.5 hours", "- kd seed 1: Error: no", "report.html"):
         assert part in note
@@ -22,7 +28,7 @@ def test_a_note_tells_question_answer_front_counts_hours_failures_and_the_report
 
 
 def test_a_note_before_the_first_report_promises_none():
-    note = note_of("s", MEMBERS, ["pending"] * 4, 0, [], {})
+    note = note_of(INDEX, ["pending"] * 4, 0, [], {})
     assert "4 pending" in note
     assert "report.html" not in note
 
@@ -43,6 +49,6 @@ def test_text_is_never_markup(text, safe):
 def test_a_note_fits_into_a_tag_however_much_there_is_to_tell():
     rows = [ROW | {"arm": "x" * 500} for _ in range(100)]
     failures = [("y" * 500, "*" * 500)] * 100
-    note = note_of("s", MEMBERS, ["failed"] * 100, 1, failures, {"temperature_scaled": {"front": rows}})
+    note = note_of(INDEX, ["failed"] * 100, 1, failures, {"temperature_scaled": {"front": rows}})
     assert len(note) <= 8000
     assert "and 85 more on the front" in note

@@ -13,6 +13,7 @@ from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import BackgroundSync, embedded_uri, is_synced, sync
+from tests.products import members_of
 from tests.sweeps.tracking.support import Proxy, config_in, view_of
 
 
@@ -23,7 +24,7 @@ def test_a_sweep_is_synced_until_its_records_its_report_the_place_or_the_databas
     sync(store, "tiny", uri)
     assert is_synced(read_sweep(store, "tiny"), uri)
     assert not is_synced(read_sweep(store, "tiny"), f"sqlite:///{tmp_path / 'other.db'}")
-    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    trial = next(each for each in members_of(store.sweep("tiny"))["trials"] if each["arm"] == "mixup")
     record = store.trial(trial["key"])
     list(run_trial(config_in(record), dataset, record))
     assert not is_synced(read_sweep(store, "tiny"), uri)
@@ -65,7 +66,7 @@ def figures_of(uri):
 
 def finish_mixup(store, dataset):
     """Train the second trial of the sweep to its end."""
-    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    trial = next(each for each in members_of(store.sweep("tiny"))["trials"] if each["arm"] == "mixup")
     list(run_trial(config_in(store.trial(trial["key"])), dataset, store.trial(trial["key"])))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from mlflow.entities import Metric
 
 from analysis.snapshot import read_sweep
+from kd_core.config.data import DataSummary
 from sweeps.tracking.trial_run import (
     arm_metrics,
     changed_metrics,
@@ -19,13 +20,15 @@ from sweeps.tracking.trial_run import (
     write_diagram,
 )
 
-DATA = {"fingerprint": "0123456789abcdef", "num_train": 90, "num_validation": 30, "num_classes": 10}
+DATA = DataSummary(
+    fingerprint="0123456789abcdef", num_train=90, num_validation=30, num_test=80, num_classes=10, image_size=8
+)
 
 
 def trial_of(trained, arm):
     """An arm's trial."""
     store, _ = trained
-    return next(trial for trial in read_sweep(store, "tiny").trials if trial.entry["arm"] == arm)
+    return next(trial for trial in read_sweep(store, "tiny").trials if trial.entry.arm == arm)
 
 
 def test_a_finished_trial_has_ended_and_another_goes_on(trained):

@@ -15,7 +15,7 @@ from kd_core.evaluate.latency import form_of
 from kd_core.store.files import read_json, write_json
 from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import embedded_uri, sync
-from tests.products import STOP
+from tests.products import STOP, members_of, write_members
 from tests.sweeps.tracking.support import config_in, view_of
 
 
@@ -43,7 +43,7 @@ def test_syncing_again_changes_nothing_and_later_adds_only_what_is_new(trained):
     sync(store, "tiny", uri)
     assert view_of(uri)[2] == before
     assert before["mixup seed 0"][0] == "RUNNING"
-    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    trial = next(each for each in members_of(store.sweep("tiny"))["trials"] if each["arm"] == "mixup")
     record = store.trial(trial["key"])
     list(run_trial(config_in(record), dataset, record))
     sync(store, "tiny", uri)
@@ -78,8 +78,10 @@ def test_the_front_is_the_same_from_the_store_from_mlflow_and_from_its_file(show
 @pytest.mark.usefixtures("sketches")
 def test_the_front_is_that_of_the_arms_that_another_spec_of_the_same_name_has(judged):
     sweep, best = judged.sweep("tiny"), fronts(judged)[0][0][0]["arm"]
-    content = sweep.members()
-    sweep.write("", content | {"trials": [trial for trial in reversed(content["trials"]) if trial["arm"] != best]})
+    content = members_of(sweep)
+    write_members(
+        sweep, "", content | {"trials": [trial for trial in reversed(content["trials"]) if trial["arm"] != best]}
+    )
     write_report(read_sweep(judged, "tiny"))
     sync(judged, "tiny", embedded_uri(judged))
     (store, mlflow), (shown, filed) = fronts(judged)
@@ -91,7 +93,7 @@ def test_the_front_is_that_of_the_arms_that_another_spec_of_the_same_name_has(ju
 def test_every_run_shows_what_the_report_says_of_its_arm(shown):
     rows = read_json(shown.sweep("tiny").report / "front.json")["arms"]
     _, _, view = view_of(embedded_uri(shown))
-    labels = {trial["key"]: trial["label"] for trial in shown.sweep("tiny").members()["trials"]}
+    labels = {trial["key"]: trial["label"] for trial in members_of(shown.sweep("tiny"))["trials"]}
     for row in rows:
         for trial in row["trials"]:
             _, _, tags, metrics = view[labels[trial]]
@@ -120,7 +122,7 @@ def test_a_run_that_has_ended_follows_the_report_and_nothing_else_changes(judged
     runs = runs_of_experiment(uri, "tiny").set_index("trial")
     assert (runs.loc[row["trials"], "front_probability"] == 0.001).all()
     assert not runs.loc[row["trials"], "plausible"].any()
-    after, members = view_of(uri)[2], judged.sweep("tiny").members()["trials"]
+    after, members = view_of(uri)[2], members_of(judged.sweep("tiny"))["trials"]
     untouched = [trial["label"] for trial in members if trial["key"] not in row["trials"]]
     assert {label: after[label] for label in untouched} == {label: before[label] for label in untouched}
 
@@ -129,8 +131,8 @@ def test_a_latency_is_shown_once_it_is_measured(judged):
     uri, sweep = embedded_uri(judged), judged.sweep("tiny")
     assert runs_of_experiment(uri, "tiny")["latency_ms_1"].isna().all()
     data = {"num_classes": 10, "image_size": 8}
-    sweep.write("", sweep.members() | {"data": data})
-    form = form_of(judged.trial(sweep.members()["trials"][0]["key"]).state().config["student"], **data)
+    write_members(sweep, "", members_of(sweep) | {"data": data})
+    form = form_of(judged.trial(members_of(sweep)["trials"][0]["key"]).state().config["student"], **data)
     judged.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
     sync(judged, "tiny", uri)
     shown, columns = runs_of_experiment(uri, "tiny"), ["trial", "latency_ms_1", "latency_ms_64", "latency_device"]
@@ -176,13 +178,13 @@ def test_runs_are_sorted_by_their_standing_the_sweep_first(shown):
 
 def test_a_trial_that_the_spec_has_dropped_says_so(judged):
     uri, sweep = embedded_uri(judged), judged.sweep("tiny")
-    content = sweep.members()
-    sweep.write("", content | {"trials": content["trials"][1:]})
+    content = members_of(sweep)
+    write_members(sweep, "", content | {"trials": content["trials"][1:]})
     sync(judged, "tiny", uri)
     dropped = view_of(uri)[2][content["trials"][0]["label"]][2]
     assert (dropped["kdsweep.in_spec"], dropped["kdsweep.place"]) == ("false", "-1")
     assert dropped["standing"] == "6 not in spec"
-    sweep.write("", content)
+    write_members(sweep, "", content)
     sync(judged, "tiny", uri)
     assert view_of(uri)[2][content["trials"][0]["label"]][2]["kdsweep.in_spec"] == "true"
     (store, mlflow), _ = fronts(judged)
@@ -192,12 +194,12 @@ def test_a_trial_that_the_spec_has_dropped_says_so(judged):
 def test_what_a_later_spec_varies_is_added_to_the_runs_there_are(several, copied):
     store = copied(several)
     uri, sweep = embedded_uri(store), store.sweep("tiny")
-    content = sweep.members()
+    content = members_of(sweep)
     alike = [trial for trial in content["trials"] if "0.01" not in trial["label"] and "epochs" not in trial["label"]]
-    sweep.write("", content | {"trials": alike})
+    write_members(sweep, "", content | {"trials": alike})
     sync(store, "tiny", uri)
     assert all("train.learning_rate" not in params for _, params, _, _ in view_of(uri)[2].values())
-    sweep.write("", content)
+    write_members(sweep, "", content)
     sync(store, "tiny", uri)
     view = view_of(uri)[2]
     rates = {view[trial["label"]][1]["train.learning_rate"] for trial in content["trials"]}
@@ -210,7 +212,7 @@ def test_what_a_later_spec_varies_is_added_to_the_runs_there_are(several, copied
 def test_a_stop_shows_its_rung_and_its_reason_until_the_trial_goes_on(trained):
     store, dataset = trained
     uri = embedded_uri(store)
-    trial = next(each for each in store.sweep("tiny").members()["trials"] if each["arm"] == "mixup")
+    trial = next(each for each in members_of(store.sweep("tiny"))["trials"] if each["arm"] == "mixup")
     record = store.trial(trial["key"])
     record.write_stop(STOP.model_copy(update={"reason": "behind the rung's front", "time": 1.7e9}))
     sync(store, "tiny", uri)
@@ -227,9 +229,9 @@ def test_a_follower_that_is_left_out_keeps_no_sweep_open_and_roles_are_tags(trai
     store, _ = trained
     uri, sweep = embedded_uri(store), store.sweep("tiny")
     scout, follower = ({"role": role} for role in ("scout", "follower"))
-    trials = [each | scout for each in sweep.members()["trials"]]
+    trials = [each | scout for each in members_of(sweep)["trials"]]
     trials.append(trials[1] | {"key": "none", "seed": 1, "label": "mixup seed 1"} | follower)
-    sweep.write("", sweep.members() | {"trials": trials})
+    write_members(sweep, "", members_of(sweep) | {"trials": trials})
     sync(store, "tiny", uri)
     assert view_of(uri)[2]["tiny"][0] == "RUNNING"
     store.trial(trials[1]["key"]).write_stop(STOP)

@@ -1,0 +1,57 @@
+"""The index of a sweep: its products, as its plan names them."""
+
+from typing import Any, Literal
+
+from kd_core.config.data import DataSummary
+from kd_core.fields import Config
+from kd_core.store.manifest import Value
+
+Role = Literal["", "scout", "follower", "confirmation"]
+
+
+class TeacherEntry(Config):
+    """A teacher of a sweep."""
+
+    name: str
+    key: str
+
+
+class SignalEntry(Config):
+    """A stored signal of a sweep, and how many of its epochs are needed."""
+
+    key: str
+    label: str
+    teacher: str
+    epochs: int
+
+
+class TrialEntry(Config):
+    """A trial of a sweep."""
+
+    key: str
+    label: str
+    """readable, and different from those of the other trials"""
+    arm: str
+    """the label without its seed"""
+    teacher: str | None
+    seed: int
+    role: Role = ""
+    """with early stopping, scout for the seed of an arm that may be stopped, and follower for the others; confirmation
+    for seeds on which nothing was selected"""
+    signal: str | None = None
+    """the key of the stored signal that it learns from"""
+    settings: dict[str, Any] | None = None
+    """of a search, the point that it proposed"""
+
+
+class Index(Value):
+    """All products of a sweep, and what it asks of them."""
+
+    sweep: str
+    objectives: dict[str, str]
+    data: DataSummary | None = None
+    threads: dict[Literal["trial", "teacher"], int] | None = None
+    """with which the sweep began"""
+    teachers: tuple[TeacherEntry, ...] = ()
+    signals: tuple[SignalEntry, ...] = ()
+    trials: tuple[TrialEntry, ...]
