@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kd_core.config.data import DataSummary
 from kd_core.config.trial import TrialConfig
 from kd_core.measure.predictions import Predictions
 from kd_core.store.files import read_json, write_json
@@ -20,6 +21,9 @@ RESULT = TrialResult(
     epochs=3,
     num_parameters=1234,
     wall_s=1.5,
+)
+DATA = DataSummary(
+    fingerprint="0123456789abcdef", num_train=90, num_validation=30, num_test=80, num_classes=10, image_size=8
 )
 MACHINE = {"node": "here", "device": "abacus"}
 STOP = Stop(sweep="tiny", early_stopping=None, objectives={}, rung=1, epoch=1, reason="behind", time=1.0)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kd_core.store.index import TrialEntry
+
 _ENTITIES_A_REQUEST = 800  # of metrics; MLflow takes 1,000, with at most 100 tags and 100 params among them
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs
 _COLUMNS = "mlflow.sharedViewState.kdsweep"  # a view of the list of runs that the UI shows under a link

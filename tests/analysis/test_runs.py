@@ -22,7 +22,7 @@ from analysis.snapshot import read_sweep
 from kd_core.evaluate.latency import form_of
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
-from tests.products import STOP, edit, members_of, write_members
+from tests.products import DATA, STOP, edit, members_of, write_members
 
 
 def test_every_trial_is_one_row_with_its_recipe_and_its_figures(store):
@@ -71,9 +71,9 @@ def test_the_size_of_a_gap_is_a_figure_of_each_trial(store):
 
 def measure(store, **choices):
     """Keep a latency of the sweep's student, on data whose size the sweep tells."""
-    sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
+    sweep, data = store.sweep("demo"), DATA.model_copy(update={"num_classes": 5}).model_dump()
     write_members(sweep, "", members_of(sweep) | {"data": data})
-    form = form_of(store.trial("trial-0-0").state().config["student"], **data)
+    form = form_of(store.trial("trial-0-0").state().config["student"], num_classes=5, image_size=8)
     store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0} | choices)
 
 

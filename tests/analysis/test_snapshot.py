@@ -9,16 +9,16 @@ from kd_core.config.errors import DamagedError
 from kd_core.evaluate.latency import form_of
 from tests.analysis.conftest import write_sweep
 from tests.damages import damage
-from tests.products import STOP, members_of, write_members
+from tests.products import DATA, STOP, members_of, write_members
 
 
 @pytest.fixture
 def remote(tmp_path):
     """A sweep with a failed trial and a latency in an object store."""
     store = write_sweep(f"memory://{tmp_path.name}", unfinished=("mixup seed 1",))
-    sweep, data = store.sweep("demo"), {"num_classes": 5, "image_size": 8}
+    sweep, data = store.sweep("demo"), DATA.model_copy(update={"num_classes": 5}).model_dump()
     write_members(sweep, "name: demo\n", members_of(sweep) | {"data": data})
-    form = form_of(store.trial("trial-0-0").state().config["student"], **data)
+    form = form_of(store.trial("trial-0-0").state().config["student"], num_classes=5, image_size=8)
     store.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
     return store
 

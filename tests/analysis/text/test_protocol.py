@@ -54,7 +54,14 @@ def test_arms_whose_seeds_differ_much_more_are_told(store):
 
 def test_stored_signals_versions_and_sizes_are_told(make_sweep):
     store = make_sweep()
-    sizes = {"num_train": 1000, "num_validation": 200, "num_test": 200, "num_classes": 5, "image_size": 8}
+    sizes = {
+        "fingerprint": "f",
+        "num_train": 1000,
+        "num_validation": 200,
+        "num_test": 200,
+        "num_classes": 5,
+        "image_size": 8,
+    }
     signal = {"key": "s", "label": "resnet", "teacher": "resnet", "epochs": 3}
     write_members(store.sweep("demo"), "", members_of(store.sweep("demo")) | {"data": sizes, "signals": [signal]})
     for product in (

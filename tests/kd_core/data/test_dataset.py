@@ -285,7 +285,15 @@ def test_a_summary_agrees_with_what_is_loaded(two_classes, shards, limit):
     for config in (DataConfig(source="digits", limit=limit), folder(two_classes, limit=limit), parquet(shards)):
         dataset = load(config)
         size = dataset.train.images.shape[1]
-        expected = DataSummary(dataset.fingerprint, *sizes(dataset), dataset.num_classes, size)
+        num_train, num_validation, num_test = sizes(dataset)
+        expected = DataSummary(
+            fingerprint=dataset.fingerprint,
+            num_train=num_train,
+            num_validation=num_validation,
+            num_test=num_test,
+            num_classes=dataset.num_classes,
+            image_size=size,
+        )
         assert summarize(config) == expected
 
 

@@ -29,8 +29,15 @@ def test_the_parts_of_a_source_share_no_image_and_each_has_its_size(limit):
     assert [len(part) for part in parts.splits] == [train - round(train / 4), round(train / 4), 359]
     numbers = np.concatenate([part.numbers for part in parts.splits])
     assert len(np.unique(numbers)) == len(numbers) == train + 359
-    sizes = [len(part) for part in parts.splits]
-    assert summarize(config) == DataSummary(fingerprint_of(config), *sizes, num_classes=10, image_size=8)
+    num_train, num_validation, num_test = (len(part) for part in parts.splits)
+    assert summarize(config) == DataSummary(
+        fingerprint=fingerprint_of(config),
+        num_train=num_train,
+        num_validation=num_validation,
+        num_test=num_test,
+        num_classes=10,
+        image_size=8,
+    )
 
 
 def test_a_split_that_no_classifier_can_be_trained_on_is_refused_with_its_key():

@@ -35,7 +35,7 @@ def test_a_sweep_lists_its_members(store):
     for name in ("second", "first"):
         write_members(store.sweep(name), "name: x\n", {"sweep": name, "trials": []})
     assert [sweep.name for sweep in store.sweeps()] == ["first", "second"]
-    assert members_of(store.sweep("first")) == {"sweep": "first", "trials": []}
+    assert members_of(store.sweep("first"))["trials"] == []
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "..", "a b", "-x", "a\n", "a\\b", "x" * 101])
@@ -55,7 +55,11 @@ def test_a_damaged_list_of_a_sweep_or_its_spec_is_one_sentence(store, kind):
     (problem,) = sweep.problems()
     assert problem.startswith(f"{sweep.path / 'spec.yaml'}: is ")
     damage(sweep.path / "index.json", kind)
-    said = "no sweep named first" if kind == "deleted" else r"trials\.json: is damaged: .*; run its spec again"
+    said = (
+        "no sweep named first"
+        if kind == "deleted"
+        else r"index\.json: (is damaged|was written by another version).*; run its spec again"
+    )
     with pytest.raises(FileNotFoundError, match=said):
         members_of(sweep)
     write_members(sweep, "name: first\n", {"sweep": "first", "trials": []})

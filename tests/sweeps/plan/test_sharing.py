@@ -10,7 +10,9 @@ from sweeps.config.errors import SpecError
 from sweeps.config.sweep import SignalConfig
 from sweeps.plan.sharing import Need, share_signals
 
-DATA = DataSummary("fingerprint", 1000, 100, 100, 10, 32)
+DATA = DataSummary(
+    fingerprint="fingerprint", num_train=1000, num_validation=100, num_test=100, num_classes=10, image_size=32
+)
 EPOCH_GIB = 1000 * 10 * 2 / 2**30
 
 

@@ -6,7 +6,6 @@ import numpy as np
 from mlflow.entities import Metric
 
 from analysis.snapshot import read_sweep
-from kd_core.config.data import DataSummary
 from sweeps.tracking.trial_run import (
     arm_metrics,
     changed_metrics,
@@ -19,10 +18,7 @@ from sweeps.tracking.trial_run import (
     training_s,
     write_diagram,
 )
-
-DATA = DataSummary(
-    fingerprint="0123456789abcdef", num_train=90, num_validation=30, num_test=80, num_classes=10, image_size=8
-)
+from tests.products import DATA
 
 
 def trial_of(trained, arm):

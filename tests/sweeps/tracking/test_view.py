@@ -15,7 +15,7 @@ from kd_core.evaluate.latency import form_of
 from kd_core.store.files import read_json, write_json
 from kd_core.training.trial import run_trial
 from sweeps.tracking.sync import embedded_uri, sync
-from tests.products import STOP, members_of, write_members
+from tests.products import DATA, STOP, members_of, write_members
 from tests.sweeps.tracking.support import config_in, view_of
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_has_ended_follows_the_report_and_nothing_else_changes(judged
 def test_a_latency_is_shown_once_it_is_measured(judged):
     uri, sweep = embedded_uri(judged), judged.sweep("tiny")
     assert runs_of_experiment(uri, "tiny")["latency_ms_1"].isna().all()
-    data = {"num_classes": 10, "image_size": 8}
+    data = DATA.model_dump()
     write_members(sweep, "", members_of(sweep) | {"data": data})
     form = form_of(judged.trial(members_of(sweep)["trials"][0]["key"]).state().config["student"], **data)
     judged.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
