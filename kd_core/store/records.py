@@ -27,6 +27,7 @@ from kd_core.store.product import Product, State
 from kd_core.store.signal_record import SignalRecord
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+INDEX = "index.json"
 LEFT_OUT = "left out: its scout was stopped"
 
 
@@ -58,7 +59,7 @@ class SweepRecord:
 
     def index(self) -> Index:
         """Its products; raises FileNotFoundError if no such sweep was run."""
-        path = self.path / "index.json"
+        path = self.path / INDEX
         try:
             return Index.read(path)
         except FileNotFoundError:
@@ -95,7 +96,7 @@ class SweepRecord:
     def write(self, spec_yaml: str, index: Index) -> None:
         """Write the resolved spec, under a comment with its sha256, and the index of its products."""
         write_bytes(self.path / "spec.yaml", f"{_sha256_comment(spec_yaml)}\n{spec_yaml}".encode())
-        index.write(self.path / "index.json")
+        index.write(self.path / INDEX)
 
 
 def _sha256_comment(text: str) -> str:

@@ -6,7 +6,7 @@ import sys
 import click
 
 from kd_core.config.errors import SpecError
-from kd_core.store.records import Store
+from kd_core.store.records import INDEX, Store
 from sweeps.terminal.interrupt import program
 from sweeps.terminal.options import store_at, store_option, sweep_named, tracking_option
 
@@ -60,5 +60,5 @@ def ui(name: str | None, storage: str, port: int) -> None:
 
 def _newest_first(store: Store) -> list[str]:
     """The sweeps of a local store by their last start, the newest first."""
-    started = {each.name: (each.path / "trials.json").stat().st_mtime for each in store.sweeps()}
+    started = {each.name: (each.path / INDEX).stat().st_mtime for each in store.sweeps()}
     return sorted(started, key=lambda name: started[name], reverse=True)

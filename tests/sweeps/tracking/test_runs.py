@@ -7,7 +7,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+from kd_core.store.index import TrialEntry
 from sweeps.tracking.runs import SweepRuns, page_of
+
+ENTRY = TrialEntry(key="k", label="classic seed 0", arm="classic", teacher=None, seed=0)
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def test_runs_are_found_again_with_all_that_they_show(uri):
     runs = SweepRuns(client, "tiny", None)
     assert not runs.has_parent
     runs.create_parent(1.0)
-    child = runs.create_child({"key": "k", "label": "classic seed 0"}, 1.0)
+    child = runs.create_child(ENTRY, 1.0)
     metrics = [Metric("loss", float(step), 1, step) for step in range(2000)]
     child.log({"tag": "a"}, {"alpha": "1"}, metrics)
     child.log({"tag": "b"}, {"alpha": "2", "seed": "0"})  # a param cannot change

@@ -132,7 +132,9 @@ def test_a_latency_is_shown_once_it_is_measured(judged):
     assert runs_of_experiment(uri, "tiny")["latency_ms_1"].isna().all()
     data = DATA.model_dump()
     write_members(sweep, "", members_of(sweep) | {"data": data})
-    form = form_of(judged.trial(members_of(sweep)["trials"][0]["key"]).state().config["student"], **data)
+    form = form_of(
+        judged.trial(members_of(sweep)["trials"][0]["key"]).state().config["student"], num_classes=10, image_size=8
+    )
     judged.keep_latency({"form": form, "device": "abacus", "ms_1": 3.0, "ms_64": 0.25, "measured_at": 1.0})
     sync(judged, "tiny", uri)
     shown, columns = runs_of_experiment(uri, "tiny"), ["trial", "latency_ms_1", "latency_ms_64", "latency_device"]
