@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 class Member(State):
     """A trial or teacher of a sweep: what its files said."""
 
+    @classmethod
+    def of(cls, entry: TrialEntry | TeacherEntry, state: State) -> Self:
+        """The trial or teacher with this entry, whose files said this."""
+        values: dict[str, Any] = {each.name: getattr(state, each.name) for each in fields(State)}
+        values["entry"] = entry
+        return cls(**values)
+
     def predictions(self, split: str, with_logits: bool = False) -> "Predictions":
         """The predictions on a split, from one read.
 
@@ -49,26 +56,12 @@ class Trial(Member):
 
     entry: TrialEntry = field(kw_only=True)
 
-    @classmethod
-    def of(cls, entry: TrialEntry, state: State) -> "Trial":
-        """The trial whose files said this."""
-        return cls(**_fields_of(state), entry=entry)
-
 
 @dataclass(frozen=True)
 class Teacher(Member):
     """A teacher of a sweep, with its entry in the index."""
 
     entry: TeacherEntry = field(kw_only=True)
-
-    @classmethod
-    def of(cls, entry: TeacherEntry, state: State) -> "Teacher":
-        """The teacher whose files said this."""
-        return cls(**_fields_of(state), entry=entry)
-
-
-def _fields_of(state: State) -> dict[str, Any]:
-    return {each.name: getattr(state, each.name) for each in fields(State)}
 
 
 @dataclass(frozen=True)
