@@ -112,8 +112,11 @@ def test_a_sweep_is_stopped_before_the_time_limit_queued_again_and_resumed(slurm
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(yaml.safe_load(tiny.read_text()) | edits))
 
     def journal() -> list[str]:
-        """The lines of the one trial's journal."""
-        return [line for path in tmp_path.glob("runs/trials/*/journal.jsonl") for line in path.read_text().splitlines()]
+        """The lines of the epochs in the one trial's journal."""
+        lines = [
+            line for path in tmp_path.glob("runs/trials/*/journal.jsonl") for line in path.read_text().splitlines()
+        ]
+        return [line for line in lines if '"epoch"' in line]
 
     here = ["--nodes=1", "--cpus-per-task=1", "--gpus-per-node=0"]
     job = slurm("sbatch", "--parsable", *here, "slurm.sbatch", "tiny.yaml")

@@ -22,7 +22,7 @@ def test_a_sweep_is_submitted_once_followed_stopped_resumed_and_ends_as_on_this_
     store = Store.at(tmp_path / "runs")
     place, spec = ["--address", guarded.address, "--storage", store.root], read_spec(str(tiny))
     *_, last = plan_sweep(spec, store, summarize(spec.data)).trials
-    with last.record.lease.held():  # so that the sweep waits for it, and cannot end before it is stopped
+    with last.product.lease.held():  # so that the sweep waits for it, and cannot end before it is stopped
         submitted = kdsweep_there("submit", tiny, *place)
         assert submitted.returncode == 0, submitted.stderr
         assert "submitted" in submitted.stderr
