@@ -11,11 +11,10 @@ from analysis.snapshot import Snapshot, read_sweep
 from kd_core.config.checkpoint import checkpoint_caveat
 from kd_core.data.splits import summarize
 from kd_core.evaluate.latency import measure_latency, unmeasured
-from kd_core.store.records import Store, left_out
+from kd_core.store.records import Store
 from sweeps.config.reader import paths_of
 from sweeps.config.sweep import SweepSpec
 from sweeps.plan.plan import Plan, plan_sweep
-from sweeps.plan.scouts import role_of, status_in
 from sweeps.plan.validation_size import too_small
 from sweeps.terminal.progress import SweepProgress
 from sweeps.tracking.sync import BackgroundSync, is_synced
@@ -53,7 +52,7 @@ def run_sweep(
     read.
     """
     plan, background = plan_sweep(spec, store, summarize(spec.data)), None
-    num_reused = sum(trial.done for trial in plan.trials)
+    num_reused = _num_done(plan)
     if plan.up_to_date:
         plan.write(store)
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
@@ -69,14 +68,14 @@ def run_sweep(
             plan.write(store)
             background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
             plan = _train(plan, store, progress)
-    snapshot = read_sweep(store, spec.name, plan.finished)
+    snapshot = read_sweep(store, spec.name, plan.states)
     _measure_latencies(snapshot, progress)
     report = update_report(snapshot)
     if background is None and tracking_uri and not is_synced(snapshot, tracking_uri):
         background = BackgroundSync(store, spec.name, tracking_uri, progress.note)
     if background:
         background.finish()
-    return SweepOutcome(spec.name, _counts(spec, snapshot, num_reused), report)
+    return SweepOutcome(spec.name, _counts(plan, num_reused), report)
 
 
 @contextmanager
@@ -108,8 +107,15 @@ def _check_networks(plan: Plan) -> None:
     check_networks(plan.spec, plan.data.num_classes)
 
 
+def _planned_anew(plan: Plan, store: Store) -> Plan:
+    """Plan the same spec again, with what was made since, and write the index."""
+    anew = plan_sweep(plan.spec, store, plan.data, plan.finished)
+    anew.write(store)
+    return anew
+
+
 def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
-    """Make everything that is missing on the cluster; returns the plan by which the trials have run."""
+    """Make everything that is missing on the cluster; returns the new plan, for which only that was read again."""
     from kd_core.data.dataset import load
     from sweeps.engine.cluster import whole_resources
     from sweeps.engine.teacher_pass import label_signals
@@ -121,12 +127,11 @@ def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
     dataset, resources = load(plan.spec.data, plan.spec.resources.workers), whole_resources(plan.spec.resources)
     if plan.missing_teachers:
         finetune_teachers(plan, resources, dataset, progress)
-        plan = plan_sweep(plan.spec, store, plan.data, plan.finished)
-        plan.write(store)
+        plan = _planned_anew(plan, store)
     label_signals(plan, resources, dataset, progress)
     resources = trial_resources(plan, dataset, store, progress)
     run_trials(plan, resources, dataset, store, progress)
-    return plan
+    return _planned_anew(plan, store)
 
 
 def _measure_latencies(snapshot: Snapshot, progress: SweepProgress) -> None:
@@ -145,13 +150,12 @@ def _measure_latencies(snapshot: Snapshot, progress: SweepProgress) -> None:
             )
 
 
-def _counts(spec: SweepSpec, snapshot: Snapshot, num_reused: int) -> dict[str, int]:
+def _num_done(plan: Plan) -> int:
+    return sum(trial.done for trial in plan.trials)
+
+
+def _counts(plan: Plan, num_reused: int) -> dict[str, int]:
     """The trials by status; one whose worker or teacher left no result counts as failed."""
-    statuses: list[tuple[str, str, str]] = []
-    for trial in snapshot.trials:
-        role = role_of(spec, trial.entry.seed)
-        statuses.append((trial.entry.arm, role, status_in(spec, role, trial)))
-    finished = sum(status == "finished" for _, _, status in statuses)
-    stopped = sum(status == "stopped" for _, _, status in statuses) + sum(left_out(statuses))
-    failed = len(statuses) - finished - stopped
-    return {"finished": finished, "stopped": stopped, "failed": failed, "reused": num_reused}
+    stopped, done = sum(trial.status == "stopped" for trial in plan.trials), _num_done(plan)
+    failed = len(plan.trials) - done
+    return {"finished": done - stopped, "stopped": stopped, "failed": failed, "reused": num_reused}

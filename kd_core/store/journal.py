@@ -26,7 +26,7 @@ class Journal:
     lines: tuple[bytes, ...] = ()
     problem: str = ""
 
-    @property
+    @cached_property
     def begun(self) -> Begun | None:
         """What the product was begun with; None if it was not."""
         return Begun.model_validate(self.values[0]) if self.values else None
@@ -91,7 +91,7 @@ class JournalWriter:
         """The number of epochs that were trained."""
         return self.epochs[-1]["epoch"] if self.epochs else 0
 
-    def has_weights(self, sha256: str) -> None:
+    def add_weights(self, sha256: str) -> None:
         """Append that the trained network was written, unless the journal says so."""
         if self.weights_sha256 != sha256:
             self._append({"weights_sha256": sha256})

@@ -69,7 +69,7 @@ class ProductWriter:
     def write_weights(self, content: bytes) -> None:
         """Write the trained network, and its sha256 to the journal."""
         self._write(self.product.weights.name, content)
-        self.journal.has_weights(self.files[self.product.weights.name].sha256)
+        self.journal.add_weights(self.files[self.product.weights.name].sha256)
 
     def _write(self, name: str, content: bytes) -> None:
         write_bytes(self.product.path / name, content)

@@ -116,7 +116,7 @@ class TrialTrainable(tune.Trainable):
             return {"done": True, "status": self.product.status}
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            self.product.lease.release()  # which is not done yet if the record could not begin
+            self.product.lease.release()  # which is not done yet if the product could not begin
         else:
             return self._report(result)
         if self.num_failures == self.retries:

@@ -125,11 +125,15 @@ class Plan:
         return [each.name for each in self.teachers if each.finetuning.student.checkpoint is not None]
 
     @property
+    def states(self) -> dict[str, State]:
+        """The states of the teachers and trials by their keys, as they were read for the plan."""
+        return {each.state.key: each.state for each in (*self.teachers, *self.trials)}
+
+    @property
     def finished(self) -> dict[str, State]:
-        """The states of the finished teachers and trials by their keys, which need not be read again."""
-        states = [each.state for each in self.teachers if each.made_from]
-        states += [each.state for each in self.trials if each.status == "finished"]
-        return {state.key: state for state in states}
+        """Those of `states` that are finished, and not stale, and need not be read again."""
+        unfinished = {each.state.key for each in self.trials if each.status != "finished"}
+        return {key: state for key, state in self.states.items() if state.manifest and key not in unfinished}
 
     @property
     def up_to_date(self) -> bool:

@@ -40,7 +40,7 @@ def test_a_journal_knows_the_weights_that_were_written_last(path):
     assert read_journal(path).weights_sha256 == ""
     writer = written(path, 1)
     for sha256 in ("a", "a", "b"):
-        writer.has_weights(sha256)
+        writer.add_weights(sha256)
     journal = read_journal(path)
     assert (journal.weights_sha256, journal.epochs, len(journal.lines)) == ("b", rows(1), 4)
 
