@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Literal
 
+from kd_core.measure.predictions import ACCURACIES
+
 Objectives = dict[str, Literal["max", "min"]]
 OBJECTIVES: Objectives = {"validation/accuracy": "max", "validation/ece": "min"}  # of a sweep that names none
 # Figures that temperature scaling changes
@@ -11,7 +13,7 @@ SCALABLE = ("ece", "ece_debiased", "classwise_ece", "nll", "brier", "abs_gap", "
 LATE = ("classwise_ece", "set_size")  # figures that are not measured after every epoch
 SIZES = ("num_parameters", "latency_ms_1", "latency_ms_64")  # figures of a student, whatever its weights
 OBJECTIVE_FIGURES = (
-    "validation/accuracy",
+    *(f"validation/{name}" for name in ACCURACIES),
     *(f"validation/{name}{suffix}" for name in SCALABLE for suffix in ("", "_scaled")),
     *SIZES,
 )
@@ -32,7 +34,7 @@ def scaled(objectives: Mapping[str, str]) -> dict[str, str]:
 def objectives_named(names: Iterable[str]) -> dict[str, str]:
     """Objectives from their names, with or without `validation/`, each with its direction; raises ValueError."""
     full = [name if "/" in name or name in SIZES else f"validation/{name}" for name in names]
-    objectives = {name: "max" if figure_of(name) == "accuracy" else "min" for name in full}
+    objectives = {name: "max" if figure_of(name) in ACCURACIES else "min" for name in full}
     check_objectives(objectives)
     return objectives
 

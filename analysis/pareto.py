@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.objectives import OBJECTIVES, check_names, figure_of
 from analysis.runs import RECIPE, SETTINGS, TRIAL_COLUMNS
 
-WORST = {"accuracy": 0.0, "brier": 2.0, "augrc": 0.5}
+WORST = {"accuracy": 0.0, "balanced_accuracy": 0.0, "brier": 2.0, "augrc": 0.5}
 WORST |= dict.fromkeys(("ece", "ece_debiased", "classwise_ece", "abs_gap", "aurc"), 1.0)
 
 

@@ -21,6 +21,7 @@ from analysis.drawing.style import (
     shortened,
 )
 from analysis.text.names import title_of
+from kd_core.measure.predictions import ACCURACIES
 
 _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 290.0, 46.0, 90.0, 42.0, 24.0  # pixels
 _LINE = 12.5  # pixels between labels
@@ -39,7 +40,7 @@ def draw_curves(journals: pd.DataFrame, arms: pd.DataFrame, figure: str, looks: 
         index="epoch", columns="arm", values=f"validation/{figure}", dropna=False
     )
     low, high = _range(curves.to_numpy())
-    upward = figure == "accuracy"
+    upward = figure in ACCURACIES
     sign = 1 if upward else -1
     split = break_of(sign * curves.to_numpy())
     drawing = Figure(figsize=(PANEL_WIDTH / 72, _HEIGHT / 72), dpi=72)

@@ -17,6 +17,7 @@ from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.importance import MATTERS, Importance
 from analysis.text.names import title_of
+from kd_core.measure.predictions import ACCURACIES
 
 _TITLE = 58  # letters of a title that fit over a panel
 _ROW = 34.0  # pixels
@@ -39,7 +40,7 @@ def draw_forest(points: pd.DataFrame, test: Evidence, baseline: str, figure: str
 
     points holds the arms to compare. Hollow markers are differences whose interval holds zero. Accuracy is in points.
     """
-    factor, digits, unit = (100.0, 1, ", in points") if figure == "accuracy" else (1.0, 3, "")
+    factor, digits, unit = (100.0, 1, ", in points") if figure in ACCURACIES else (1.0, 3, "")
     rows = []
     for method, teacher, arm in points.loc[points["arm"] != baseline, ["method", "teacher", "arm"]].to_numpy():
         difference = Estimate(*(factor * end for end in vars(test.difference(figure, arm, baseline)).values()))
@@ -48,7 +49,7 @@ def draw_forest(points: pd.DataFrame, test: Evidence, baseline: str, figure: str
         name = shortened(looks.label(arm, "", teacher), 26)
         rows.append(_Row(name, words, difference, looks.marker(method, teacher), hollow=low <= 0 <= high))
     rows = [row for row in rows if np.isfinite(row.estimate.value)]
-    rows.sort(key=lambda row: row.estimate.value, reverse=figure == "accuracy")
+    rows.sort(key=lambda row: row.estimate.value, reverse=figure in ACCURACIES)
     title = f"test {title_of(figure)} less that of {{}}{unit}"
     title = title.format(shortened(baseline, min(16, max(8, _TITLE - len(title)))))
     drawing, axes = _draw_rows(title, rows)

@@ -19,6 +19,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter
 
+from kd_core.measure.predictions import ACCURACIES
+
 PANEL_WIDTH = 330  # pixels: three panels beside each other on a desktop, one on a phone, with text of one size
 INK, SOFT, MUTED, FAINT, GRID = "#1f2933", "#52606d", "#8b97a3", "#cfd6dd", "#e9ecef"
 PAPER, NO_TEACHER = "#ffffff", "#5b6670"
@@ -183,7 +185,7 @@ def new_panel(
 
 def format_axis(axis: Axis, figure: str) -> None:
     """Write the ticks of an axis in the unit of its figure."""
-    if figure == "accuracy":
+    if figure in ACCURACIES:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     elif figure == "num_parameters":
         axis.set_major_formatter(EngFormatter(sep=" "))

@@ -23,7 +23,14 @@ from kd_core.measure.predictions import RAW, SCALED, SUFFIXES, Predictions, Read
 COVERAGE = 0.95  # of every interval
 MEANS = ("accuracy", "confidence", "gap", "nll", "brier")  # figures that are means over images
 DRAWN = (*MEANS, "abs_gap", "ece")  # figures of each reading that every model has draws of
-ON_DEMAND = ("ece_debiased", "aurc", "augrc", "set_size", "classwise_ece")  # figures that take longer
+ON_DEMAND = (
+    "balanced_accuracy",
+    "ece_debiased",
+    "aurc",
+    "augrc",
+    "set_size",
+    "classwise_ece",
+)  # figures that take longer
 READINGS = (RAW, SCALED)
 _MOST_RESAMPLES, _FEWEST_RESAMPLES, _MOST_DRAWS = 1000, 400, 1_000_000
 _UNIT = 2.0**28  # values are rounded to multiples of 1/_UNIT, so that their sums are exact, in any order
@@ -134,7 +141,10 @@ def _ready(predictions: Predictions, figures: Sequence[str], counts: np.ndarray)
         "classwise_ece": lambda name, reading: _classwise_draws(predictions, name, counts),
     }
     wanted = [(figure, name) for figure in makers if figure in figures for name in READINGS]
-    return {figure + SUFFIXES[name]: makers[figure](name, predictions.readings[name]) for figure, name in wanted}
+    ready = {figure + SUFFIXES[name]: makers[figure](name, predictions.readings[name]) for figure, name in wanted}
+    if "balanced_accuracy" in figures:
+        ready["balanced_accuracy"] = _balanced_draws(predictions.correct, predictions.label, counts)
+    return ready
 
 
 def draws_of_mean(seeds: Sequence[Sums], figures: Sequence[str] = DRAWN) -> Draws:
@@ -237,6 +247,15 @@ def _augrc_draws(confidence: np.ndarray, correct: np.ndarray, counts: np.ndarray
     _, tie = np.unique(-confidence, return_inverse=True)
     parts = [(np.bincount(tie, row), np.bincount(tie, row * ~correct)) for row in counts]
     return np.array([np.sum(tied * (np.cumsum(wrong) - wrong / 2)) / tied.sum() ** 2 for tied, wrong in parts])
+
+
+def _balanced_draws(correct: np.ndarray, label: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The balanced accuracy [R] of each resample, over the classes that it holds."""
+    classes, number = np.unique(label, return_inverse=True)
+    member = (number[:, None] == np.arange(len(classes))).astype(np.float64)
+    size, right = counts @ member, counts @ (member * correct[:, None])
+    share = np.divide(right, size, out=np.zeros_like(size), where=size > 0)
+    return share.sum(axis=1) / (size > 0).sum(axis=1)
 
 
 def _mean_draws(values: np.ndarray | None, counts: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from analysis.objectives import figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES, share_text, title_of, value_text
-from kd_core.measure.predictions import SCALED
+from kd_core.measure.predictions import ACCURACIES, SCALED
 
 NOTHING = "Nothing is recommended."
 
@@ -124,7 +124,7 @@ def _level(objective: str, estimate: Estimate) -> str:
     figure = figure_of(objective)
     if np.isnan(estimate.low):
         return value_text(figure, estimate.value)
-    if figure == "accuracy":
+    if figure in ACCURACIES:
         return f"{share_text(estimate.value, 1)} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
@@ -133,7 +133,7 @@ def _change(figure: str, title: str, gain: Estimate, rising: bool) -> str:
     """A gain in words, with its interval, oriented so that the value is positive; or that there may be none."""
     up = (gain.value >= 0) == rising
     value, *ends = vars(gain if gain.value >= 0 else gain.negative).values()
-    if figure == "accuracy":
+    if figure in ACCURACIES:
         unit, digits, points = 100, 1, " points"
     else:
         unit, digits, points = 1, 3, ""
@@ -144,6 +144,8 @@ def _change(figure: str, title: str, gain: Estimate, rising: bool) -> str:
         return f"{title} {value_text(figure, value)} {'higher' if up else 'lower'}" if value else f"equal {title}"
     if figure == "accuracy":
         return f"{unit * value:.{digits}f}{points} ({low} to {high}) {'more' if up else 'less'} accurate"
+    if figure in ACCURACIES:
+        return f"{title} {unit * value:.{digits}f}{points} ({low} to {high}) {'higher' if up else 'lower'}"
     return f"{title} {value:.{digits}f} ({low} to {high}) {'higher' if up else 'lower'}"
 
 

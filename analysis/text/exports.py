@@ -13,7 +13,7 @@ from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES
 from analysis.text.table import Table, one_line, plain
-from kd_core.measure.predictions import RAW, SCALED
+from kd_core.measure.predictions import ACCURACIES, RAW, SCALED
 
 VALUE, WITH_INTERVAL, WITH_ESTIMATE = ("",), ("", "_low", "_high"), ("", "_estimate", "_low", "_high")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -193,7 +193,7 @@ def _column(figure: str, split: str = "", parts: tuple[str, ...] = WITH_ESTIMATE
     title = f"{split} {title}".strip() + " scaled" * figure.endswith("_scaled")
     title, name = title[0].upper() + title[1:], f"{split}_{figure}" if split else figure
     sign = "+" * (parts == WITH_INTERVAL)  # of differences
-    if plain not in ("accuracy", "confidence"):
+    if plain not in (*ACCURACIES, "confidence"):
         return Column(name, title, parts, f"{sign}.4f")
     return Column(name, title + (", points" if sign else ", %"), parts, f"{sign}.2f", 100)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis.objectives import SIZES
 from analysis.statistics.bootstrap import Estimate
-from kd_core.measure.predictions import RAW, SCALED, STANDARDIZED
+from kd_core.measure.predictions import ACCURACIES, RAW, SCALED, STANDARDIZED
 
 READING_TITLES = {SCALED: "As shipped", RAW: "As trained", STANDARDIZED: "z/σ"}
 
@@ -35,7 +35,7 @@ def title_of(figure: str) -> str:
 
 def value_text(figure: str, value: float) -> str:
     """A value of a figure: accuracy in percent, without its sign, sizes in three digits or more, others in decimals."""
-    if figure == "accuracy":
+    if figure in ACCURACIES:
         return f"{100 * value:.2f}"
     if figure in SIZES:
         return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -19,7 +19,7 @@ from analysis.statistics.judgement import likeliest
 from analysis.text.names import estimate_text, title_of
 from analysis.text.table import Table
 from analysis.text.tables import decimal, percent
-from kd_core.measure.predictions import RAW, SUFFIXES
+from kd_core.measure.predictions import ACCURACIES, RAW, SUFFIXES
 
 COMPARED_FIGURES = ("accuracy", "ece", "ece_scaled")
 MOST_PLAUSIBLE = 50
@@ -58,7 +58,7 @@ def front_table(judgement: Judgement, fresh: Collection[str] = ()) -> Table:
 
 def header_of(figure: str) -> str:
     """The header of a figure's column, such as `Accuracy %`."""
-    title = title_of(figure) + " %" * (figure == "accuracy")
+    title = title_of(figure) + " %" * (figure in ACCURACIES)
     return title[:1].upper() + title[1:]
 
 
@@ -84,7 +84,7 @@ def _signed(figure: str, estimate: Estimate) -> str:
     """A difference with its sign and its interval."""
     if np.isnan(estimate.value):
         return ""
-    factor, digits = (100, 2) if figure == "accuracy" else (1, 4)
+    factor, digits = (100, 2) if figure in ACCURACIES else (1, 4)
     value, low, high = (f"{factor * end:+.{digits}f}" for end in vars(estimate).values())
     return f"{value} ({low} to {high})".replace("-", "−")
 

@@ -1,6 +1,8 @@
 """The input of the networks, as frozen values: the images and their splits, the random view, and mixup."""
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +12,7 @@ from kd_core.fields import (
     Config,
     Fraction,
     Mark,
+    Neutral,
     OpenFraction,
     Pixels,
     PositiveFraction,
@@ -28,16 +31,30 @@ class DataConfig(Config):
     """the folder of a folder or parquet source, or its URL; or the folder of a download, by default the user's cache"""
     streaming: Annotated[bool, Mark.APART] = False
     """whether images of a folder or parquet source are decoded on demand instead of kept in memory"""
+    labels: Annotated[AbsolutePath | None, Mark.PLACE, Neutral(None)] = None
+    """a CSV or TSV file of path and label, and part if it has such a column, for images in no class folder"""
     label_column: str | None = None
-    """the parquet column with integer labels; by default the first integer column"""
+    """the parquet column with the labels; by default the one that can be"""
+    image_column: Annotated[str | None, Neutral(None)] = None
+    """the parquet column with the images; by default the one that can be"""
     image_size: Pixels | None = None
     """pixels a side that every image is resized and cropped to; needed where the images differ in size"""
     limit: PositiveInt | None = None
     """at most this many training images, the same share of every class; validation is held out of them"""
-    validation: OpenFraction = 0.1
-    """the share of the training images held out, stratified, for selection and temperature scaling"""
+    validation: OpenFraction | None = None
+    """the share of the training images held out, stratified, for selection and temperature scaling; by default the
+    source's own validation part, or 0.1"""
     test: OpenFraction = 0.2
     """the share held out as test if the source has no test part"""
+    skip_unreadable: Annotated[bool, Neutral(False)] = False
+    """whether to go on without images that cannot be decoded, which are otherwise refused"""
+    background: Annotated[str, Field(pattern=r"^(white|black|#[0-9a-f]{6})$"), Neutral("white")] = "white"
+    """what lies behind transparent pixels: white, black or '#rrggbb'"""
+    duplicates: Annotated[Literal["keep", "drop_train"], Neutral("keep")] = "keep"
+    """keep, or drop_train, which leaves out training images that are also in validation or test"""
+    imbalance: Annotated[PositiveFraction, Neutral(1.0)] = 1.0
+    """the training images of the last class as a share of those of the first, falling exponentially between them
+    (Cui 2019); 1 leaves them as they are"""
 
     @model_validator(mode="after")
     def _suits_the_source(self) -> Self:
@@ -48,6 +65,8 @@ class DataConfig(Config):
             raise ValueError(f"the {self.source} source needs data.path, the folder that holds the images")
         if self.streaming and not files:
             raise ValueError(f"the {self.source} source fits in memory; remove streaming")
+        if self.labels is not None and self.source != "folder":
+            raise ValueError(f"data.labels is for a folder source; remove it from the {self.source} source")
         if self.path is not None and "://" in self.path:
             _check_url(self.path, self.source)
         return self
@@ -121,8 +140,28 @@ class MixupConfig(Config):
 NO_MIXUP = MixupConfig(distribution="off")
 
 
+class Note(Config):
+    """Something about a source that its user should know: what was taken or left out, or what is doubtful."""
+
+    kind: Literal["taken", "left out", "doubtful"]
+    text: str
+    """a part of a sentence, with a count, and a remedy where there is one"""
+    examples: tuple[str, ...] = ()
+    """up to three of the files or classes that are meant"""
+
+    @property
+    def sentence(self) -> str:
+        """The text and its examples."""
+        return f"{self.text}: {', '.join(map(shown, self.examples))}" if self.examples else self.text
+
+
+def note(kind: Literal["taken", "left out", "doubtful"], text: str, examples: Iterable[str] = ()) -> Note:
+    """A note with the first three of its examples."""
+    return Note(kind=kind, text=text, examples=tuple(islice(examples, 3)))
+
+
 class DataSummary(Config):
-    """The sizes of a dataset, known after decoding one image."""
+    """The sizes of a dataset, and what its user should know of it."""
 
     fingerprint: str
     """see `kd_core.data.splits.fingerprint_of`"""
@@ -132,3 +171,4 @@ class DataSummary(Config):
     num_classes: int
     image_size: int
     """the longer side, in pixels"""
+    notes: tuple[Note, ...] = ()

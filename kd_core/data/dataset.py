@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -10,10 +10,13 @@ import torch
 
 from kd_core.config.data import DataConfig, ViewConfig
 from kd_core.config.errors import DataError
-from kd_core.data.images import ParquetImages, Part, decode, require_size
+from kd_core.data.images import ParquetImages, Part, require_size
+from kd_core.data.pixels import decode
 from kd_core.data.splits import fingerprint_of, parts_of
 from kd_core.data.streaming import StreamedSplit
 from kd_core.stream.vicinal import ViewsInMemory, ViewSource
+
+_BLOCK = 512  # encoded images that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -75,17 +78,21 @@ def load(config: DataConfig, num_workers: int = 0) -> Dataset:
 
 def _streamed(num_workers: int, part: Part, image_size: int | None) -> StreamedSplit:
     if isinstance(part.images, ParquetImages):
-        part = Part(part.labels, part.images.unpacked(), part.numbers)
+        part = replace(part, images=part.images.unpacked())
     height, width, _ = part.pixels(0, image_size).shape
     return StreamedSplit(part, (height, width), image_size, num_workers)
 
 
 def _in_memory(part: Part, image_size: int | None) -> Split:
-    """Every image of a part, decoded by threads."""
+    """Every image of a part, decoded by threads, a block at a time."""
+    images, numbers = [], part.numbers.tolist()
     with ThreadPoolExecutor(8) as pool:
-        contents = (part.images.content(number) for number in part.numbers.tolist())
-        names = map(part.images.name, part.numbers.tolist())
-        images = list(pool.map(lambda content, name: decode(content, name, image_size), contents, names))
-    for image, number in zip(images, part.numbers.tolist(), strict=True):
-        require_size(image, images[0].shape[:2], part.images.name(number))
+        for start in range(0, len(numbers), _BLOCK):
+            block = numbers[start : start + _BLOCK]
+            contents = [part.images.content(number) for number in block]
+            names = [part.images.name(number) for number in block]
+            images += pool.map(partial(decode, image_size=image_size, background=part.background), contents, names)
+    for image, number in zip(images, numbers, strict=True):
+        if image.shape != images[0].shape:
+            require_size(image, images[0].shape[:2], part.images.name(number))
     return Split(np.stack(images), part.labels)

@@ -1,19 +1,33 @@
-"""The image files below a folder, with sizes and hashes; hashes are kept in the cache and checked by time and size."""
+"""The image files below a folder, with sizes and hashes; hashes are kept in the cache and checked by time and size.
+
+What else is there is remembered: a class can be empty because nothing in it is read.
+"""
 
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from kd_core.config.identity import digest, file_sha256
 from kd_core.data.images import hashing_stride
+from kd_core.data.part_names import is_hidden
 from kd_core.store.files import cache_folder, writing
 
 _FORMAT = 1  # of the cached file
+
+
+@dataclass
+class Rest:
+    """What is below a folder beside its images, as paths below it."""
+
+    folders: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)  # files with another ending
+    dangling: list[str] = field(default_factory=list)  # links to an image that is not there
 
 
 @dataclass(frozen=True)
@@ -24,17 +38,11 @@ class FolderIndex:
     names: np.ndarray
     sizes: np.ndarray
     times: np.ndarray
+    rest: Rest
 
-    def below(self, folder: str) -> "FolderIndex":
-        """The files in one of the root's folders, such as `train`, with paths below that folder."""
-        prefix = os.fsencode(folder) + b"/"
-        inside = np.char.startswith(self.names, prefix)
-        names = [name[len(prefix) :] for name in self.names[inside].tolist()]
-        return FolderIndex(self.root / folder, np.array(names, dtype=bytes), self.sizes[inside], self.times[inside])
-
-    def folders(self) -> np.ndarray:
-        """The first folder of each path, [N]; empty for a file directly below the root."""
-        return np.array([name.rpartition(b"/")[0].partition(b"/")[0] for name in self.names.tolist()], dtype=bytes)
+    def without(self, rows: np.ndarray) -> "FolderIndex":
+        """The same files but those in these rows, a mask [N]."""
+        return FolderIndex(self.root, self.names[~rows], self.sizes[~rows], self.times[~rows], self.rest)
 
     def identity(self) -> dict[str, tuple[int, str | None]]:
         """Size in bytes and sha256 of each file, by its path, as in `kd_core.data.images.identity_of`."""
@@ -52,17 +60,18 @@ class FolderIndex:
 
 def index_of(root: Path, suffixes: set[str]) -> FolderIndex:
     """All files below a folder with one of these suffixes, of any case; links to folders are followed."""
-    found = list(_files(str(root), "", suffixes, ()))
+    rest = Rest()
+    found = list(_files(str(root), "", suffixes, (), rest))
     names, sizes, times = zip(*found, strict=True) if found else ((), (), ())
     return FolderIndex(
-        root, np.array(names, dtype=bytes), np.array(sizes, dtype=np.int64), np.array(times, dtype=np.int64)
+        root, np.array(names, dtype=bytes), np.array(sizes, dtype=np.int64), np.array(times, dtype=np.int64), rest
     )
 
 
 def _files(
-    folder: str, prefix: str, suffixes: set[str], above: tuple[tuple[int, int], ...]
+    folder: str, prefix: str, suffixes: set[str], above: tuple[tuple[int, int], ...], rest: Rest
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Path, size and time of each file; `above` are the folders on the way, which a link may lead back to."""
+    """Path, size and time of each image; `above` are the folders on the way, which a link may lead back to."""
     status = os.stat(folder)  # noqa: PTH116 - this walks over a million files, without a Path for each
     here = status.st_dev, status.st_ino
     if here in above:
@@ -70,11 +79,21 @@ def _files(
     with os.scandir(folder) as scanned:
         entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in entries:
-        if entry.is_dir():
-            yield from _files(entry.path, f"{prefix}{entry.name}/", suffixes, (*above, here))
-        elif os.path.splitext(entry.name)[1].lower() in suffixes:  # noqa: PTH122
-            file = entry.stat()
-            yield os.fsencode(prefix + entry.name), file.st_size, file.st_mtime_ns
+        path = prefix + entry.name
+        if is_hidden(entry.name):
+            rest.hidden.append(path)
+        elif entry.is_dir():
+            rest.folders.append(path)
+            yield from _files(entry.path, f"{path}/", suffixes, (*above, here), rest)
+        elif os.path.splitext(entry.name)[1].lower() not in suffixes:  # noqa: PTH122
+            rest.other.append(path)
+        else:
+            try:
+                file = entry.stat()
+            except FileNotFoundError:
+                rest.dangling.append(path)
+            else:
+                yield os.fsencode(path), file.st_size, file.st_mtime_ns
 
 
 def _cache(index: FolderIndex) -> Path:

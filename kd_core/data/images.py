@@ -1,4 +1,4 @@
-"""Encoded images: where their bytes are stored, and how they are decoded to pixels."""
+"""Encoded images: where their bytes are stored, and how one of them is found."""
 
 import os
 from collections.abc import Sequence
@@ -10,14 +10,13 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps
 
 from kd_core.config.errors import DataError
 from kd_core.config.identity import digest, file_sha256
+from kd_core.data.pixels import Content, decode
 from kd_core.store.cache import Cached, Room
 
 HASHED_BYTES = 2 * 2**30  # how much of a source is read for its fingerprint
-Content = Path | BytesIO | np.ndarray  # a file, its bytes, or pixels uint8 [H, W, 3]
 
 
 class Images(Protocol):
@@ -49,22 +48,21 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """One file per image; names holds their paths below a folder as bytes [N], in an array that forked workers share.
+    """One file per image; names holds their paths below root as bytes [N], in an array that forked workers share.
 
-    The folder is one of root's, or root itself; root may be one of the cache.
+    Root may be a folder of the cache.
     """
 
     root: os.PathLike[str]
     names: np.ndarray
-    folder: str = ""
 
     def content(self, number: int) -> Path:
         """The path of one image."""
-        return Path(self.root, self.folder, os.fsdecode(self.names[number]))
+        return Path(self.root, os.fsdecode(self.names[number]))
 
     def name(self, number: int) -> str:
         """The image's path, or its URL."""
-        return "/".join(filter(None, (str(self.root), self.folder, os.fsdecode(self.names[number]))))
+        return f"{self.root}/{os.fsdecode(self.names[number])}"
 
 
 class ParquetImages:
@@ -79,7 +77,7 @@ class ParquetImages:
         self._groups = [(file, group) for file, each in enumerate(metadata) for group in range(each.num_row_groups)]
         groups = [metadata[file].row_group(group) for file, group in self._groups]
         chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-        of_images = (chunk for chunk in chunks if chunk.path_in_schema.startswith(f"{column}."))
+        of_images = (chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
         self.num_bytes = sum(chunk.total_uncompressed_size for chunk in of_images)
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
         self._held: tuple[int, list[bytes]] = -1, []
@@ -93,12 +91,15 @@ class ParquetImages:
         if self._held[0] != group:
             file, inside = self._groups[group]
             column = pq.ParquetFile(self.files[file]).read_row_group(inside, columns=[self.column])[self.column]
-            self._held = group, [(row or {}).get("bytes") or b"" for row in column.to_pylist()]
+            self._held = group, [_bytes_of(row) for row in column.to_pylist()]
         return BytesIO(self._held[1][number - self._starts[group]])
 
     def name(self, number: int) -> str:
-        """The image's row, counted across all files."""
-        return f"{self.root}: row {number}"
+        """The image's file, and its row in it."""
+        group = int(np.searchsorted(self._starts, number, side="right")) - 1
+        file = self._groups[group][0]
+        first = next(start for start, (of, _) in zip(self._starts, self._groups, strict=False) if of == file)
+        return f"{self.files[file]}: row {number - int(first)}"
 
     def unpacked(self) -> "BlobImages":
         """The same images in one file in the cache folder, written at first use on a node, for fast random access.
@@ -133,11 +134,15 @@ class BlobImages:
 
 @dataclass(frozen=True)
 class Part:
-    """Labelled images from a collection: their labels int64 [N] and their numbers [N] in the collection."""
+    """Labelled images from a collection: their labels int64 [N] and their numbers [N] in the collection.
+
+    background is what lies behind transparent pixels.
+    """
 
     labels: np.ndarray
     images: Images
     numbers: np.ndarray
+    background: str = "white"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -149,7 +154,12 @@ class Part:
     def pixels(self, index: int, image_size: int | None) -> np.ndarray:
         """The decoded pixels of one sample, uint8 [H, W, 3]; raises DataError that names the image."""
         number = int(self.numbers[index])
-        return decode(self.images.content(number), self.images.name(number), image_size)
+        return decode(self.images.content(number), self.images.name(number), image_size, self.background)
+
+
+def _bytes_of(row: dict[str, bytes | None] | bytes | None) -> bytes:
+    """The bytes of one row's image; empty if it has none."""
+    return (row.get("bytes") if isinstance(row, dict) else row) or b""
 
 
 def require_size(image: np.ndarray, size: tuple[int, int], name: str) -> None:
@@ -160,25 +170,6 @@ def require_size(image: np.ndarray, size: tuple[int, int], name: str) -> None:
             f"data.image_size: missing, and {name} has {width}×{height} pixels where the first image has "
             f"{size[1]}×{size[0]}; set data.image_size to resize all of them"
         )
-
-
-def decode(content: Content, name: str, image_size: int | None) -> np.ndarray:
-    """Decode an image to pixels uint8 [H, W, 3], rotated by its EXIF orientation; raises DataError.
-
-    If image_size is given, it is resized and centre-cropped to image_size pixels a side.
-    """
-    try:
-        if isinstance(content, np.ndarray):
-            picture = Image.fromarray(content)
-        else:
-            with Image.open(content) as image:
-                ImageOps.exif_transpose(image, in_place=True)
-                picture = image.convert("RGB")
-    except Exception as error:  # each decoder raises its own errors, as do decompression bombs
-        raise DataError(f"data.path: {name}: is no readable image ({error}); remove or replace it") from error
-    if image_size is not None and picture.size != (image_size, image_size):
-        picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BICUBIC)
-    return np.asarray(picture)
 
 
 def identity_of(files: Sequence[Path], root: Path) -> dict[str, tuple[int, str | None]]:

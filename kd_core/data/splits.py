@@ -1,25 +1,37 @@
-"""Splits the source of a DataConfig into train, validation and test without decoding it; loads no torch."""
+"""Splits the source of a DataConfig into train, validation and test; decodes nothing but to look for damage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from kd_core.config.data import DataConfig, DataSummary
+from kd_core.config.data import DataConfig, DataSummary, Note, note
 from kd_core.config.errors import DataError
 from kd_core.config.identity import digest, identity_of
+from kd_core.data.doubts import doubts_of_classes, doubts_of_images, doubts_of_labels, doubts_of_looks, in_both
 from kd_core.data.images import Part
-from kd_core.data.sources import Source, read_source, source_identity
+from kd_core.data.look import Look, Progress, look_at, names_in
+from kd_core.data.source import Source, count, refuse, some
+from kd_core.data.sources import read_source, source_identity
+
+VALIDATION = 0.1  # the share held out of a source without a validation part of its own
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The three splits before decoding, their class names, and the source from which they are."""
+    """The three splits before decoding, their class names, and the source from which they are.
+
+    rows [N] of each split say where its images are among all of the source, in the order of `Source.parts`.
+    """
 
     train: Part
     validation: Part
     test: Part
     class_names: tuple[str, ...]
     source: Source
+    rows: dict[str, np.ndarray]
+    notes: tuple[Note, ...] = ()
 
     @property
     def splits(self) -> tuple[Part, Part, Part]:
@@ -27,36 +39,147 @@ class Parts:
         return self.train, self.validation, self.test
 
 
-def summarize(config: DataConfig) -> DataSummary:
-    """Summarize the dataset that `kd_core.data.dataset.load` would return; raises DataError with a remedy."""
-    parts = parts_of(config)
-    image = parts.train.pixels(0, config.image_size)
+def summarize(config: DataConfig, progress: Progress | None = None) -> DataSummary:
+    """Summarize the dataset that `kd_core.data.dataset.load` would return; raises DataError of all that is wrong.
+
+    Images of files are looked at once, unless they are streamed: then only the first one is.
+    """
+    source = read_source(config)
+    look = look_at(source, progress) if config.source in ("folder", "parquet") and not config.streaming else None
+    if source.problems:
+        rows = np.arange(sum(map(len, source.parts)))
+        refuse(config.path, [*source.problems, *(_problems_of_images(config, source, look, rows) if look else ())])
+    parts = _split(config, source)
+    if look is not None:
+        refuse(config.path, _problems_of_images(config, source, look, np.concatenate(list(parts.rows.values()))))
     num_train, num_validation, num_test = (len(part) for part in parts.splits)
-    size = max(image.shape[:2])
     return DataSummary(
-        fingerprint=fingerprint_of(config, parts.source),
+        fingerprint=fingerprint_of(config, source),
         num_train=num_train,
         num_validation=num_validation,
         num_test=num_test,
         num_classes=len(parts.class_names),
-        image_size=size,
+        image_size=max(parts.train.pixels(0, config.image_size).shape[:2]),
+        notes=(*parts.notes, *_notes_of_images(parts, look)),
     )
 
 
 def parts_of(config: DataConfig) -> Parts:
     """Read, limit and split the source of a DataConfig; raises DataError with a remedy."""
     source = read_source(config)
-    test, kept = source.test, np.arange(len(source.train))
-    if test is None:
-        held_out = stratified_sample(source.train.labels, round(config.test * len(kept)))
-        test, kept = source.train.of(held_out), np.setdiff1d(kept, held_out)
-    if config.limit is not None and config.limit < len(kept):
-        kept = kept[stratified_sample(source.train.labels[kept], config.limit)]
-    validation = kept[stratified_sample(source.train.labels[kept], round(config.validation * len(kept)))]
-    train = np.setdiff1d(kept, validation)
-    parts = Parts(source.train.of(train), source.train.of(validation), test, source.class_names, source)
+    refuse(config.path, source.problems)
+    return _split(config, source)
+
+
+def _split(config: DataConfig, source: Source) -> Parts:
+    notes, offsets = [*source.notes], np.cumsum([0, *map(len, source.parts)])
+    readable = _readable(config, source, notes)
+    train = np.flatnonzero(readable[: len(source.train)])
+    labels, own_validation = source.train.labels, source.validation is not None and config.validation is None
+    if source.validation is not None and not own_validation:
+        text = "the validation part of the source, since data.validation holds one out of the training images"
+        notes.append(note("left out", text))
+    if source.test is not None:
+        test = np.flatnonzero(readable[offsets[-2] :]) + offsets[-2]
+    else:
+        test = train[stratified_sample(labels[train], round(config.test * len(train)))]
+        train = np.setdiff1d(train, test)
+        if config.source != "digits":
+            notes.append(note("taken", f"{count(len(test), 'training image')} as test part, since there is none"))
+    if config.limit is not None and config.limit < len(train):
+        train = train[stratified_sample(labels[train], config.limit)]
+    if own_validation:
+        validation = np.flatnonzero(readable[offsets[1] : offsets[2]]) + offsets[1]
+    else:
+        validation = train[stratified_sample(labels[train], round((config.validation or VALIDATION) * len(train)))]
+        train = np.setdiff1d(train, validation)
+    rows = {"train": train, "validation": validation, "test": test}
+    if config.duplicates == "drop_train":
+        rows["train"] = train = _without_duplicates(source, rows, notes)
+    if config.imbalance < 1:
+        rows["train"] = train[long_tailed(labels[train], config.imbalance)]
+    made = {split: _part(source, rows[split]) for split in SPLITS}
+    parts = Parts(made["train"], made["validation"], made["test"], source.class_names, source, rows)
     _check(parts, config)
-    return parts
+    notes += doubts_of_classes({split: part.labels for split, part in made.items()}, source.class_names)
+    return replace(parts, notes=tuple(notes))
+
+
+def _part(source: Source, rows: np.ndarray) -> Part:
+    """The images in these rows of a source, all of one of its parts."""
+    start = 0
+    for part in source.parts:
+        if not len(rows) or rows[0] < start + len(part):
+            return part.of(rows - start)
+        start += len(part)
+    raise IndexError(f"row {rows[0]} of {start}")
+
+
+def _problems_of_images(config: DataConfig, source: Source, look: Look, rows: np.ndarray) -> list[str]:
+    """Which of these images cannot be read, and that they differ in size."""
+    problems = []
+    damaged, readable = rows[~look.readable[rows]], rows[look.readable[rows]]
+    if damaged.size:
+        names = dict(enumerate(names_in(source)))
+        listed = [f"{names[row]} ({look.problems[row]})" for row in sorted(damaged.tolist())]
+        remedy = "remove or replace them, or set data.skip_unreadable: true"
+        problems.append(f"{count(len(listed), 'image')} cannot be read: {some(listed)}; {remedy}")
+    sizes = np.unique(look.sizes[readable], axis=0)
+    if config.image_size is None and len(sizes) > 1:
+        (height, width), (most_height, most_width) = sizes.min(axis=0), sizes.max(axis=0)
+        problems.append(
+            f"has images of {len(sizes):,} sizes, {width}×{height} to {most_width}×{most_height} pixels; set "
+            "data.image_size to resize all of them"
+        )
+    return problems
+
+
+def _notes_of_images(parts: Parts, look: Look | None) -> list[Note]:
+    """What a look shows; without one, images in two splits, where the hashes of files are known."""
+    files = look.digests if look else parts.source.digests() if parts.source.digests else None
+    if files is None:
+        return []
+    names: dict[str, Any] = dict(zip(SPLITS, map(_Names, parts.splits), strict=True))
+    notes = doubts_of_images({split: files[rows] for split, rows in parts.rows.items()}, names)
+    notes += doubts_of_labels(files[parts.rows["train"]], parts.train.labels)
+    return [*look.notes(), *notes, *doubts_of_looks(look, parts.rows)] if look else notes
+
+
+def _readable(config: DataConfig, source: Source, notes: list[Note]) -> np.ndarray:
+    """The images of a source that may be used, a mask [M]; all, unless those that cannot be read are skipped."""
+    if not config.skip_unreadable:
+        return np.ones(sum(map(len, source.parts)), dtype=bool)
+    readable = look_at(source).readable
+    if not readable.all():
+        names = [name for name, is_readable in zip(names_in(source), readable, strict=True) if not is_readable]
+        notes.append(note("left out", count(len(names), "unreadable image"), names))
+    return readable
+
+
+def _without_duplicates(source: Source, rows: dict[str, np.ndarray], notes: list[Note]) -> np.ndarray:
+    """The training rows whose image is neither in validation nor in test."""
+    digests = _digests(source)
+    held_out = np.concatenate([digests[rows["validation"]], digests[rows["test"]]])
+    twice = in_both(digests[rows["train"]], held_out)
+    if twice.any():
+        text = f"{count(int(twice.sum()), 'training image')} that validation or test has too"
+        notes.append(note("left out", text))
+    return rows["train"][~twice]
+
+
+def _digests(source: Source) -> np.ndarray:
+    """A digest of every image of a source, uint64 [M]: of the hashes that its identity has, or by a look."""
+    return source.digests() if source.digests is not None else look_at(source).digests
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The origins of the images of a part, each made when it is asked for."""
+
+    part: Part
+
+    def __getitem__(self, index: int) -> str:
+        return self.part.images.name(int(self.part.numbers[index]))
 
 
 def fingerprint_of(config: DataConfig, source: Source | None = None) -> str:
@@ -65,20 +188,49 @@ def fingerprint_of(config: DataConfig, source: Source | None = None) -> str:
     They do not depend on streaming. Of large sources, only a part is read (`kd_core.data.images.identity_of`). A source
     that has just been read spares another look at its folder.
     """
-    return digest(identity_of(config, path=source_identity(config, source)))
+    if source is None and config.source in ("folder", "parquet"):
+        source = read_source(config)
+    share = config.validation
+    if share is None and (source is None or source.validation is None):
+        share = VALIDATION
+    return digest(identity_of(config, path=source_identity(config, source), validation=share))
 
 
-def stratified_sample(labels: np.ndarray, count: int) -> np.ndarray:
-    """Sorted indices [count] of a sample with the same share of every class; deterministic for given labels.
+def long_tailed(labels: np.ndarray, imbalance: float) -> np.ndarray:
+    """Sorted indices of a long-tailed sample: of class c of K, at most n·imbalance^(c / (K − 1)) images (Cui 2019).
 
-    Each sample gets a random rank within its class, as a fraction of the class; the smallest ranks are taken.
+    n is the number of images of the largest class; every class keeps one. Deterministic for given labels.
     """
-    draws = np.random.Philox(key=[0, len(labels)]).random_raw(len(labels))
-    by_class = np.lexsort((draws, labels))
+    counts = np.bincount(labels)
+    exponents = np.arange(len(counts)) / max(1, len(counts) - 1)
+    wanted = np.maximum(1, (counts.max() * imbalance**exponents).astype(np.int64))
+    by_class, places = _shuffled(labels)
+    return np.sort(by_class[places < wanted[labels[by_class]]])
+
+
+def stratified_sample(labels: np.ndarray, size: int) -> np.ndarray:
+    """Sorted indices [size] of a sample with the same share of every class; deterministic for given labels.
+
+    Each sample gets a random rank within its class, as a fraction of the class; the smallest ranks are taken. Classes
+    of three images or more get one where size allows it, however small their share.
+    """
+    by_class, places = _shuffled(labels)
+    sizes = np.bincount(labels)
+    first = (places == 0) & (sizes[labels[by_class]] >= 3) & (size >= np.count_nonzero(sizes))
+    fractions = np.where(first, 0, (places + 0.5) / sizes[labels[by_class]])
+    draws = _draws(labels)[by_class]
+    return np.sort(by_class[np.lexsort((draws, fractions))[:size]])
+
+
+def _draws(labels: np.ndarray) -> np.ndarray:
+    return np.random.Philox(key=[0, len(labels)]).random_raw(len(labels))
+
+
+def _shuffled(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The indices [N] class by class, each class in a random order, and the place [N] of each in its class."""
+    by_class = np.lexsort((_draws(labels), labels))
     starts = np.searchsorted(labels[by_class], labels[by_class])
-    sizes = np.bincount(labels)[labels[by_class]]
-    places = (np.arange(len(labels)) - starts + 0.5) / sizes
-    return np.sort(by_class[np.lexsort((draws[by_class], places))[:count]])
+    return by_class, np.arange(len(labels)) - starts
 
 
 def _check(parts: Parts, config: DataConfig) -> None:
@@ -86,14 +238,13 @@ def _check(parts: Parts, config: DataConfig) -> None:
     names = parts.class_names
     if len(names) < 2:
         raise DataError(f"data.path: {config.path}: has {len(names)} class, and a classifier needs two or more")
-    for split, part in zip(("train", "validation", "test"), parts.splits, strict=True):
+    for split, part in zip(SPLITS, parts.splits, strict=True):
         if not len(part.labels):
             raise DataError(f"data.{split}: leaves no {split} image; raise the share or give more images")
-        if part.labels.min() < 0 or part.labels.max() >= len(names):
-            raise DataError(f"data.path: {config.path}: the {split} part has labels outside 0 to {len(names) - 1}")
     missing = np.setdiff1d(np.arange(len(names)), parts.train.labels)
     if missing.size:
-        raise DataError(
-            f"data.limit: {config.limit}: leaves class {names[missing[0]]!r} without a training image; "
-            "raise data.limit or lower data.validation"
-        )
+        lacking = some([names[number] for number in missing])
+        given, remedy = f"data.path: {config.path}", "add images, or lower data.validation and data.test"
+        if config.limit is not None:
+            given, remedy = f"data.limit: {config.limit}", "raise data.limit or lower data.validation"
+        raise DataError(f"{given}: leaves class {lacking} without a training image; {remedy}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from kd_core.measure.balanced import balanced_accuracy
 from kd_core.measure.calibration import (
     area_under_risk_coverage,
     brier_score,
@@ -24,7 +25,11 @@ from kd_core.measure.selective import area_under_generalized_risk_coverage
 
 RAW, SCALED, STANDARDIZED = "raw", "temperature_scaled", "standardized"
 SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the figure names of each reading
-FIGURES = ("accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier", "aurc", "augrc")
+FIGURES = (
+    *("accuracy", "balanced_accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier"),
+    *("aurc", "augrc"),
+)
+ACCURACIES = ("accuracy", "balanced_accuracy")  # figures that are the same in every reading
 STORED_FIGURES = ("classwise_ece", "set_size", "set_coverage")  # need every probability and are stored, not derived
 SUMMARY_FIGURES = (*FIGURES, *STORED_FIGURES)
 _CHUNK = 4096  # samples whose float64 probabilities are held at once
@@ -166,6 +171,7 @@ def metrics_of(predictions: Predictions, reading: str = RAW, weights: np.ndarray
     accuracy, confidence = mean(correct, weights), mean(values.confidence, weights)
     return {
         "accuracy": accuracy,
+        "balanced_accuracy": balanced_accuracy(correct, predictions.label, weights),
         "confidence": confidence,
         "gap": confidence - accuracy,
         "ece": expected_calibration_error(values.confidence, correct, weights=weights),
@@ -181,14 +187,14 @@ def metrics_of(predictions: Predictions, reading: str = RAW, weights: np.ndarray
 def figure_names(split: str, standardized: bool = False) -> list[str]:
     """The names of the figures of a split in `summary_of`: `test/ece`, and `test/ece_scaled` after scaling.
 
-    A standardized reading adds `test/ece_standardized`. Accuracy is the same in every reading and is listed once.
+    A standardized reading adds `test/ece_standardized`. ACCURACIES are the same in every reading and listed once.
     """
     readings = (RAW, SCALED, STANDARDIZED) if standardized else (RAW, SCALED)
     return [
         f"{split}/{name}{SUFFIXES[reading]}"
         for reading in readings
         for name in SUMMARY_FIGURES
-        if name != "accuracy" or reading == RAW
+        if name not in ACCURACIES or reading == RAW
     ]
 
 

@@ -11,6 +11,7 @@ from analysis.statistics.bootstrap import (
     num_resamples,
     resample,
 )
+from kd_core.measure.balanced import balanced_accuracy
 from kd_core.measure.calibration import equal_mass_bin_index
 from kd_core.measure.predictions import RAW, SCALED, metrics_of, predictions_of
 from tests.benchmarks.coverage.fronts import front_calibration
@@ -157,3 +158,11 @@ def test_fewer_resamples_for_thousands_of_models():
 
 def test_an_estimate_of_missing_values_is_missing():
     assert np.isnan(Estimate.of(np.array([0.1, np.nan])).low)
+
+
+def test_draws_of_balanced_accuracy_are_those_of_the_resamples():
+    generator = np.random.default_rng(0)
+    labels, logits = generator.integers(0, 4, 60), generator.normal(0, 1, (60, 4))
+    predictions, counts = predictions_of(logits, labels, 1.0), resample(60, 50)
+    draws = draws_of([predictions], counts, ["balanced_accuracy"])[0]["balanced_accuracy"]
+    np.testing.assert_allclose(draws, [balanced_accuracy(predictions.correct, labels, row) for row in counts])

@@ -161,7 +161,7 @@ def test_the_size_of_images_is_their_height_and_width(tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"no image", png(3)[:40], png(3)[:48]], ids=["empty", "text", "head", "half"])
 def test_a_broken_image_is_named(two_classes, damage):
     (two_classes / "test" / "cat" / "002.png").write_bytes(damage)
-    with pytest.raises(DataError, match=r"test/cat/002\.png: is no readable image"):
+    with pytest.raises(DataError, match=r"test/cat/002\.png(: is no readable image| \(empty\))"):
         load(folder(two_classes))
 
 
@@ -184,7 +184,10 @@ def test_an_image_with_a_damaged_byte_is_read_or_named(tmp_path_factory, positio
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: write_folder(root / "test", {"fox": 1}), "'fox' is not among the training classes"),
+        (
+            lambda root: write_folder(root / "test", {"fox": 1}),
+            "'fox' of the test part is not among",
+        ),
         (lambda root: [file.unlink() for file in (root / "train" / "dog").iterdir()], r"has 1 class|not among"),
         (lambda root: [file.unlink() for file in root.rglob("*.png")], "no class folders"),
         (lambda root: root.rename(root.with_name("gone")), "no such folder"),
@@ -224,16 +227,17 @@ def test_another_label_column_can_be_chosen(shards):
 
 @pytest.mark.parametrize("column", ["img", "none"])
 def test_a_label_column_that_is_none_is_refused_with_the_columns_there_are(shards, column):
-    with pytest.raises(DataError, match=rf"data\.label_column: {column}: is no integer column.*fine.*coarse"):
+    with pytest.raises(DataError, match=rf"data\.label_column: {column}: is no column of labels.*fine, coarse"):
         load(parquet(shards, label_column=column))
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_labels_outside_the_classes_are_refused(shards, part):
-    label = -1 if part == "train" else 3
+@pytest.mark.parametrize(
+    ("part", "label", "problem"), [("train", -1, "1 training rows without a label"), ("test", 3, "holds 3")]
+)
+def test_labels_outside_the_classes_are_refused(shards, part, label, problem):
     write_parquet(shards / "data" / f"{part}-00000-of-00001.parquet", [1, 2], {"fine": [label, 1], "coarse": [0, 1]})
     (shards / "data" / "train-00000-of-00002.parquet").unlink()
-    with pytest.raises(DataError, match="labels outside 0 to"):
+    with pytest.raises(DataError, match=problem):
         load(parquet(shards))
 
 
@@ -254,10 +258,10 @@ def test_a_broken_parquet_image_is_named_by_its_row(shards):
 
 
 def test_parquet_files_without_images_or_training_part_are_refused(tmp_path):
-    pq.write_table(pa.table({"label": [0, 1]}), tmp_path / "other.parquet")
-    with pytest.raises(DataError, match=r"no train\*\.parquet"):
+    pq.write_table(pa.table({"label": [0, 1]}), tmp_path / "test.parquet")
+    with pytest.raises(DataError, match=r"holds 'test' and no training part; name its files train-"):
         load(parquet(tmp_path))
-    (tmp_path / "other.parquet").rename(tmp_path / "train.parquet")
+    (tmp_path / "test.parquet").rename(tmp_path / "train.parquet")
     with pytest.raises(DataError, match=r"no image column.*label"):
         load(parquet(tmp_path))
 
@@ -294,7 +298,7 @@ def test_a_summary_agrees_with_what_is_loaded(two_classes, shards, limit):
             num_classes=dataset.num_classes,
             image_size=size,
         )
-        assert summarize(config) == expected
+        assert summarize(config).model_copy(update={"notes": ()}) == expected
 
 
 def test_cifar100_is_read_as_it_was_published(cifar100):

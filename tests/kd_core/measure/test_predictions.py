@@ -65,6 +65,7 @@ def test_stored_predictions_give_the_figures_of_the_logits(reading, temperature)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     expected = {
         "accuracy": correct.mean(),
+        "balanced_accuracy": np.mean([correct[labels == k].mean() for k in np.unique(labels)]),
         "confidence": confidence.mean(),
         "gap": confidence.mean() - correct.mean(),
         "ece": expected_calibration_error(confidence, correct),
@@ -162,7 +163,7 @@ def test_a_summary_has_the_figures_it_names():
     splits = validation_and_test_predictions(random_split(seed=0), random_split(seed=1))
     summary = summary_of(splits)
     assert list(summary) == figure_names("validation") + figure_names("test")
-    assert len(set(summary)) == 2 * (13 + 12)
+    assert len(set(summary)) == 2 * (14 + 12)
     assert summary["test/ece"] == metrics_of(splits["test"], RAW)["ece"]
     assert summary["test/ece_scaled"] == metrics_of(splits["test"], SCALED)["ece"]
     splits = validation_and_test_predictions(random_split(seed=0), random_split(seed=1), standardized=True)
