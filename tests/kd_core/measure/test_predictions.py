@@ -169,7 +169,7 @@ def test_a_summary_has_the_figures_it_names():
     splits = validation_and_test_predictions(random_split(seed=0), random_split(seed=1), standardized=True)
     summary = summary_of(splits)
     assert list(summary) == [name for split in splits for name in figure_names(split, standardized=True)]
-    assert len(set(summary)) == 2 * (13 + 12 + 12)
+    assert len(set(summary)) == 2 * (14 + 12 + 12)
     assert summary["test/aurc_standardized"] == metrics_of(splits["test"], STANDARDIZED)["aurc"]
     assert summary["test/classwise_ece_standardized"] == splits["test"].readings[STANDARDIZED].classwise_ece
 
