@@ -9,7 +9,7 @@ from typing import Any
 from analysis.report import Report, update_report
 from analysis.snapshot import Snapshot, read_sweep
 from kd_core.config.checkpoint import checkpoint_caveat
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.evaluate.latency import measure_latency, unmeasured
 from kd_core.store.records import Store
 from sweeps.config.reader import paths_of

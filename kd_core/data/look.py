@@ -27,6 +27,7 @@ from kd_core.store.files import cache_folder, writing
 _FORMAT = 1  # of the cached file
 _BLOCK = 256  # images that are in memory at a time
 
+_Seen = tuple[int, int, tuple[int, int], int, str, str]  # digest, average hash, size, kinds, format, problem
 Progress = Callable[[int, int], None]  # images seen, and of how many
 
 
@@ -35,13 +36,14 @@ class Look:
     """What was seen of every image of a source, in the order of `Source.parts`.
 
     digests and average_hashes are uint64 [M], sizes (height, width) [M, 2], kinds [M] has a bit for each of
-    `pixels.KINDS`, problems [M] says why an image cannot be decoded, "" if it can.
+    `pixels.KINDS`, formats [M] are file type and mode, problems [M] say why an image cannot be decoded, "" if it can.
     """
 
     digests: np.ndarray
     average_hashes: np.ndarray
     sizes: np.ndarray
     kinds: np.ndarray
+    formats: np.ndarray
     problems: np.ndarray
 
     @property
@@ -66,12 +68,13 @@ def look_at(source: Source, progress: Progress | None = None) -> Look:
         seen.append(image)
         if progress and len(seen) % _BLOCK == 0:
             progress(len(seen), total)
-    digests, hashes, sizes, kinds, problems = zip(*seen, strict=True) if seen else ((), (), (), (), ())
+    digests, hashes, sizes, kinds, formats, problems = zip(*seen, strict=True) if seen else [()] * 6
     look = Look(
         np.array(digests, np.uint64),
         np.array(hashes, np.uint64),
         np.array(sizes, np.int32).reshape(-1, 2),
         np.array(kinds, np.uint8),
+        np.array(formats, np.str_),
         np.array(problems, np.str_),
     )
     with suppress(OSError), writing(path) as temporary, temporary.open("wb") as file:
@@ -84,7 +87,7 @@ def names_in(source: Source) -> Iterator[str]:
     return (part.images.name(number) for part in source.parts for number in part.numbers.tolist())
 
 
-def _seen(parts: list[Part]) -> Iterator[tuple[int, int, tuple[int, int], int, str]]:
+def _seen(parts: list[Part]) -> Iterator[_Seen]:
     """What is seen of each image, decoded by threads, a block at a time."""
     with ThreadPoolExecutor(8) as pool:
         for part in parts:
@@ -93,19 +96,19 @@ def _seen(parts: list[Part]) -> Iterator[tuple[int, int, tuple[int, int], int, s
                 yield from pool.map(partial(_see, background=part.background), block)
 
 
-def _see(content: Content, background: str) -> tuple[int, int, tuple[int, int], int, str]:
-    """Digest, average hash, size, kinds and problem of one image."""
-    digest_of, kinds = 0, 0
+def _see(content: Content, background: str) -> _Seen:
+    digest_of, kinds, form = 0, 0, ""
     try:
         digest_of = _digest(content)
         if isinstance(content, np.ndarray):
-            return digest_of, _average_hash(Image.fromarray(content)), content.shape[:2], 0, ""
+            return digest_of, _average_hash(Image.fromarray(content)), content.shape[:2], 0, "pixels", ""
         with Image.open(content) as image:
+            form = f"{image.format} {image.mode}"
             kinds = sum(1 << bit for bit, is_so in enumerate(KINDS.values()) if is_so(image))
             picture = eight_bit_rgb(image, background)
     except Exception as error:  # each decoder raises its own errors, as do decompression bombs
-        return digest_of, 0, (0, 0), kinds, " ".join(str(error).split())[:100] or type(error).__name__
-    return digest_of, _average_hash(picture), (picture.height, picture.width), kinds, ""
+        return digest_of, 0, (0, 0), kinds, form, " ".join(str(error).split())[:100] or type(error).__name__
+    return digest_of, _average_hash(picture), (picture.height, picture.width), kinds, form, ""
 
 
 def _digest(content: Content) -> int:

@@ -1,16 +1,15 @@
 """Splits the source of a DataConfig into train, validation and test; decodes nothing but to look for damage."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from kd_core.config.data import DataConfig, DataSummary, Note, note
+from kd_core.config.data import DataConfig, Note, note
 from kd_core.config.errors import DataError
 from kd_core.config.identity import digest, identity_of
-from kd_core.data.doubts import doubts_of_classes, doubts_of_images, doubts_of_labels, doubts_of_looks, in_both
+from kd_core.data.doubts import doubts_of_classes, in_both
 from kd_core.data.images import Part
-from kd_core.data.look import Look, Progress, look_at, names_in
+from kd_core.data.look import look_at, names_in
 from kd_core.data.source import Source, count, refuse, some
 from kd_core.data.sources import read_source, source_identity
 
@@ -39,39 +38,15 @@ class Parts:
         return self.train, self.validation, self.test
 
 
-def summarize(config: DataConfig, progress: Progress | None = None) -> DataSummary:
-    """Summarize the dataset that `kd_core.data.dataset.load` would return; raises DataError of all that is wrong.
-
-    Images of files are looked at once, unless they are streamed: then only the first one is.
-    """
-    source = read_source(config)
-    look = look_at(source, progress) if config.source in ("folder", "parquet") and not config.streaming else None
-    if source.problems:
-        rows = np.arange(sum(map(len, source.parts)))
-        refuse(config.path, [*source.problems, *(_problems_of_images(config, source, look, rows) if look else ())])
-    parts = _split(config, source)
-    if look is not None:
-        refuse(config.path, _problems_of_images(config, source, look, np.concatenate(list(parts.rows.values()))))
-    num_train, num_validation, num_test = (len(part) for part in parts.splits)
-    return DataSummary(
-        fingerprint=fingerprint_of(config, source),
-        num_train=num_train,
-        num_validation=num_validation,
-        num_test=num_test,
-        num_classes=len(parts.class_names),
-        image_size=max(parts.train.pixels(0, config.image_size).shape[:2]),
-        notes=(*parts.notes, *_notes_of_images(parts, look)),
-    )
-
-
 def parts_of(config: DataConfig) -> Parts:
     """Read, limit and split the source of a DataConfig; raises DataError with a remedy."""
     source = read_source(config)
     refuse(config.path, source.problems)
-    return _split(config, source)
+    return split(config, source)
 
 
-def _split(config: DataConfig, source: Source) -> Parts:
+def split(config: DataConfig, source: Source) -> Parts:
+    """Limit and split a source that was read for a DataConfig; raises DataError with a remedy."""
     notes, offsets = [*source.notes], np.cumsum([0, *map(len, source.parts)])
     readable = _readable(config, source, notes)
     train = np.flatnonzero(readable[: len(source.train)])
@@ -98,10 +73,10 @@ def _split(config: DataConfig, source: Source) -> Parts:
         rows["train"] = train = _without_duplicates(source, rows, notes)
     if config.imbalance < 1:
         rows["train"] = train[long_tailed(labels[train], config.imbalance)]
-    made = {split: _part(source, rows[split]) for split in SPLITS}
+    made = {name: _part(source, rows[name]) for name in SPLITS}
     parts = Parts(made["train"], made["validation"], made["test"], source.class_names, source, rows)
     _check(parts, config)
-    notes += doubts_of_classes({split: part.labels for split, part in made.items()}, source.class_names)
+    notes += doubts_of_classes({name: part.labels for name, part in made.items()}, source.class_names)
     return replace(parts, notes=tuple(notes))
 
 
@@ -113,36 +88,6 @@ def _part(source: Source, rows: np.ndarray) -> Part:
             return part.of(rows - start)
         start += len(part)
     raise IndexError(f"row {rows[0]} of {start}")
-
-
-def _problems_of_images(config: DataConfig, source: Source, look: Look, rows: np.ndarray) -> list[str]:
-    """Which of these images cannot be read, and that they differ in size."""
-    problems = []
-    damaged, readable = rows[~look.readable[rows]], rows[look.readable[rows]]
-    if damaged.size:
-        names = dict(enumerate(names_in(source)))
-        listed = [f"{names[row]} ({look.problems[row]})" for row in sorted(damaged.tolist())]
-        remedy = "remove or replace them, or set data.skip_unreadable: true"
-        problems.append(f"{count(len(listed), 'image')} cannot be read: {some(listed)}; {remedy}")
-    sizes = np.unique(look.sizes[readable], axis=0)
-    if config.image_size is None and len(sizes) > 1:
-        (height, width), (most_height, most_width) = sizes.min(axis=0), sizes.max(axis=0)
-        problems.append(
-            f"has images of {len(sizes):,} sizes, {width}×{height} to {most_width}×{most_height} pixels; set "
-            "data.image_size to resize all of them"
-        )
-    return problems
-
-
-def _notes_of_images(parts: Parts, look: Look | None) -> list[Note]:
-    """What a look shows; without one, images in two splits, where the hashes of files are known."""
-    files = look.digests if look else parts.source.digests() if parts.source.digests else None
-    if files is None:
-        return []
-    names: dict[str, Any] = dict(zip(SPLITS, map(_Names, parts.splits), strict=True))
-    notes = doubts_of_images({split: files[rows] for split, rows in parts.rows.items()}, names)
-    notes += doubts_of_labels(files[parts.rows["train"]], parts.train.labels)
-    return [*look.notes(), *notes, *doubts_of_looks(look, parts.rows)] if look else notes
 
 
 def _readable(config: DataConfig, source: Source, notes: list[Note]) -> np.ndarray:
@@ -170,16 +115,6 @@ def _without_duplicates(source: Source, rows: dict[str, np.ndarray], notes: list
 def _digests(source: Source) -> np.ndarray:
     """A digest of every image of a source, uint64 [M]: of the hashes that its identity has, or by a look."""
     return source.digests() if source.digests is not None else look_at(source).digests
-
-
-@dataclass(frozen=True)
-class _Names:
-    """The origins of the images of a part, each made when it is asked for."""
-
-    part: Part
-
-    def __getitem__(self, index: int) -> str:
-        return self.part.images.name(int(self.part.numbers[index]))
 
 
 def fingerprint_of(config: DataConfig, source: Source | None = None) -> str:
@@ -238,9 +173,9 @@ def _check(parts: Parts, config: DataConfig) -> None:
     names = parts.class_names
     if len(names) < 2:
         raise DataError(f"data.path: {config.path}: has {len(names)} class, and a classifier needs two or more")
-    for split, part in zip(SPLITS, parts.splits, strict=True):
+    for name, part in zip(SPLITS, parts.splits, strict=True):
         if not len(part.labels):
-            raise DataError(f"data.{split}: leaves no {split} image; raise the share or give more images")
+            raise DataError(f"data.{name}: leaves no {name} image; raise the share or give more images")
     missing = np.setdiff1d(np.arange(len(names)), parts.train.labels)
     if missing.size:
         lacking = some([names[number] for number in missing])

@@ -39,7 +39,7 @@ def confirmed(store: Store, name: str, num_seeds: int) -> SweepSpec:
     """Write what a sweep is to confirm, and return its spec; raises SpecError unless all of the sweep has been run."""
     from analysis.report import update_report
     from analysis.snapshot import read_sweep
-    from kd_core.data.splits import summarize
+    from kd_core.data.survey import summarize
     from sweeps.config.reader import parse_spec
     from sweeps.plan.confirmation import write_confirmation
     from sweeps.plan.plan import plan_sweep

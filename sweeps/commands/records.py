@@ -110,7 +110,7 @@ def verify(name: str, storage: str, samples: int, as_json: bool) -> None:
 def _verified_signals(store: Store, record: SweepRecord, samples: int) -> Iterator[Any]:
     """The comparisons of a sweep's stored signals with their teachers; the data is loaded only if there are any."""
     from kd_core.data.dataset import load
-    from kd_core.data.splits import summarize
+    from kd_core.data.survey import summarize
     from sweeps.config.reader import parse_spec
     from sweeps.plan.plan import plan_sweep
     from sweeps.plan.upkeep import verify_signals

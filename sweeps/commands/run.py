@@ -83,7 +83,7 @@ def _runs_command(storage: str, tracking_uri: str | None) -> str | None:
 @json_option
 def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what is up to date, what would run, and what it would cost, without running anything."""
-    from kd_core.data.splits import summarize
+    from kd_core.data.survey import summarize
     from sweeps.config.reader import read_spec
     from sweeps.plan.cost import bfloat16_gains, cost_of
     from sweeps.plan.eta import time_of

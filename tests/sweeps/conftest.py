@@ -19,7 +19,7 @@ from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from kd_core.config.identity import trial_identity
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from kd_core.teachers.signal import LiveSignal, StoredSignal
 from kd_core.teachers.teacher import load_teacher

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.config.reader import read_spec

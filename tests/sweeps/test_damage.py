@@ -7,7 +7,7 @@ from itertools import cycle, product
 
 import pytest
 
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
 from kd_core.training.trial import run_trial

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kd_core.config.data import DataConfig
+from kd_core.config.data import DataConfig, DataSummary
 from kd_core.config.errors import DataError
 from kd_core.data.dataset import Dataset, load
-from kd_core.data.splits import DataSummary, fingerprint_of, summarize
+from kd_core.data.splits import fingerprint_of
+from kd_core.data.survey import summarize
 
 
 def picture(value: int, size: tuple[int, int] = (6, 6)) -> Image.Image:

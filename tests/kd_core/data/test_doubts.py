@@ -40,6 +40,8 @@ def test_one_image_with_two_labels_is_told_and_with_one_label_twice_is_not():
 
 def test_near_duplicates_are_counted_without_the_files_that_are_the_same():
     nothing = np.zeros(5, np.uint8)
-    look = Look(digests(1, 2, 3, 1, 4), digests(10, 20, 30, 10, 20), np.zeros((5, 2)), nothing, np.full(5, ""))
+    look = Look(
+        digests(1, 2, 3, 1, 4), digests(10, 20, 30, 10, 20), np.zeros((5, 2)), nothing, np.full(5, ""), np.full(5, "")
+    )
     rows = {"train": np.array([0, 1]), "test": np.array([2, 3, 4])}
     assert [note.text for note in doubts_of_looks(look, rows)] == ["1 test image like a training image at 8 × 8 pixels"]

@@ -11,7 +11,8 @@ import pytest
 from kd_core.config.data import DataConfig
 from kd_core.config.errors import DataError
 from kd_core.data.dataset import load
-from kd_core.data.splits import parts_of, summarize
+from kd_core.data.splits import parts_of
+from kd_core.data.survey import summarize
 from tests.image_sources import noise, numbered, part, write_images
 
 Read = tuple[tuple[int, int, int], tuple[str, ...], list[str]]  # images of each split, classes, parts of notes

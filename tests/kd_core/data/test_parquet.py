@@ -10,7 +10,7 @@ import pytest
 from kd_core.config.data import DataConfig
 from kd_core.config.errors import DataError
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from tests.image_sources import class_labels, encoded, image_column, noise, write_table
 
 LABELS = [n % 3 for n in range(30)]

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kd_core.config.data import DataConfig
+from kd_core.config.data import DataConfig, DataSummary
 from kd_core.config.errors import DataError
-from kd_core.data.splits import DataSummary, fingerprint_of, long_tailed, parts_of, stratified_sample, summarize
+from kd_core.data.splits import fingerprint_of, long_tailed, parts_of, stratified_sample
+from kd_core.data.survey import summarize
 from tests.image_sources import image_column, part, write_images, write_table
 
 

@@ -16,8 +16,9 @@ from kd_core.config.errors import DataError
 from kd_core.config.identity import trial_key
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset, load
-from kd_core.data.splits import fingerprint_of, summarize
+from kd_core.data.splits import fingerprint_of
 from kd_core.data.streaming import StreamedSplit
+from kd_core.data.survey import summarize
 from kd_core.evaluate.evaluation import predict
 from kd_core.evaluate.footprint import footprint
 from kd_core.stream.vicinal import VicinalStream, batch_slots

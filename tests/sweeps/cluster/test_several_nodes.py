@@ -26,7 +26,7 @@ from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from kd_core.config.identity import trial_key
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of

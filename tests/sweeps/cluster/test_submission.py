@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ray._private.runtime_env.packaging import create_package
 
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from sweeps.cluster.submission import LEFT_OUT, package_folders
 from sweeps.config.reader import read_spec

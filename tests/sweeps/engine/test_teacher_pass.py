@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.files import write_json
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial

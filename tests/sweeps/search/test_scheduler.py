@@ -6,7 +6,7 @@ import pytest
 
 from analysis.runs import runs_of
 from analysis.snapshot import read_sweep
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.report import Report
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
 from sweeps.plan.cost import cost_of

@@ -2,7 +2,7 @@
 
 import io
 
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from sweeps.terminal.progress import SweepProgress, figures_line

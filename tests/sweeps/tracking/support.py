@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from kd_core.config.identity import trial_key
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
 from kd_core.training.trial import run_trial
