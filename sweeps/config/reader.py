@@ -1,13 +1,11 @@
 """Reads a sweep's spec from YAML into frozen values; every error is a sentence with file, key, value and remedy."""
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from analysis.objectives import LATE, SIZES, check_objectives, figure_of
@@ -16,10 +14,9 @@ from kd_core.config.errors import SpecError
 from kd_core.fields import shown
 from kd_core.store.records import SAFE_NAME
 from sweeps.config.arms import students_of
-from sweeps.config.errors import sentence_of
+from sweeps.config.errors import naming_source, sentence_of
 from sweeps.config.sweep import SweepSpec
-
-_MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a spec; more are a mistake, or aliases of aliases
+from sweeps.config.yaml_text import yaml_text, yaml_value
 
 
 def shipped_specs() -> list[str]:
@@ -64,59 +61,7 @@ def parse_spec(
 
 def to_yaml(spec: SweepSpec) -> str:
     """The resolved spec as YAML, including defaults."""
-    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-class _Loader(yaml.SafeLoader):
-    """A loader that rejects duplicate keys, of which YAML would use the last, and shows what it cannot read."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The keys and values of one mapping."""
-        if not isinstance(node, yaml.MappingNode):  # !!map before something else
-            return super().construct_mapping(node, deep)
-        keys = Counter(repr(self.construct_object(key, deep=True)) for key, _ in node.value)
-        for key, count in keys.items():
-            if count > 1:
-                problem = f"the key {shown(key)} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of one node."""
-        try:
-            value = super().construct_object(node, deep)
-            if isinstance(value, str):
-                value.encode()  # half a surrogate pair is no text
-            return value
-        except (ValueError, LookupError, AttributeError, TypeError, OverflowError):  # by int, datetime and others
-            problem = f"{shown(node.value)} is no valid {node.tag.rpartition(':')[2]}; quote it if it is text"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
-
-
-def _loaded(text: str) -> Any:
-    """The value of a YAML text; raises YAMLError, also where aliases would make it deep or large beyond use."""
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        size, depth = _extent(node, {}) if node is not None else (0, 0)
-        if size > _MOST_VALUES or depth > _MOST_LEVELS:
-            raise RecursionError
-        return loader.construct_document(node) if node is not None else None
-    except RecursionError:
-        raise yaml.YAMLError(f"it has more than {_MOST_LEVELS} levels or {_MOST_VALUES} values") from None
-    finally:
-        loader.dispose()
-
-
-def _extent(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """The number of values and levels of a node, aliases followed; a node inside itself counts as too large."""
-    if id(node) not in known:
-        known[id(node)] = _MOST_VALUES + 1, 1
-        inside = node.value if isinstance(node, yaml.CollectionNode) else []
-        inside = [part for each in inside for part in (each if isinstance(each, tuple) else (each,))]
-        sizes, depths = zip((0, 0), *(_extent(each, known) for each in inside), strict=True)
-        known[id(node)] = 1 + sum(sizes), 1 + max(depths)
-    return known[id(node)]
+    return yaml_text(spec.model_dump(mode="json"))
 
 
 def _spec_path(source: str) -> Path:
@@ -134,10 +79,8 @@ def _spec_path(source: str) -> Path:
 
 
 def _parse_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        content = _loaded(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"{source}: is no valid YAML: {' '.join(map(shown, str(error).split()))}") from None
+    with naming_source(source):
+        content = yaml_value(text)
     if not isinstance(content, dict):
         raise SpecError(f"{source}: must hold keys and values, such as name: my-sweep; see `kdsweep plan quickstart`")
     return content
@@ -148,14 +91,14 @@ def _apply(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise SpecError(f"--set {shown(override)}: must be KEY=VALUE, such as train.epochs=5")
+    with naming_source(f"--set {shown(override)}"):
+        value = yaml_value(text)
     *parents, last = key.split(".")
     place: Any = content
     try:
         for parent in parents:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        place[int(last) if isinstance(place, list) else last] = _loaded(text)
-    except yaml.YAMLError:
-        raise SpecError(f"--set {shown(override)}: the value is no valid YAML; quote it") from None
+        place[int(last) if isinstance(place, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError):
         problem = f"the spec has no such place as {shown(key)}; indices count from 0"
         if isinstance(place, str | int | float):
