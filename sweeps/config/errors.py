@@ -25,7 +25,7 @@ def sentence_of(error: ValidationError, model: type[BaseModel], prefix: str = ""
     """The first problem of a validation error as `key: value: problem; remedy`."""
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     location, value = first["loc"], first["input"]
-    path = (prefix + _dotted(location)).strip(".")
+    path = (prefix + dotted(location)).strip(".")
     if first["type"] == "extra_forbidden":
         known = list(_walk(model, location[:-1])[0].model_fields)
         nearest = difflib.get_close_matches(shown(location[-1]), known, n=1)
@@ -45,7 +45,8 @@ def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
-def _dotted(location: Sequence[str | int]) -> str:
+def dotted(location: Sequence[str | int]) -> str:
+    """A place in a spec as messages show it, `.arms[0].alpha`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in location)
 
 

@@ -15,9 +15,9 @@ _OCTAL = re.compile(r"[-+]?0(o|_*[0-7])[0-7_]*$")  # 010 is 8 in YAML 1.1 and 10
 
 
 def yaml_value(text: str) -> Any:
-    """The value of a YAML text; raises SpecError, a sentence that gives the line where there are several."""
+    """The value of a YAML text, a tree; raises SpecError, a sentence that gives the line where there are several."""
     try:
-        return _loaded(text)
+        return _unshared(_loaded(text))
     except yaml.YAMLError as error:
         raise SpecError(_sentence(error, text)) from None
 
@@ -103,6 +103,13 @@ def _loaded(text: str) -> Any:
         raise yaml.YAMLError(f"it has more than {_MOST_LEVELS} levels or {_MOST_VALUES} values") from None
     finally:
         loader.dispose()
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which each alias is a value of its own, so that a change of one changes no other."""
+    if isinstance(value, dict):
+        return {key: _unshared(part) for key, part in value.items()}
+    return [_unshared(part) for part in value] if isinstance(value, list) else value
 
 
 def _extent(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:

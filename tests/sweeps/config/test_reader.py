@@ -36,6 +36,14 @@ MISTAKES = {
     "data={source: folder, path: 'sftp://me:word@host/a'}": "data: data.path is a URL with a password or a query",
     "data={source: parquet}": "data: the parquet source needs data.path",
     "train.batch_size=7": "train.batch_size: 7: must be even",
+    "seeds=1": "seeds: 1: must be a list of seeds; write [0]",
+    "seeds=3": "seeds: 3: must be a list of seeds; write [0, 1, 2]",
+    "seeds=2024": "seeds: 2024: must be a list of seeds; write one such as [0, 1, 2]",
+    "seeds=-1": "seeds: -1: must be a list of seeds; write one such as [0, 1, 2]",
+    "seeds=three": "seeds: three: must be a list of seeds; write one such as [0, 1, 2]",
+    "seeds=true": "seeds: True: must be a list of seeds; write one such as [0, 1, 2]",
+    "seeds=[]": "seeds: must be a list of seeds; write one such as [0, 1, 2]",
+    "seeds=[-1]": "seeds[0]: -1: must be greater than or equal to 0",
     "train.epochs=-1": "train.epochs: -1: must be greater than or equal to 0",
     "arms.1.temperature=[]": "arms[1].temperature: []: an empty list leaves no trial",
     "arms.1.teacher={model: resnet18}": "arms[1].teacher: {'model': 'resnet18'}: no such teacher",
@@ -96,6 +104,28 @@ def test_a_mistake_is_one_sentence_that_names_key_value_and_remedy(tiny, overrid
     assert message.isprintable()
     assert len(message) < len(str(tiny)) + 500
     assert override.startswith(("arms.9", "train.epochs.more", "epochs")) or message.startswith(f"{tiny}: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.epochs=010", "010: YAML reads this as 8, a number of base 8; write the number in decimal, or quote it"),
+        ("name=4:00", "4:00: YAML reads this as 240, a number of base 60; write the number in decimal, or quote it"),
+        ("name=[", "is no valid YAML: expected the node content, but found '<stream end>'; quote what is text"),
+        ("arms.-3.method=kd", "the spec has no such place as arms.-3.method; indices count from 0"),
+    ],
+)
+def test_a_value_that_no_option_can_have_is_one_sentence(tiny, override, said):
+    with pytest.raises(SpecError) as error:
+        read_spec(str(tiny), [override])
+    assert str(error.value).startswith(f"--set {override}: {said}")
+
+
+def test_an_option_changes_what_it_names_and_not_what_shares_an_anchor_with_it(cifar100):
+    overrides = [f"data.path={cifar100}", "teachers.convnext_large.finetune.epochs=3"]
+    spec = read_spec("paper-cifar100", overrides)
+    epochs = {name: teacher.finetune.epochs for name, teacher in spec.teachers.items() if teacher.finetune}
+    assert epochs == {"convnext_large": 3, "vit_base_patch16": 10, "resnet152v2": 10, "convnext_tiny": 10}
 
 
 @pytest.mark.parametrize(

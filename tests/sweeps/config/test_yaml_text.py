@@ -10,9 +10,7 @@ from kd_core.fields import shown
 from sweeps.config.yaml_text import yaml_text, yaml_value
 
 NEST = "".join(f"k{n}: &k{n} [{', '.join(9 * [f'*k{n - 1}' if n else '1'])}]\n" for n in range(9))
-MERGES = "k0: &k0 {a: 1}\n" + "".join(
-    f"k{n}: &k{n} {{<<: [{', '.join(9 * [f'*k{n - 1}'])}]}}\n" for n in range(1, 9)
-)
+MERGES = "k0: &k0 {a: 1}\n" + "".join(f"k{n}: &k{n} {{<<: [{', '.join(9 * [f'*k{n - 1}'])}]}}\n" for n in range(1, 9))
 REFUSED = [
     ("name: [", "is no valid YAML: expected the node content, but found '<stream end>'; quote what is text"),
     ("name: a\nname: b\n", "line 1, column 1: the key 'name' is given twice"),
@@ -46,17 +44,14 @@ def test_what_cannot_be_meant_is_one_sentence(text, problem):
     assert str(error.value).isprintable()
 
 
-UNUSUAL = {
-    **{"4:00": (240, 60), "1_0:30": (630, 60), "-1:30": (-90, 60), "12:30:45": (45045, 60), "1:30.5": (90.5, 60)},
-    **{"010": (8, 8), "-010": (-8, 8), "+0_10": (8, 8), "007": (7, 8), "00": (0, 8), "0o10": (8, 8), "-0o7": (-7, 8)},
-    **{"!!int 010": (8, 8), "!!int '1:30'": (90, 60), "!!float 1:30": (90.0, 60)},
-}
+BASE_60 = {"4:00": 240, "1_0:30": 630, "-1:30": -90, "12:30:45": 45045, "1:30.5": 90.5, "!!int '1:30'": 90}
+BASE_8 = {"010": 8, "-010": -8, "+0_10": 8, "007": 7, "00": 0, "0o10": 8, "-0o7": -7, "!!int 010": 8}
 
 
-@pytest.mark.parametrize("number", UNUSUAL)
+@pytest.mark.parametrize("number", [*BASE_60, *BASE_8])
 @pytest.mark.parametrize("place", ["{}", "a: 1\nb: [x, {}]", "{}: 1"])
 def test_a_number_that_yaml_reads_in_an_unusual_base_is_refused_with_its_line_and_what_it_would_be(number, place):
-    read, base = UNUSUAL[number]
+    read, base = (BASE_60 | BASE_8)[number], 60 if number in BASE_60 else 8
     with pytest.raises(SpecError) as error:
         yaml_value(place.format(number))
     written = number.split()[-1].strip("'")
@@ -92,6 +87,12 @@ def test_what_is_plain_stays_what_it_is(text, value):
 )
 def test_a_mapping_takes_the_keys_of_others_by_a_merge_key_and_its_own_win(text, value):
     assert yaml_value(text)[-1] == value
+
+
+def test_an_alias_is_a_value_of_its_own():
+    first, second = yaml_value("[&a {x: [1]}, *a]")
+    first["x"].append(2)
+    assert second == {"x": [1]}
 
 
 WORDS = st.text() | st.from_regex(r"[-+]?[0-9_:ox.e]{1,6}", fullmatch=True)
