@@ -50,11 +50,11 @@ def dotted(location: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in location)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     """The pydantic models in an annotation, such as TeacherConfig in dict[str, TeacherConfig]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
 def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel], FieldInfo | None]:
@@ -62,6 +62,6 @@ def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[B
     field: FieldInfo | None = None
     for part in location:
         field = model.model_fields.get(str(part))
-        inside = _models_in(field.annotation) if field is not None else []
+        inside = models_in(field.annotation) if field is not None else []
         model = inside[0] if inside else model
     return model, field

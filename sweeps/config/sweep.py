@@ -9,7 +9,7 @@ from analysis.objectives import OBJECTIVES, Objectives
 from kd_core.config.data import DataConfig, ViewConfig
 from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.config.recipe import TrainConfig
-from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed
+from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed, or_word
 from sweeps.config.search import EarlyStoppingConfig, SafeName, SearchConfig
 
 Threads = dict[Literal["trial", "teacher"], int]
@@ -29,6 +29,8 @@ def _a_list(value: Any) -> Any:
 
 class ResourcesConfig(Config):
     """The cluster resources of one trial, or one teacher, while it runs."""
+
+    model_config = or_word("auto")
 
     cpu: Annotated[float, Field(gt=0, le=_MOST_CORES)] = 1
     """CPU cores of a trial, and its threads"""
@@ -70,6 +72,8 @@ class ResourcesConfig(Config):
 
 class SignalConfig(Config):
     """The source of the trials' teacher logits."""
+
+    model_config = or_word("auto", "stored", "live")
 
     mode: Literal["auto", "stored", "live"] = "auto"
     """stored (one teacher pass, shared by all trials), live (each trial runs the teacher itself) or auto (stored where

@@ -121,6 +121,13 @@ def test_a_value_that_no_option_can_have_is_one_sentence(tiny, override, said):
     assert str(error.value).startswith(f"--set {override}: {said}")
 
 
+def test_a_merge_key_in_a_spec_is_as_good_as_its_keys_written_out(tiny, tmp_path):
+    text = tiny.read_text().replace("resnet: {", "resnet: &resnet {")
+    (tmp_path / "merged.yaml").write_text(text.replace("student:", "  other: {<<: *resnet, seed: 1}\nstudent:"))
+    teachers = read_spec(str(tmp_path / "merged.yaml")).teachers
+    assert teachers["other"] == teachers["resnet"].model_copy(update={"seed": 1})
+
+
 def test_an_option_changes_what_it_names_and_not_what_shares_an_anchor_with_it(cifar100):
     overrides = [f"data.path={cifar100}", "teachers.convnext_large.finetune.epochs=3"]
     spec = read_spec("paper-cifar100", overrides)
