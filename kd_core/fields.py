@@ -17,6 +17,18 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+def or_word(*words: Any) -> ConfigDict:
+    """The settings of a model for which one of these words may stand, so that its JSON schema says so."""
+
+    def say_so(schema: dict[str, Any]) -> None:
+        """Make a model's schema one of two alternatives."""
+        whole = dict(schema)
+        schema.clear()
+        schema["anyOf"] = [whole, {"enum": list(words)}]
+
+    return ConfigDict(json_schema_extra=say_so)
+
+
 @dataclass(frozen=True)
 class Neutral:
     """Marks a field that is left out of the identity where it has this value, so that introducing it changes no key.

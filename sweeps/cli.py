@@ -11,6 +11,7 @@ from sweeps.commands.cluster import stop, submit
 from sweeps.commands.confirm import confirm
 from sweeps.commands.records import report, signal_group, verify
 from sweeps.commands.run import plan, run, status
+from sweeps.commands.schema import schema
 from sweeps.commands.tracking import sync, ui
 from sweeps.promotion.promote import promote
 from sweeps.terminal.interrupt import leaving_at_signals
@@ -47,7 +48,7 @@ def main() -> None:
     log_to_stderr()
 
 
-for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, signal_group):
+for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, schema, signal_group):
     main.add_command(command)
 
 

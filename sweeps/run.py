@@ -12,7 +12,7 @@ from kd_core.config.checkpoint import checkpoint_caveat
 from kd_core.data.survey import summarize
 from kd_core.evaluate.latency import measure_latency, unmeasured
 from kd_core.store.records import Store
-from sweeps.config.reader import paths_of
+from sweeps.config.places import paths_of
 from sweeps.config.sweep import SweepSpec
 from sweeps.plan.plan import Plan, plan_sweep
 from sweeps.plan.validation_size import too_small

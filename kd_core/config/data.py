@@ -17,6 +17,7 @@ from kd_core.fields import (
     Pixels,
     PositiveFraction,
     PositiveInt,
+    or_word,
     shown,
 )
 
@@ -115,6 +116,8 @@ class ViewConfig(Config):
 
 class MixupConfig(Config):
     """How slots are mixed with their partners: x̃ = λx + (1−λ)x′ (Medina 2026, eq. 5)."""
+
+    model_config = or_word("off", "uniform", False)
 
     distribution: Literal["off", "uniform", "beta"] = "uniform"
     """the distribution of λ: uniform on (0, 1) as in the paper, Beta(concentration, concentration), or off (λ = 1)"""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, GetPydanticSchema
 
 from kd_core.config.data import MixupConfig
-from kd_core.fields import Config, Fraction, Neutral, number_of
+from kd_core.fields import Config, Fraction, Neutral, PositiveFloat, number_of
 from kd_core.methods.method import Method
 from kd_core.methods.registry import METHODS
 
@@ -45,7 +45,7 @@ Mixup = Annotated[
     Field(description=f"the distribution of λ; by default off for {_UNMIXED} and uniform for the others"),
 ]
 Temperature = Annotated[
-    float | Literal["sigma"] | None,
+    PositiveFloat | Literal["sigma"] | None,
     BeforeValidator(_temperature),
     Field(
         description=f"T of the distillation loss: a number above 0, or sigma ({_SIGMA}: each side divided by its own "

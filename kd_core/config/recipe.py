@@ -28,7 +28,7 @@ class TrainConfig(Config):
 
     epochs: Epochs
     """passes over the training images"""
-    batch_size: Annotated[int, Field(gt=0, le=2**20), AfterValidator(even)] = 128
+    batch_size: Annotated[int, Field(gt=0, le=2**20, json_schema_extra={"multipleOf": 2}), AfterValidator(even)] = 128
     """images per step, an even number"""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """adamw, or sgd with Nesterov momentum 0.9"""

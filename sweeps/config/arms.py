@@ -19,6 +19,7 @@ from sweeps.config.search import RangeConfig
 from sweeps.config.sweep import SweepSpec
 
 MOST_TRIALS = 100_000  # of one arm; more are a mistake
+SHARED = ("data", "seed", "stream_seed", "teachers")  # keys that no arm may set
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: s
     """The trial of an arm's settings, one value a key, with a seed; raises SpecError, which begins with where."""
     teacher = _teacher_name(spec, settings.get("teacher"), where)
     for key in settings:
-        if key.split(".")[0] in {"data", "seed", "stream_seed", "teachers"}:
+        if key.split(".")[0] in SHARED:
             raise SpecError(f"{where}.{shown(key)}: is shared by all arms of a sweep; set it at the top of the spec")
     content = spec.model_dump(mode="json", include={"data", "view", "student", "train", "stream_seed"})
     content["seed"] = seed

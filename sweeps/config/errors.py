@@ -25,7 +25,7 @@ def sentence_of(error: ValidationError, model: type[BaseModel], prefix: str = ""
     """The first problem of a validation error as `key: value: problem; remedy`."""
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     location, value = first["loc"], first["input"]
-    path = (prefix + _dotted(location)).strip(".")
+    path = (prefix + dotted(location)).strip(".")
     if first["type"] == "extra_forbidden":
         known = list(_walk(model, location[:-1])[0].model_fields)
         nearest = difflib.get_close_matches(shown(location[-1]), known, n=1)
@@ -45,15 +45,16 @@ def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
-def _dotted(location: Sequence[str | int]) -> str:
+def dotted(location: Sequence[str | int]) -> str:
+    """A place in a spec as messages show it, `.arms[0].alpha`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in location)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     """The pydantic models in an annotation, such as TeacherConfig in dict[str, TeacherConfig]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
 def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel], FieldInfo | None]:
@@ -61,6 +62,6 @@ def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[B
     field: FieldInfo | None = None
     for part in location:
         field = model.model_fields.get(str(part))
-        inside = _models_in(field.annotation) if field is not None else []
+        inside = models_in(field.annotation) if field is not None else []
         model = inside[0] if inside else model
     return model, field

@@ -2,9 +2,16 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
-from kd_core.fields import Config, Fraction, PositiveInt, Seed
+from kd_core.fields import Config, Fraction, PositiveInt, Seed, or_word
 from kd_core.store.records import SAFE_NAME
 
 
@@ -14,12 +21,16 @@ def _safe_name(value: str) -> str:
     return value
 
 
-SafeName = Annotated[str, AfterValidator(_safe_name)]
+SafeName = Annotated[
+    str, AfterValidator(_safe_name), WithJsonSchema({"type": "string", "pattern": f"^{SAFE_NAME.pattern}$"})
+]
 Sampler = Literal["grid", "nsga2", "tpe", "gp", "random"]
 
 
 class SearchConfig(Config):
     """How the points of the arms' space are chosen: all of them, or some by a sampler of Optuna's."""
+
+    model_config = or_word("grid")
 
     sampler: Sampler = "grid"
     """grid (every combination of the arms' lists), nsga2 (evolution), tpe (density estimates), gp (Gaussian processes)

@@ -3,22 +3,34 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from analysis.objectives import OBJECTIVES, Objectives
 from kd_core.config.data import DataConfig, ViewConfig
 from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.config.recipe import TrainConfig
-from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed
+from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed, or_word
 from sweeps.config.search import EarlyStoppingConfig, SafeName, SearchConfig
 
 Threads = dict[Literal["trial", "teacher"], int]
 _CHOSEN = {"cpu", "gpu"}  # by resources: auto
 _MOST_CORES = 4096  # a larger number is a mistake
+_FEW_SEEDS = 10  # so many are written out
+
+
+def _a_list(value: Any) -> Any:
+    """The value; raises ValueError unless it is a list of some, with the one that was surely meant."""
+    if isinstance(value, list | tuple) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _FEW_SEEDS:
+        raise ValueError(f"must be a list of seeds; write {list(range(value))}")
+    raise ValueError("must be a list of seeds; write one such as [0, 1, 2]")
 
 
 class ResourcesConfig(Config):
     """The cluster resources of one trial, or one teacher, while it runs."""
+
+    model_config = or_word("auto")
 
     cpu: Annotated[float, Field(gt=0, le=_MOST_CORES)] = 1
     """CPU cores of a trial, and its threads"""
@@ -61,6 +73,8 @@ class ResourcesConfig(Config):
 class SignalConfig(Config):
     """The source of the trials' teacher logits."""
 
+    model_config = or_word("auto", "stored", "live")
+
     mode: Literal["auto", "stored", "live"] = "auto"
     """stored (one teacher pass, shared by all trials), live (each trial runs the teacher itself) or auto (stored where
     two or more pending trials share it and it fits)"""
@@ -92,7 +106,7 @@ class SweepSpec(Config):
     """the student's optimisation recipe"""
     arms: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
     """a list of settings, each a method with any trial keys; a list of values makes a grid"""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), BeforeValidator(_a_list)] = (0,)
     """one replicate of every arm per seed"""
     stream_seed: Seed = 0
     """seed of the vicinal stream that all trials share"""

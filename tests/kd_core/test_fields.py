@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from kd_core.fields import AbsolutePath, Config, even, number_of, shown, size_text
+from kd_core.fields import AbsolutePath, Config, even, number_of, or_word, shown, size_text
 
 
 class Example(Config):
@@ -23,6 +23,17 @@ def test_a_config_is_frozen_strict_and_finite():
 
 def test_a_field_is_described_by_its_docstring():
     assert Example.model_fields["rate"].description == "a number"
+
+
+def test_the_schema_of_a_model_tells_the_words_that_may_stand_for_it():
+    class Worded(Example):
+        """A model or a word."""
+
+        model_config = or_word("auto", False)
+
+    whole, words = Worded.model_json_schema()["anyOf"]
+    assert whole["properties"].keys() == {"rate", "place"}
+    assert words == {"enum": ["auto", False]}
 
 
 @pytest.mark.parametrize(("value", "number"), [("2e-1", 0.2), ("sigma", "sigma"), (3, 3), (None, None)])
