@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Literal
 
-from kd_core.measure.predictions import ACCURACIES
+from kd_core.measure.names import ACCURACIES
 
 Objectives = dict[str, Literal["max", "min"]]
 OBJECTIVES: Objectives = {"validation/accuracy": "max", "validation/ece": "min"}  # of a sweep that names none

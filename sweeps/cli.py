@@ -9,6 +9,7 @@ from kd_core.config.errors import KdSweepsError
 from kd_core.store.files import FULL
 from sweeps.commands.cluster import stop, submit
 from sweeps.commands.confirm import confirm
+from sweeps.commands.data import data, init
 from sweeps.commands.records import report, signal_group, verify
 from sweeps.commands.run import plan, run, status
 from sweeps.commands.schema import schema
@@ -48,7 +49,11 @@ def main() -> None:
     log_to_stderr()
 
 
-for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, schema, signal_group):
+_COMMANDS = (
+    *(init, data, schema, plan, run, status, confirm, report, verify, promote),
+    *(submit, stop, sync, ui, signal_group),
+)
+for command in _COMMANDS:
     main.add_command(command)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from analysis.report import Report, update_report
 from analysis.snapshot import Snapshot, read_sweep
 from kd_core.config.checkpoint import checkpoint_caveat
-from kd_core.data.survey import summarize
+from kd_core.data.survey import Survey, survey_of
 from kd_core.evaluate.latency import measure_latency, unmeasured
+from kd_core.store.files import write_bytes
 from kd_core.store.records import Store
 from sweeps.config.places import paths_of
 from sweeps.config.sweep import SweepSpec
@@ -51,13 +52,15 @@ def run_sweep(
     Raises SpecError if timm cannot build a network or no node has room for a trial, DataError if the data cannot be
     read.
     """
-    plan, background = plan_sweep(spec, store, summarize(spec.data)), None
+    survey, background = survey_of(spec.data), None
+    plan = plan_sweep(spec, store, survey.summary)
     num_reused = _num_done(plan)
     if plan.up_to_date:
         plan.write(store)
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
     else:
         with _engine(plan, address, store):
+            _show_data(survey, spec, store, progress)
             if warning := too_small(plan.data.num_validation):
                 progress.note(warning)
             if caveat := checkpoint_caveat(plan.given_teachers):
@@ -76,6 +79,19 @@ def run_sweep(
     if background:
         background.finish()
     return SweepOutcome(spec.name, _counts(plan, num_reused), report)
+
+
+def _show_data(survey: Survey, spec: SweepSpec, store: Store, progress: SweepProgress) -> None:
+    """Say what is odd about the data, and draw a page of files that were looked at, beside the report to come."""
+    for line in survey.summary.lines:
+        progress.note(f"data: {line}")
+    if survey.look is not None:
+        from analysis.drawing.data_page import PAGE, data_page
+        from kd_core.data.samples import samples_of
+
+        page = store.sweep(spec.name).report / PAGE
+        write_bytes(page, data_page(samples_of(survey, spec.view)).encode())
+        progress.note(f"data: as the networks see them: {page}")
 
 
 @contextmanager

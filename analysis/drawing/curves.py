@@ -21,7 +21,7 @@ from analysis.drawing.style import (
     shortened,
 )
 from analysis.text.names import title_of
-from kd_core.measure.predictions import ACCURACIES
+from kd_core.measure.names import ACCURACIES
 
 _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 290.0, 46.0, 90.0, 42.0, 24.0  # pixels
 _LINE = 12.5  # pixels between labels

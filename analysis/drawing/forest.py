@@ -17,7 +17,7 @@ from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.importance import MATTERS, Importance
 from analysis.text.names import title_of
-from kd_core.measure.predictions import ACCURACIES
+from kd_core.measure.names import ACCURACIES
 
 _TITLE = 58  # letters of a title that fit over a panel
 _ROW = 34.0  # pixels

@@ -19,7 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter
 
-from kd_core.measure.predictions import ACCURACIES
+from kd_core.measure.names import ACCURACIES
 
 PANEL_WIDTH = 330  # pixels: three panels beside each other on a desktop, one on a phone, with text of one size
 INK, SOFT, MUTED, FAINT, GRID = "#1f2933", "#52606d", "#8b97a3", "#cfd6dd", "#e9ecef"

@@ -9,7 +9,8 @@ from analysis.objectives import figure_of
 from analysis.statistics.bootstrap import Estimate
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES, share_text, title_of, value_text
-from kd_core.measure.predictions import ACCURACIES, SCALED
+from kd_core.measure.names import ACCURACIES
+from kd_core.measure.predictions import SCALED
 
 NOTHING = "Nothing is recommended."
 

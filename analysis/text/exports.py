@@ -13,7 +13,8 @@ from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import READING_TITLES
 from analysis.text.table import Table, one_line, plain
-from kd_core.measure.predictions import ACCURACIES, RAW, SCALED
+from kd_core.measure.names import ACCURACIES
+from kd_core.measure.predictions import RAW, SCALED
 
 VALUE, WITH_INTERVAL, WITH_ESTIMATE = ("",), ("", "_low", "_high"), ("", "_estimate", "_low", "_high")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)

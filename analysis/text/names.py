@@ -4,7 +4,8 @@ import numpy as np
 
 from analysis.objectives import SIZES
 from analysis.statistics.bootstrap import Estimate
-from kd_core.measure.predictions import ACCURACIES, RAW, SCALED, STANDARDIZED
+from kd_core.measure.names import ACCURACIES
+from kd_core.measure.predictions import RAW, SCALED, STANDARDIZED
 
 READING_TITLES = {SCALED: "As shipped", RAW: "As trained", STANDARDIZED: "z/σ"}
 

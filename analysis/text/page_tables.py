@@ -19,7 +19,8 @@ from analysis.statistics.judgement import likeliest
 from analysis.text.names import estimate_text, title_of
 from analysis.text.table import Table
 from analysis.text.tables import decimal, percent
-from kd_core.measure.predictions import ACCURACIES, RAW, SUFFIXES
+from kd_core.measure.names import ACCURACIES
+from kd_core.measure.predictions import RAW, SUFFIXES
 
 COMPARED_FIGURES = ("accuracy", "ece", "ece_scaled")
 MOST_PLAUSIBLE = 50

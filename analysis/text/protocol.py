@@ -26,6 +26,8 @@ def protocol_of(
     manifests = [product.manifest for product in products if product.manifest]
     parts = {
         "Images": _images(index.data, validation, test),
+        "Data": _notes(index.data, "taken", "left out"),
+        "Doubts of the data": _notes(index.data, "doubtful"),
         "Seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "Selection": " ".join(provenance_of(runs)),
         "Teachers": _given_teachers(snapshot.teachers),
@@ -76,6 +78,10 @@ def _images(sizes: DataSummary | None, validation: Evidence | None, test: Eviden
     }
     text = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count is not None)
     return text + (f"; {sizes.num_classes} classes at {sizes.image_size} px" if sizes else "")
+
+
+def _notes(data: DataSummary | None, *kinds: str) -> str:
+    return "; ".join(f"{note.kind}: {note.sentence}" for note in (data.notes if data else ()) if note.kind in kinds)
 
 
 def _given_teachers(teachers: Iterable[Teacher]) -> str:

@@ -175,3 +175,17 @@ class DataSummary(Config):
     image_size: int
     """the longer side, in pixels"""
     notes: tuple[Note, ...] = ()
+
+    @property
+    def sizes(self) -> str:
+        """The images of each split, the classes and the size in pixels, in words."""
+        return (
+            f"{self.num_train:,} training, {self.num_validation:,} validation and {self.num_test:,} test images of "
+            f"{self.num_classes:,} classes at {self.image_size} px"
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """Each note as a line, what was taken first and what is doubtful last."""
+        order = ("taken", "left out", "doubtful")
+        return [f"{note.kind}: {note.sentence}" for note in sorted(self.notes, key=lambda note: order.index(note.kind))]

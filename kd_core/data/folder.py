@@ -197,7 +197,7 @@ class _Folder:
         if rest.hidden:
             text = count(len(rest.hidden), "hidden file or folder", "hidden files and folders")
             self.notes.append(note("left out", text, rest.hidden))
-        others = [path for path in rest.other if path not in self.annotations]
+        others = [path for path in rest.other if "/" in path and path not in self.annotations]
         if others:
             suffixes = ", ".join(sorted({PurePosixPath(path).suffix.lower() or "none" for path in others})[:5])
             text = f"{count(len(others), 'file')} whose ending ({suffixes}) is no image's"

@@ -20,18 +20,12 @@ from kd_core.measure.calibration import (
     negative_log_likelihood,
 )
 from kd_core.measure.conformal import conformal_sets, cross_conformal_sets
+from kd_core.measure.names import ACCURACIES, SUMMARY_FIGURES
 from kd_core.measure.scaling import fit_temperature
 from kd_core.measure.selective import area_under_generalized_risk_coverage
 
 RAW, SCALED, STANDARDIZED = "raw", "temperature_scaled", "standardized"
 SUFFIXES = {RAW: "", SCALED: "_scaled", STANDARDIZED: "_standardized"}  # of the figure names of each reading
-FIGURES = (
-    *("accuracy", "balanced_accuracy", "confidence", "gap", "ece", "ece_debiased", "mce", "nll", "brier"),
-    *("aurc", "augrc"),
-)
-ACCURACIES = ("accuracy", "balanced_accuracy")  # figures that are the same in every reading
-STORED_FIGURES = ("classwise_ece", "set_size", "set_coverage")  # need every probability and are stored, not derived
-SUMMARY_FIGURES = (*FIGURES, *STORED_FIGURES)
 _CHUNK = 4096  # samples whose float64 probabilities are held at once
 _PARSING = threading.Lock()  # numpy parses headers as Python, which two threads of Python 3.11 cannot do at once
 

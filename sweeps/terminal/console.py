@@ -49,12 +49,10 @@ def print_plan(
 
     new holds sentences on why trials are new.
     """
-    console, data = stderr(), plan.data
-    console.print(
-        f"{plan.spec.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test "
-        f"images of {data.num_classes} classes at {data.image_size} px",
-        soft_wrap=True,
-    )
+    console = stderr()
+    console.print(f"{plan.spec.name}: {plan.data.sizes}", soft_wrap=True)
+    for line in plan.data.lines:
+        console.print(line, soft_wrap=True, markup=False)
     if plan.teachers:
         console.print(_teachers_table(plan))
     if caveat := checkpoint_caveat(plan.given_teachers):
