@@ -12,6 +12,7 @@ from sweeps.commands.confirm import confirm
 from sweeps.commands.records import report, signal_group, verify
 from sweeps.commands.run import plan, run, status
 from sweeps.commands.tracking import sync, ui
+from sweeps.commands.weights import weights
 from sweeps.promotion.promote import promote
 from sweeps.terminal.interrupt import leaving_at_signals
 from sweeps.terminal.options import log_to_stderr
@@ -47,7 +48,7 @@ def main() -> None:
     log_to_stderr()
 
 
-for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, signal_group):
+for command in (run, plan, status, confirm, submit, stop, report, verify, sync, ui, promote, signal_group, weights):
     main.add_command(command)
 
 
