@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from analysis.objectives import LATE, SIZES, check_objectives, figure_of
 from kd_core.config.checkpoint import checkpoint_problem
+from kd_core.config.class_order import classes_problem
 from kd_core.config.errors import SpecError
+from kd_core.config.model_source import folder_of, folder_problem
 from kd_core.fields import shown
 from kd_core.store.records import SAFE_NAME
 from sweeps.config.arms import students_of
@@ -168,13 +170,21 @@ def paths_of(spec: SweepSpec, source: str = "spec") -> list[tuple[str, str]]:
     """The data and the weights that a spec names, each with its place in the spec."""
     networks = {f"teachers.{name}": teacher for name, teacher in spec.teachers.items()} | students_of(spec, source)
     found = [("data.path", spec.data.folder)]
-    found += [(f"{where}.checkpoint", network.checkpoint) for where, network in networks.items()]
+    for where, network in networks.items():
+        folder = folder_of(network.model)
+        found += [(f"{where}.model", str(folder) if folder else None)]
+        found += [(f"{where}.{name}", getattr(network, name)) for name in ("checkpoint", "classes")]
     return [(where, path) for where, path in found if path is not None]
 
 
 def _problem_here(where: str, path: str) -> str | None:
     """Why a path of a spec cannot be read on this machine, and what to do about it."""
-    if where != "data.path":
+    kind = where.rpartition(".")[2]
+    if kind == "model":
+        return folder_problem(Path(path))
+    if kind == "classes":
+        return classes_problem(path)
+    if kind == "checkpoint":
         return checkpoint_problem(path)
     return None if "://" in path or _is_folder(path) else "no such folder; give the folder that holds the data"
 
