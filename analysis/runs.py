@@ -198,7 +198,6 @@ def _table(rows: list[dict[str, Any]], identity: list[str]) -> pd.DataFrame:
     """Rows under the identity columns, then every figure as a float, NaN where there is none."""
     columns = list(dict.fromkeys([*identity, *FIGURES, *METRICS, *(name for row in rows for name in row)]))
     numbers = ["alpha", *columns[len(identity) :]] if "alpha" in identity else columns[len(identity) :]
-    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float)).copy()  # side by side in memory
     gaps = [f"{split}/{{}}gap{SUFFIXES[reading]}" for split in ("validation", "test") for reading in (RAW, SCALED)]
-    table = table.assign(**{gap.format("abs_"): table[gap.format("")].abs() for gap in gaps})
-    return table.copy()  # its columns side by side in memory, where others are added fast
+    return table.assign(**{gap.format("abs_"): table[gap.format("")].abs() for gap in gaps})

@@ -16,7 +16,6 @@ from analysis.text.names import share_text
 _RISE = 0.005  # of accuracy: less is not worth training longer for
 _VISIBLE = 1.96  # standard deviations
 _LISTED = 5  # classes that are named
-_ORDER = "Is the order of its classes another?"
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,28 @@ def teacher_texts(teacher_test: Evidence, test: Evidence, baseline: str, chance:
         estimate = teacher_test.estimate("accuracy", teacher)
         if estimate.low <= chance:
             right = f"{share_text(estimate.value)} of the test images right, where chance is {share_text(chance)}"
-            texts.append(f"Teacher {teacher} is at chance: {right}. {_ORDER}")
+            texts.append(f"Teacher {teacher} is at chance: {right}. {_order(teacher)}")
         elif baseline and teacher_test.num_resamples == test.num_resamples:
             draws = teacher_test.draws["accuracy"][:, column] - test.draws["accuracy"][:, test.arms.index(baseline)]
             lead = Estimate.of(-100 * draws)
             if lead.low > 0:
                 points = f"{lead.value:.1f} points ({lead.low:.1f} to {lead.high:.1f})"
-                texts.append(f"Teacher {teacher} is {points} less accurate than {baseline}, which had none. {_ORDER}")
+                behind = f"Teacher {teacher} is {points} less accurate than {baseline}, which had none."
+                texts.append(f"{behind} {_order(teacher)}")
     return texts
+
+
+def chance_warning(teacher: str, accuracy: float, labels: np.ndarray) -> str:
+    """That a teacher with this accuracy on the images of labels [N] is at chance; "" if it is visibly better."""
+    chance = chance_of(labels)
+    if accuracy - _VISIBLE * np.sqrt(accuracy * (1 - accuracy) / len(labels)) > chance:
+        return ""
+    right = f"{share_text(accuracy)} of the validation images right, where chance is {share_text(chance)}"
+    return f"teacher {teacher} is at chance: {right}. {_order(teacher)}"
+
+
+def _order(teacher: str) -> str:
+    return f"Is the order of its classes another? Then name it by teachers.{teacher}.classes."
 
 
 def missing_text(split: str, labels: np.ndarray, num_classes: int) -> str:

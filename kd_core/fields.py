@@ -43,6 +43,7 @@ class Mark(Enum):
     """Marks of fields that are no part of the identity as they are (`kd_core.config.identity.identity_of`)."""
 
     PLACE = "a path, for which the hash of its content stands"
+    MODEL = "the name of a model, for which, if it is a folder, the hash of its content stands"
     APART = "changes no number"
 
 

@@ -14,6 +14,7 @@ from sweeps.commands.records import report, signal_group, verify
 from sweeps.commands.run import plan, run, status
 from sweeps.commands.schema import schema
 from sweeps.commands.tracking import sync, ui
+from sweeps.commands.weights import weights
 from sweeps.promotion.promote import promote
 from sweeps.terminal.interrupt import leaving_at_signals
 from sweeps.terminal.options import log_to_stderr
@@ -51,7 +52,7 @@ def main() -> None:
 
 _COMMANDS = (
     *(init, data, schema, plan, run, status, confirm, report, verify, promote),
-    *(submit, stop, sync, ui, signal_group),
+    *(submit, stop, sync, ui, signal_group, weights),
 )
 for command in _COMMANDS:
     main.add_command(command)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from analysis.report import Report, update_report
 from analysis.snapshot import Snapshot, read_sweep
 from kd_core.config.checkpoint import checkpoint_caveat
@@ -141,13 +143,24 @@ def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
     for problem in to_make_again(plan):
         progress.note(f"{problem}; making it again")
     dataset, resources = load(plan.spec.data, plan.spec.resources.workers), whole_resources(plan.spec.resources)
-    if plan.missing_teachers:
+    if missing := {teacher.name for teacher in plan.missing_teachers}:
         finetune_teachers(plan, resources, dataset, progress)
         plan = _planned_anew(plan, store)
+        for warning in teachers_at_chance(plan, missing, dataset.validation.labels):
+            progress.note(warning)
     label_signals(plan, resources, dataset, progress)
     resources = trial_resources(plan, dataset, store, progress)
     run_trials(plan, resources, dataset, store, progress)
     return _planned_anew(plan, store)
+
+
+def teachers_at_chance(plan: Plan, names: set[str], labels: np.ndarray) -> list[str]:
+    """A warning for each finished teacher of these names that is at chance on the validation images of labels [N]."""
+    from analysis.sanity import chance_warning
+
+    results = {each.name: each.state.result for each in plan.teachers if each.name in names}
+    accuracies = {name: result.metrics["validation/accuracy"] for name, result in results.items() if result}
+    return [warning for name, each in accuracies.items() if (warning := chance_warning(name, each, labels))]
 
 
 def _measure_latencies(snapshot: Snapshot, progress: SweepProgress) -> None:

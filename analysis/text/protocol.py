@@ -10,7 +10,7 @@ from analysis.statistics.bootstrap import COVERAGE
 from analysis.statistics.evidence import Evidence
 from analysis.text.names import share_text, title_of
 from analysis.text.provenance import provenance_of
-from kd_core.config.checkpoint import checkpoint_caveat
+from kd_core.config.checkpoint import checkpoint_caveat, is_given
 from kd_core.config.data import DataSummary
 from kd_core.config.recipe import TrainConfig
 from kd_core.measure.calibration import NUM_BINS
@@ -85,9 +85,9 @@ def _notes(data: DataSummary | None, *kinds: str) -> str:
 
 
 def _given_teachers(teachers: Iterable[Teacher]) -> str:
-    """What to bear in mind of teachers that were given as checkpoints."""
-    given = [teacher for teacher in teachers if teacher.config.get("student", {}).get("checkpoint")]
-    return checkpoint_caveat([teacher.entry.name for teacher in given])
+    """What to bear in mind of teachers that were given as checkpoints, or as folders with weights."""
+    networks = [(teacher.entry.name, teacher.config.get("student", {})) for teacher in teachers]
+    return checkpoint_caveat([name for name, network in networks if is_given(network)])
 
 
 def _scaling(results: Sequence[TrialResult]) -> str:

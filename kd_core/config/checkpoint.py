@@ -1,8 +1,11 @@
 """What can be said of the weights file of a network's config without loading torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from upath import UPath
+
+from kd_core.config.model_source import folder_of
 
 
 def checkpoint_problem(checkpoint: str) -> str | None:
@@ -13,6 +16,12 @@ def checkpoint_problem(checkpoint: str) -> str | None:
         problem = " ".join(str(error).split())[:200]
         return f"cannot be reached ({problem}); copy the file to this machine"
     return None if there else "no such file; give a .safetensors file, or a .pth file of tensors"
+
+
+def is_given(network: Mapping[str, Any]) -> bool:
+    """Whether a network, by the JSON of its config, starts from weights of the user's: a checkpoint, or a folder's."""
+    folder = folder_of(network.get("model", ""))
+    return bool(network.get("checkpoint") or (network.get("pretrained") and folder))
 
 
 def checkpoint_caveat(teachers: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ KdSweepsError        the base, which the command line catches
 ├── DataError        data that cannot be read as configured
 │   └── UnreachableError    a URL that does not answer, of which an earlier copy serves (kd_core.store.cache)
 ├── ModelError       a network that cannot be built as configured
+│   └── UnsafeFileError     a file of weights that holds other objects than tensors (kd_core.networks.weights)
 ├── TeacherError     a stored teacher that is missing or damaged
 ├── SignalError      a stored signal that is missing, damaged, or of another teacher or stream
 ├── DamagedError     a file that is not what was written

@@ -1,8 +1,9 @@
 """Identity: what can change a product's numbers, and nothing else; the digest of its identity is a product's key.
 
 Every field of a config is part of the identity of what is made by it, unless its annotation says otherwise
-(`kd_core.fields`): a Mark.PLACE is replaced by the hash of what lies there, a Mark.APART left out, and so is a
-field that has its Neutral value. So a new field with a neutral value changes no key, and one without changes all.
+(`kd_core.fields`): a Mark.PLACE, and a Mark.MODEL that is a folder, is replaced by the hash of what lies there, a
+Mark.APART left out, and so is a field that has its Neutral value. So a new field with a neutral value changes no key,
+and one without changes all.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import Any
 
 from upath import UPath
 
+from kd_core.config.model_source import model_identity
 from kd_core.config.trial import TrialConfig
 from kd_core.fields import Config, Mark, Neutral
 
@@ -58,6 +60,8 @@ def identity_of(config: Config, **instead: Any) -> dict[str, Any]:
             value = instead[name]
         elif Mark.PLACE in marks and value is not None:
             value = file_sha256(UPath(value))
+        elif Mark.MODEL in marks and value is not None:
+            value = model_identity(value)
         value = _as_json(value)
         if Mark.APART not in marks and Neutral(value) not in marks:
             identity[name] = value

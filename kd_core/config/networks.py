@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
+from kd_core.config.model_source import normal_name
 from kd_core.config.recipe import FinetuneConfig, Precision
-from kd_core.fields import AbsolutePath, Config, Mark, Pixels, Seed
+from kd_core.fields import AbsolutePath, Config, Mark, Neutral, Pixels, Seed
 
 MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifiers
     "convnext_large": "convnext_large.fb_in1k",
@@ -18,8 +19,9 @@ MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifie
 class NetworkConfig(Config):
     """One timm network and its adaptation to small images."""
 
-    model: str
-    """any timm model name, or a teacher of the paper: convnext_large, convnext_tiny, vit_base_patch16, resnet152v2"""
+    model: Annotated[str, Mark.MODEL]
+    """any timm model name, a folder or repository with a model of timm's (local-dir:PATH, hf-hub:USER/NAME), or one of
+    the paper's teachers: convnext_large, convnext_tiny, vit_base_patch16, resnet152v2"""
     bottleneck: Annotated[int, Field(gt=0, le=2**16)] | None = None
     """width of a Linear–BatchNorm–ReLU–Dropout bottleneck before the classifier (256 in the paper's student)"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -32,11 +34,14 @@ class NetworkConfig(Config):
     """whether to start from timm's weights for this model"""
     checkpoint: Annotated[AbsolutePath | None, Mark.PLACE] = None
     """a .safetensors file (or a .pth of tensors only) to start from, by its path or an fsspec URL"""
+    classes: Annotated[AbsolutePath | None, Mark.PLACE, Neutral(None)] = None
+    """a file that names the classes of the weights in the order of their classifier, of which the data's are taken: one
+    name a line, or a JSON list"""
 
     @field_validator("model")
     @classmethod
     def _by_its_timm_name(cls, value: str) -> str:
-        return MODEL_ALIASES.get(value, value)
+        return MODEL_ALIASES.get(value) or normal_name(value)
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -46,10 +51,10 @@ class NetworkConfig(Config):
     @property
     def untrained(self) -> Self:
         """The same network with no weights to start from, since others are loaded into it."""
-        return self.model_copy(update={"pretrained": False, "checkpoint": None})
+        return self.model_copy(update={"pretrained": False, "checkpoint": None, "classes": None})
 
 
-ARCHITECTURE = tuple(name for name in NetworkConfig.model_fields if name not in ("pretrained", "checkpoint"))
+ARCHITECTURE = tuple(name for name in NetworkConfig.model_fields if name not in ("pretrained", "checkpoint", "classes"))
 
 
 class StudentConfig(NetworkConfig):

@@ -12,12 +12,13 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from kd_core.config.identity import digest
+from kd_core.config.model_source import folder_of, model_identity
 from kd_core.config.networks import ARCHITECTURE, StudentConfig
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ Latency = dict[str, Any]
 def form_of(student: Mapping[str, Any], num_classes: int, image_size: int) -> dict[str, Any]:
     """The form of a student, given as the JSON of its StudentConfig, on images of so many pixels a side."""
     network = {name: student[name] for name in ARCHITECTURE if name != "dropout"}  # which changes no latency
-    return {"student": network, "num_classes": num_classes, "image_size": image_size}
+    form = {"student": network, "num_classes": num_classes, "image_size": image_size}
+    with suppress(OSError):  # a folder that is gone cannot be measured either
+        return form | ({"content": model_identity(student["model"])} if folder_of(student["model"]) else {})
+    return form
 
 
 def measure_latency(form: Mapping[str, Any]) -> Latency:

@@ -1,24 +1,20 @@
 """Students and teachers: timm networks with an optional bottleneck head and CIFAR stem, and their normalisation."""
 
-import difflib
+from collections.abc import Sequence
 from functools import cache
-from io import BytesIO
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as safetensors_tensors
-from safetensors.torch import save as safetensors_bytes
 from torch import nn
 from torch.nn.functional import interpolate
 from upath import UPath
 
 from kd_core.config.checkpoint import checkpoint_problem
+from kd_core.config.class_order import places_of, read_classes
 from kd_core.config.errors import ModelError
 from kd_core.config.networks import NetworkConfig, StudentConfig, TeacherConfig
+from kd_core.networks.catalogue import check_model, create_backbone, defaults_of
+from kd_core.networks.weights import load_weights
 
 _STEM_POOLS = ("maxpool", "stem.pool", "features.pool0")  # timm's names of the pooling after the stem
 
@@ -69,9 +65,9 @@ class Network(nn.Module):
         return ((rows - mean) / std).unflatten(2, (-1, images.shape[1])).permute(0, 3, 1, 2)
 
 
-def build_student(config: StudentConfig, num_classes: int) -> Network:
-    """Build the student of a trial; new weights come from torch's global generator."""
-    return build_network(config, num_classes)
+def build_student(config: StudentConfig, num_classes: int, class_names: Sequence[str] = ()) -> Network:
+    """Build the student of a trial; new weights come from torch's global generator. See `build_network`."""
+    return build_network(config, num_classes, class_names)
 
 
 def build_teacher(config: TeacherConfig, num_classes: int) -> Network:
@@ -79,31 +75,55 @@ def build_teacher(config: TeacherConfig, num_classes: int) -> Network:
     return build_network(config, num_classes)
 
 
-def build_network(config: NetworkConfig, num_classes: int) -> Network:
-    """Build the network of a config, channels last, then load its checkpoint if it names one; raises ModelError."""
+def build_network(config: NetworkConfig, num_classes: int, class_names: Sequence[str] = ()) -> Network:
+    """Build the network of a config, channels last, then load its checkpoint if it names one; raises ModelError.
+
+    Where the config names the classes of its weights, class_names are those of the data, in whose order the logits
+    [B, K] come.
+    """
     check_network(config)
-    network = _assemble(config, num_classes, pretrained=config.pretrained).to(memory_format=torch.channels_last)
+    names = read_classes(config.classes) if config.classes is not None else ()
+    network = _assemble(config, len(names) or num_classes, config.pretrained).to(memory_format=torch.channels_last)
     if config.checkpoint is not None:
         load_weights(network, UPath(config.checkpoint))
-    return network
+    return _with_classes(network, config, len(names), places_of(class_names, names)) if names else network
+
+
+def _with_classes(network: Network, config: NetworkConfig, num_given: int, places: list[int]) -> Network:
+    """The network with some of its classes only, in the order of their places [K].
+
+    Their tensors are those that would have more rows with another class: those of all heads, linear or not.
+    """
+    with torch.device("meta"):
+        smaller, larger = (_assemble(config, num_given + more, pretrained=False).state_dict() for more in (0, 1))
+    rows = {name for name, tensor in smaller.items() if tensor.shape != larger[name].shape}
+    if not rows or any(len(smaller[name]) != num_given for name in rows):
+        raise ModelError("classes", f"{config.model} has no classifier with a row for each class; remove classes")
+    state = {name: tensor[places] if name in rows else tensor for name, tensor in network.state_dict().items()}
+    kept = _assemble(config, len(places), pretrained=False).to(memory_format=torch.channels_last)
+    kept.load_state_dict(state)
+    return kept
 
 
 def check_network(config: NetworkConfig) -> None:
-    """Raise ModelError for an unknown model, weights that timm lacks, a stem without stride or a missing file."""
-    if not timm.is_model(config.model):
-        nearest = difflib.get_close_matches(config.model, timm.list_models(), n=1)
-        raise ModelError("model", f"timm has no such model{f'; did you mean {nearest[0]}?' if nearest else ''}")
-    if "." in config.model and config.model not in timm.list_pretrained(config.model):
-        known = ", ".join(timm.list_pretrained(f"{config.model.split('.')[0]}.*"))
-        raise ModelError("model", f"timm has no such weights; it has {known or 'none'} for this model")
-    if config.pretrained and not timm.is_model_pretrained(config.model):
-        having = {name.split(".")[0] for name in timm.list_pretrained()}
-        nearest = difflib.get_close_matches(config.model, sorted(having), n=1, cutoff=0)[0]
-        remedy = f"give weights of your own as checkpoint, or choose a model that has some, such as {nearest}"
-        raise ModelError("pretrained", f"timm has no weights for {config.model}; {remedy}")
+    """Raise ModelError for an unknown model, weights that it lacks, a stem without stride or a missing file."""
+    check_model(config)
     if config.checkpoint is not None and (problem := checkpoint_problem(config.checkpoint)):
         raise ModelError("checkpoint", problem)
+    if config.classes is not None:
+        _check_classes(config, len(read_classes(config.classes)))
     _check_form(config)  # type: ignore[arg-type]  # frozen, and so hashable
+
+
+def _check_classes(config: NetworkConfig, num_names: int) -> None:
+    """Raise ModelError unless the weights of a network have a classifier of as many classes as a file names."""
+    if config.checkpoint is not None:
+        return  # its reading says so
+    known = pretrained_classes(config) if config.pretrained and not config.bottleneck else None
+    if known is None:
+        raise ModelError("classes", "the classifier begins without weights, so it has no order; remove classes")
+    if known != num_names:
+        raise ModelError("classes", f"names {num_names} classes and the weights have {known}; name all of them")
 
 
 @cache
@@ -116,9 +136,8 @@ def _check_form(config: NetworkConfig) -> None:
 
 
 def pretrained_classes(config: NetworkConfig) -> int | None:
-    """The number of classes of timm's weights for a model; None if they have no classifier."""
-    defaults: Any = timm.get_pretrained_cfg(config.model)
-    return defaults.num_classes or None
+    """The number of classes of the weights of a model by its name; None if they have no classifier."""
+    return defaults_of(config.model).get("num_classes") or None
 
 
 def _check_size(network: Network, size: int, config: NetworkConfig) -> None:
@@ -127,35 +146,6 @@ def _check_size(network: Network, size: int, config: NetworkConfig) -> None:
     except (AssertionError, RuntimeError, ValueError) as error:
         problem = " ".join(str(error).split())[:200]
         raise ModelError("image_size", f"{config.model} cannot work at this size: {problem}") from error
-
-
-def weights_bytes(network: nn.Module) -> bytes:
-    """A network's weights as a safetensors file, which `load_weights` reads; the same on any device."""
-    return safetensors_bytes({name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()})
-
-
-def load_weights(network: Network, path: Path | UPath) -> None:
-    """Load a .safetensors file, or a .pth file of tensors, into a network; raises ModelError if they do not fit.
-
-    Tensors are named as in this Network (in files written by this package) or as in the bare timm model.
-    """
-    try:
-        content = path.read_bytes()
-        whole = path.suffix == ".safetensors"
-        tensors: Any = safetensors_tensors(content) if whole else torch.load(BytesIO(content), "cpu", weights_only=True)
-        tensors = tensors.get("state_dict", tensors)
-        own = any(name.startswith(("backbone.", "head.")) and name in network.state_dict() for name in tensors)
-        (network if own else network.backbone).load_state_dict(tensors)
-    except UnpicklingError as error:
-        problem = f"{path} holds no plain tensors, and objects may run code; save its state_dict as .safetensors"
-        raise ModelError("checkpoint", problem) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(
-            "checkpoint", f"{path} does not fit the network: {' '.join(str(error).split())[:300]}"
-        ) from error
-    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
-    if broken:
-        raise ModelError("checkpoint", f"{path} holds NaN or infinite values in {broken[0]}; export the weights again")
 
 
 def forward_flops(config: NetworkConfig, num_classes: int, image_size: int) -> int:
@@ -177,9 +167,7 @@ def num_parameters(network: nn.Module) -> int:
 def _assemble(config: NetworkConfig, num_classes: int, pretrained: bool) -> Network:
     fixed = _fixed_size(config)
     options: dict[str, Any] = {"img_size": fixed} if fixed else {}
-    backbone: Any = timm.create_model(
-        config.model, pretrained=pretrained, num_classes=0 if config.bottleneck else num_classes, **options
-    )
+    backbone = create_backbone(config.model, 0 if config.bottleneck else num_classes, pretrained, **options)
     if config.stem_stride is not None:
         _open_stem(backbone, config)
     width = config.bottleneck
@@ -189,8 +177,8 @@ def _assemble(config: NetworkConfig, num_classes: int, pretrained: bool) -> Netw
 
 def _fixed_size(config: NetworkConfig) -> int | None:
     """The input size of a network with a fixed one, such as a ViT: the config's, or the model's default."""
-    defaults: Any = timm.get_pretrained_cfg(config.model)
-    return (config.image_size or defaults.input_size[-1]) if defaults.fixed_input_size else None
+    defaults = defaults_of(config.model)
+    return (config.image_size or defaults["input_size"][-1]) if defaults.get("fixed_input_size") else None
 
 
 def _bottleneck(num_features: int, width: int, dropout: float, num_classes: int) -> nn.Sequential:
@@ -206,7 +194,9 @@ def _bottleneck(num_features: int, width: int, dropout: float, num_classes: int)
 
 def _open_stem(backbone: Any, config: NetworkConfig) -> None:
     """Convert a network to its CIFAR form: stride 1 in its first convolution, no pooling after it."""
-    first = backbone.default_cfg["first_conv"]
+    first = backbone.default_cfg.get("first_conv")
+    if first is None:  # of a folder whose config was made by hand
+        raise ModelError("stem_stride", f"the config of {config.model} names no first_conv; name it there")
     stem = backbone.get_submodule(first if isinstance(first, str) else first[0])
     if not isinstance(stem, nn.Conv2d) or stem.stride == stem.kernel_size:
         raise ModelError("stem_stride", f"{config.model} cuts the image into patches; set image_size instead")

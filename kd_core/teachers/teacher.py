@@ -2,7 +2,8 @@
 
 from kd_core.config.errors import TeacherError
 from kd_core.config.networks import TeacherConfig
-from kd_core.networks.models import Network, build_teacher, load_weights
+from kd_core.networks.models import Network, build_teacher
+from kd_core.networks.weights import load_weights
 from kd_core.store.product import Product
 
 

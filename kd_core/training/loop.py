@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ def train(
     `EpochResult.checkpoint()`: training resumes after that epoch and ends, on a CPU, with the same weights bit for bit.
     Epochs are counted from 1, head epochs first. Raises NonFiniteLossError.
     """
-    step_of = _step(config, dataset.num_classes, signal, device, checkpoint)
+    step_of = _step(config, dataset, signal, device, checkpoint)
     network, recipe = step_of.network, config.train
 
     source, num_samples = dataset.train.views(config.view, device), len(dataset.train)
@@ -99,7 +99,7 @@ def first_steps(
 
     By then, the training has allocated nearly all of its memory, which this function serves to measure.
     """
-    step_of = _step(config, dataset.num_classes, signal, device)
+    step_of = _step(config, dataset, signal, device)
     source = dataset.train.views(config.view, device)
     steps = batch_slots(len(dataset.train), config.train.batch_size)
     drawn = _stream(config, len(dataset.train), head_only=False).epoch(1)
@@ -152,7 +152,7 @@ class Step:
 
 def _step(
     config: TrialConfig,
-    num_classes: int,
+    dataset: Dataset,
     signal: TeacherSignal | None,
     device: torch.device | str,
     checkpoint: dict[str, Any] | None = None,
@@ -161,7 +161,7 @@ def _step(
     if (signal is None) != (config.teacher is None):
         raise ValueError(f"{config.method} {'needs a' if signal is None else 'takes no'} teacher signal")
     _set_up_gpu(config.train, device)
-    network = initial_student(config, num_classes, checkpoint).to(device)
+    network = initial_student(config, dataset.num_classes, checkpoint, dataset.class_names).to(device)
     optimizer = build_optimizer(network, config.train, checkpoint["optimizer"] if checkpoint is not None else None)
     return Step(config, network, optimizer, signal, device)
 
@@ -175,11 +175,19 @@ def _set_up_gpu(recipe: TrainConfig, device: torch.device | str) -> None:
         torch.backends.cudnn.benchmark = not recipe.deterministic
 
 
-def initial_student(config: TrialConfig, num_classes: int, checkpoint: dict[str, Any] | None = None) -> Network:
-    """The student before its first step, a function of the config's seed, or the one of a checkpoint."""
+def initial_student(
+    config: TrialConfig,
+    num_classes: int,
+    checkpoint: dict[str, Any] | None = None,
+    class_names: Sequence[str] = (),
+) -> Network:
+    """The student before its first step, a function of the config's seed, or the one of a checkpoint.
+
+    class_names are those of the data, which a student needs whose config names the classes of its weights.
+    """
     torch.manual_seed(config.seed)
     if checkpoint is None:
-        return build_student(config.student, num_classes)
+        return build_student(config.student, num_classes, class_names)
     network = build_student(config.student.untrained, num_classes)
     network.load_state_dict(checkpoint["network"])
     return network

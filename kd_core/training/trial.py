@@ -17,7 +17,8 @@ from kd_core.evaluate.evaluation import evaluate
 from kd_core.evaluate.latency import processor_name
 from kd_core.measure.predictions import Predictions, summary_of
 from kd_core.measure.scaling import has_optimum
-from kd_core.networks.models import Network, build_student, load_weights, num_parameters, weights_bytes
+from kd_core.networks.models import Network, build_student, num_parameters
+from kd_core.networks.weights import load_weights, weights_bytes
 from kd_core.store.files import read_sealed
 from kd_core.store.manifest import MadeFrom, TrialResult
 from kd_core.store.product import Product, State
@@ -101,7 +102,7 @@ def _trained(
         except GeneratorExit:  # stopped here, for another run to go on from
             _save_checkpoint(writer, result)
             raise
-    return whole or network or initial_student(config, dataset.num_classes, checkpoint).to(device)
+    return whole or network or initial_student(config, dataset.num_classes, checkpoint, dataset.class_names).to(device)
 
 
 def _finish(

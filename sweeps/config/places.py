@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kd_core.config.checkpoint import checkpoint_problem
+from kd_core.config.class_order import classes_problem
 from kd_core.config.errors import SpecError
+from kd_core.config.model_source import LOCAL, folder_of, folder_problem
 from kd_core.config.trial import TrialConfig
 from kd_core.fields import Mark, shown
 from sweeps.config.arms import students_of
@@ -36,10 +38,11 @@ def placed(content: dict[str, Any], folder: Path, given: Collection[Location] = 
             return {key: copied(part, _below(kind, key), (*location, key)) for key, part in value.items()}
         if isinstance(value, list):
             return [copied(part, _below(kind, index), (*location, index)) for index, part in enumerate(value)]
-        if not isinstance(value, str) or not _is_place(kind):
+        prefix = _prefix(value, kind) if isinstance(value, str) else None
+        if prefix is None:
             return value
         by_set = any(location[: len(each)] == each for each in given)
-        return _absolute(value, Path() if by_set else folder, location)
+        return prefix + _absolute(value.removeprefix(prefix), Path() if by_set else folder, location)
 
     return copied(content, SweepSpec, ())
 
@@ -59,6 +62,13 @@ def _below(kind: Any, key: str | int) -> Any:
         return get_args(kind)[get_origin(kind) is dict]
     kinds = (_below(each, key) for each in get_args(kind))
     return next((each for each in kinds if each is not None), None)
+
+
+def _prefix(text: str, kind: Any) -> str | None:
+    """What stands before the path in the value of a field: nothing, or `local-dir:`; None if it has no path."""
+    if isinstance(kind, FieldInfo) and Mark.MODEL in kind.metadata and text.startswith(LOCAL):
+        return LOCAL
+    return "" if _is_place(kind) else None
 
 
 def _is_place(kind: Any) -> bool:
@@ -108,10 +118,13 @@ def _exists(path: Path) -> bool:
 
 
 def paths_of(spec: SweepSpec, source: str = "spec") -> list[tuple[str, str]]:
-    """The data and the weights that a spec names, each with its place in the spec."""
+    """The data, the weights and the files of names that a spec names, each with its place in the spec."""
     networks = {f"teachers.{name}": teacher for name, teacher in spec.teachers.items()} | students_of(spec, source)
-    found = [("data.path", spec.data.folder)]
-    found += [(f"{where}.checkpoint", network.checkpoint) for where, network in networks.items()]
+    found = [("data.path", spec.data.folder), ("data.labels", spec.data.labels)]
+    for where, network in networks.items():
+        folder = folder_of(network.model)
+        found += [(f"{where}.model", str(folder) if folder else None)]
+        found += [(f"{where}.{name}", getattr(network, name)) for name in ("checkpoint", "classes")]
     return [(where, path) for where, path in found if path is not None]
 
 
@@ -125,9 +138,14 @@ def check_paths(spec: SweepSpec, source: str, elsewhere: Sequence[str] | None = 
 
 def _problem_here(where: str, path: str) -> str | None:
     """Why a path of a spec cannot be read on this machine, and what to do about it."""
-    if where != "data.path":
-        return checkpoint_problem(path)
-    return None if "://" in path or _is_folder(path) else "no such folder; give the folder that holds the data"
+    kind = where.rpartition(".")[2]
+    if kind == "path":
+        return None if "://" in path or _is_folder(path) else "no such folder; give the folder that holds the data"
+    if kind == "labels":
+        return None if "://" in path or _exists(Path(path)) else "no such file; give a CSV or TSV file"
+    if kind == "model":
+        return folder_problem(Path(path))
+    return classes_problem(path) if kind == "classes" else checkpoint_problem(path)
 
 
 def _problem_elsewhere(path: str, shared: Sequence[str]) -> str | None:

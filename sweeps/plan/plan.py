@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from kd_core.config.checkpoint import is_given
 from kd_core.config.data import DataSummary
 from kd_core.config.identity import digest, signal_identity, trial_key
 from kd_core.config.trial import TrialConfig, finetuning_trial
@@ -121,8 +122,8 @@ class Plan:
 
     @property
     def given_teachers(self) -> list[str]:
-        """The names of the teachers whose weights are a checkpoint."""
-        return [each.name for each in self.teachers if each.finetuning.student.checkpoint is not None]
+        """The names of the teachers whose weights are the user's."""
+        return [each.name for each in self.teachers if is_given(each.finetuning.student.model_dump())]
 
     @property
     def states(self) -> dict[str, State]:

@@ -15,7 +15,8 @@ from kd_core.data.images import Part
 from kd_core.data.splits import parts_of
 from kd_core.data.streaming import StreamedSplit
 from kd_core.measure.predictions import Predictions
-from kd_core.networks.models import Network, build_network, load_weights
+from kd_core.networks.models import Network, build_network
+from kd_core.networks.weights import load_weights
 from kd_core.store.product import State
 from kd_core.store.records import SweepRecord
 from sweeps.config.errors import naming_source

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.sanity import chance_of, hopeless_text, missing_text, rise_of, rising_text, sanity_of, teacher_texts
+from analysis.sanity import (
+    chance_of,
+    chance_warning,
+    hopeless_text,
+    missing_text,
+    rise_of,
+    rising_text,
+    sanity_of,
+    teacher_texts,
+)
 from analysis.statistics.evidence import Evidence
 
 CHANCE = 0.1
@@ -66,7 +75,7 @@ def test_a_teacher_at_chance_or_below_plain_training_is_asked_for_the_order_of_i
     assert len(texts) == bool(begin)
     for text in texts:
         assert text.startswith(begin)
-        assert text.endswith("Is the order of its classes another?")
+        assert text.endswith("Is the order of its classes another? Then name it by teachers.resnet.classes.")
     assert len(teacher_texts(evidence(resnet=accuracy), evidence(kd=0.6), "", CHANCE)) == (accuracy == 0.1)
 
 
@@ -94,3 +103,12 @@ def test_curves_that_still_rise_are_told_and_noise_is_not():
 
 def test_without_a_finished_trial_there_is_nothing_to_doubt():
     assert sanity_of(None, None, None, "", {}, 0, journals()).sentences == []
+
+
+def test_a_teacher_at_chance_on_validation_is_warned_of_as_soon_as_it_is_known():
+    labels = LABELS["validation"]
+    assert chance_warning("resnet", 0.2, labels) == ""
+    for accuracy in (0.0, 0.1, 0.11):  # the last one not visibly better
+        warning = chance_warning("resnet", accuracy, labels)
+        assert warning.startswith("teacher resnet is at chance: ")
+        assert warning.endswith("Is the order of its classes another? Then name it by teachers.resnet.classes.")

@@ -1,6 +1,6 @@
 import pytest
 
-from kd_core.config.checkpoint import checkpoint_caveat, checkpoint_problem
+from kd_core.config.checkpoint import checkpoint_caveat, checkpoint_problem, is_given
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,17 @@ def test_the_caveat_of_checkpoints_names_their_teachers():
     assert checkpoint_caveat([]) == ""
     assert checkpoint_caveat(["vit"]).startswith("the checkpoint of the teacher vit may have been trained on images")
     assert checkpoint_caveat(["a", "b"]).startswith("the checkpoints of the teachers a and b may")
+
+
+@pytest.mark.parametrize(
+    ("network", "given"),
+    [
+        ({"model": "resnet18", "checkpoint": "/weights.pth"}, True),
+        ({"model": "local-dir:/model", "pretrained": True}, True),
+        ({"model": "local-dir:/model", "pretrained": False}, False),
+        ({"model": "resnet18", "pretrained": True, "checkpoint": None}, False),
+        ({}, False),
+    ],
+)
+def test_weights_are_given_by_a_checkpoint_or_a_folder(network, given):
+    assert is_given(network) is given

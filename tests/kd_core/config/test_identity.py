@@ -95,6 +95,15 @@ def test_a_checkpoint_counts_by_its_bytes_and_not_by_its_path(config_of, tmp_pat
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_an_order_of_classes_counts_by_its_bytes_and_none_by_nothing(config_of, tmp_path):
+    keys = []
+    for name, content in (("a", "cat"), ("b", "cat"), ("c", "dog")):
+        (tmp_path / name).write_text(content)
+        keys.append(key_of(config_of(**{"student.classes": str(tmp_path / name)})))
+    assert keys[0] == keys[1] != keys[2]
+    assert key_of(config_of(**{"student.classes": None})) == key_of(config_of()) not in keys
+
+
 def test_the_key_of_a_distillation_needs_that_of_its_teacher(config_of):
     with pytest.raises(ValueError, match="key of its teacher"):
         trial_key(config_of("kd"), "fingerprint")

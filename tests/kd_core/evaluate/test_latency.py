@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import timm
 import torch
 
 from kd_core.config.errors import ModelError
@@ -28,6 +29,18 @@ def test_weights_do_not_matter_and_the_network_does():
     assert form(pretrained=True, dropout=0.1, checkpoint="/no/file") == form()
     others = [form(model="resnet10t"), form(bottleneck=8), form(image_size=16), form(stem_stride=None)]
     assert len({digest(each) for each in [form(), *others]}) == 5
+
+
+def test_a_folder_counts_by_what_is_in_it(tmp_path):
+    timm.models.save_for_hf(timm.create_model("test_efficientnet", num_classes=3), tmp_path)
+    model = f"local-dir:{tmp_path}"
+    first = form(model=model)
+    assert form(model=model) == first
+    assert measure_latency(first)["ms_1"] > 0
+    (tmp_path / "config.json").write_text("{}")
+    assert digest(form(model=model)) != digest(first)
+    (tmp_path / "config.json").unlink()
+    assert form(model=model)["student"] == first["student"]
 
 
 @pytest.fixture(scope="module")

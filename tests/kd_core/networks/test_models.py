@@ -1,25 +1,21 @@
-import pickle
-from pathlib import Path
-
 import pytest
 import timm
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
-from upath import UPath
 
 from kd_core.config.errors import ModelError
 from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.networks.models import (
     Network,
+    build_network,
     build_student,
     build_teacher,
     check_network,
     forward_flops,
-    load_weights,
     num_parameters,
-    weights_bytes,
 )
+from kd_core.networks.weights import weights_bytes
 
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -108,63 +104,6 @@ def test_a_seed_decides_the_weights():
     assert not torch.equal(first(IMAGES), other(IMAGES))
 
 
-@pytest.mark.parametrize("where", ["local", "remote"])
-def test_a_checkpoint_brings_back_the_network(tmp_path, where):
-    network, path = tiny(), UPath(tmp_path if where == "local" else "memory://weights") / "student.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(weights_bytes(network))
-    torch.manual_seed(1)
-    restored = build_student(StudentConfig(model="test_efficientnet", bottleneck=8, checkpoint=str(path)), 5).eval()
-    assert torch.equal(restored(IMAGES), network(IMAGES))
-
-
-@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state}], ids=["bare", "nested"])
-def test_the_weights_of_a_bare_timm_model_load(tmp_path, wrap):
-    torch.manual_seed(3)
-    bare, path = timm.create_model("test_efficientnet", num_classes=5).eval(), tmp_path / "model.pth"
-    torch.save(wrap(bare.state_dict()), path)
-    network = build_teacher(TeacherConfig(model="test_efficientnet", checkpoint=str(path)), 5).eval()
-    normalised = (IMAGES - network.mean) / network.std
-    torch.testing.assert_close(network(IMAGES), bare(normalised))
-
-
-def _nan(path: Path) -> None:
-    network = tiny()
-    nn.init.constant_(network.head[4].bias, float("nan"))
-    path.with_suffix(".safetensors").write_bytes(weights_bytes(network))
-
-
-def _pickled(path: Path, value: object) -> None:
-    path.with_suffix(".pth").write_bytes(pickle.dumps(value, protocol=2))
-
-
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (_nan, r"NaN or infinite values in head\.4\.bias"),
-        (lambda path: path.with_suffix(".safetensors").write_bytes(weights_bytes(tiny(num_classes=6))), r"head\.4"),
-        (lambda path: path.with_suffix(".safetensors").write_bytes(b"no weights"), "does not fit"),
-        (lambda path: path.with_suffix(".pth").write_bytes(b"no weights"), "save its state_dict"),
-        (lambda path: path.with_suffix(".pth").write_bytes(b""), "does not fit"),
-        (lambda path: _pickled(path, Path("an object")), "save its state_dict"),
-        (lambda path: torch.save(nn.Linear(2, 2), path.with_suffix(".pth")), "save its state_dict"),
-        (lambda path: torch.save([1, 2], path.with_suffix(".pth")), "does not fit"),
-        (lambda path: torch.save({"state_dict": 3}, path.with_suffix(".pth")), "does not fit"),
-        (lambda path: torch.save({"epoch": 3}, path.with_suffix(".pth")), "does not fit"),
-    ],
-    ids=["nan", "shape", "text", "text pth", "empty pth", "pickle", "module", "list", "number", "other keys"],
-)
-def test_weights_that_do_not_fit_are_refused_in_one_sentence(tmp_path, write, message):
-    write(tmp_path / "weights")
-    (path,) = tmp_path.iterdir()
-    with pytest.raises(ModelError, match=message) as caught:
-        load_weights(tiny(), path)
-    assert caught.value.key == "checkpoint"
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 500
-
-
 @pytest.mark.parametrize("side", [8, 16, 24])
 @pytest.mark.parametrize("model", ["test_efficientnet", "test_vit"])
 def test_a_network_with_an_image_size_takes_images_of_any(model, side):
@@ -224,3 +163,56 @@ def test_flops_grow_with_the_area_of_the_image():
     assert forward_flops(StudentConfig(model="resnet18", image_size=32), 10, 64) == forward_flops(
         StudentConfig(model="resnet18"), 10, 32
     )
+
+
+FORMS = {
+    "one linear layer": {"model": "test_efficientnet"},
+    "two heads": {"model": "deit_tiny_distilled_patch16_224", "image_size": 32},
+    "a convolution": {"model": "test_nfnet"},
+    "a bottleneck": {"model": "test_efficientnet", "bottleneck": 8},
+    "a transformer": {"model": "test_vit", "image_size": 32},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_classes_of_a_checkpoint_are_taken_by_name_in_the_order_of_the_data(tmp_path, form):
+    names = ["hen", "ox", "cat", "dog"]
+    given = build_teacher(TeacherConfig(**FORMS[form]), 4).eval()
+    (tmp_path / "weights.safetensors").write_bytes(weights_bytes(given))
+    (tmp_path / "classes.txt").write_text("\n".join(names))
+    paths = {"checkpoint": str(tmp_path / "weights.safetensors"), "classes": str(tmp_path / "classes.txt")}
+    for wanted in (["cat", "dog", "hen", "ox"], ["dog", "hen"]):
+        network = build_network(TeacherConfig(**FORMS[form], **paths), len(wanted), wanted).eval()
+        places = [names.index(name) for name in wanted]
+        torch.testing.assert_close(network(IMAGES), given(IMAGES)[:, places])
+        restored = build_teacher(TeacherConfig(**FORMS[form]), len(wanted))
+        restored.load_state_dict(network.state_dict())  # as a finished teacher is
+
+
+def test_the_classes_of_a_folder_are_taken_by_name(tmp_path):
+    timm.models.save_for_hf(timm.create_model("test_efficientnet", num_classes=3), tmp_path, safe_serialization=True)
+    (tmp_path / "classes.json").write_text('["cat", "dog", "hen"]')
+    config = TeacherConfig(model=f"local-dir:{tmp_path}", pretrained=True)
+    whole = build_network(config, 3).eval()
+    config = config.model_copy(update={"classes": str(tmp_path / "classes.json")})
+    torch.testing.assert_close(build_network(config, 2, ["hen", "dog"]).eval()(IMAGES), whole(IMAGES)[:, [2, 1]])
+    (tmp_path / "classes.json").write_text('["cat", "dog"]')
+    with pytest.raises(ModelError, match="names 2 classes and the weights have 3; name all of them") as caught:
+        check_network(config)
+    assert caught.value.key == "classes"
+
+
+@pytest.mark.parametrize("edits", [{}, {"pretrained": True, "bottleneck": 8}])
+def test_classes_of_a_classifier_without_weights_are_refused(tmp_path, edits):
+    (tmp_path / "classes.txt").write_text("cat\ndog")
+    with pytest.raises(ModelError, match="begins without weights") as caught:
+        check_network(TeacherConfig(model="resnet18", classes=str(tmp_path / "classes.txt"), **edits))
+    assert caught.value.key == "classes"
+
+
+def test_a_checkpoint_of_fewer_classes_than_are_named_is_refused(tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(weights_bytes(tiny(num_classes=3)))
+    (tmp_path / "classes.txt").write_text("cat\ndog")
+    paths = {"checkpoint": str(tmp_path / "weights.safetensors"), "classes": str(tmp_path / "classes.txt")}
+    with pytest.raises(ModelError, match="its classifier has 3 classes where 2 are wanted"):
+        build_network(TeacherConfig(model="test_efficientnet", bottleneck=8, **paths), 2, ["cat", "dog"])

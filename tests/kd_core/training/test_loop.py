@@ -1,6 +1,7 @@
 import math
 from io import BytesIO
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +13,8 @@ from kd_core.config.trial import finetuning_trial
 from kd_core.evaluate.evaluation import predict
 from kd_core.measure.predictions import metrics_of, predictions_of
 from kd_core.methods.registry import METHODS
-from kd_core.networks.models import weights_bytes
 from kd_core.networks.schedule import learning_rate_schedule
+from kd_core.networks.weights import weights_bytes
 from kd_core.training.loop import EpochResult, first_steps, initial_student, train
 
 DATA, VIEW = DataConfig(source="digits"), ViewConfig()
@@ -85,6 +86,18 @@ def test_a_resumed_training_needs_no_longer_the_weights_that_it_started_from(tri
     first, *_, last = [(stored(result), result) for result in train(config, digits)]
     weights.unlink()
     assert same(list(train(config, digits, checkpoint=first[0]))[-1], last[1])
+
+
+def test_weights_of_classes_in_another_order_begin_in_that_of_the_data(trial, digits, tmp_path):
+    given = initial_student(trial(seed=7), 12)
+    (tmp_path / "weights.safetensors").write_bytes(weights_bytes(given))
+    order = ["none", *map(str, range(9, -1, -1)), "many"]
+    (tmp_path / "classes.txt").write_text("\n".join(order))
+    paths = {"checkpoint": str(tmp_path / "weights.safetensors"), "classes": str(tmp_path / "classes.txt")}
+    config = trial(student=trial().student.model_copy(update=paths))
+    student = initial_student(config, 10, class_names=digits.class_names)
+    logits = predict(given, digits.validation)[:, [order.index(name) for name in digits.class_names]]
+    np.testing.assert_allclose(predict(student, digits.validation), logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

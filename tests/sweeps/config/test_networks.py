@@ -43,6 +43,16 @@ def test_a_teacher_as_timm_has_it_must_know_the_classes_of_the_data(tiny):
         check_networks(spec, num_classes=10)
 
 
+def test_a_teacher_that_names_its_classes_must_know_those_of_the_data(tiny, tmp_path):
+    classes = tmp_path / "classes.txt"
+    edits = [f"teachers.resnet={{model: resnet18, pretrained: true, classes: {classes}}}"]
+    classes.write_text("\n".join(map(str, range(1000))))
+    check_networks(read_spec(str(tiny), edits), num_classes=10)
+    classes.write_text("\n".join(map(str, range(1, 1001))))
+    with pytest.raises(SpecError, match=r"teachers\.resnet\.classes: .*: the data's class 0 is not among its 1000"):
+        check_networks(read_spec(str(tiny), edits), num_classes=10)
+
+
 @pytest.mark.parametrize("name", shipped_specs())
 def test_the_networks_of_every_shipped_spec_can_be_built(name, overrides_of):
     check_networks(read_spec(name, overrides_of(name)), num_classes=1000)

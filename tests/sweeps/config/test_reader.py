@@ -55,6 +55,10 @@ MISTAKES = {
     "teachers.resnet.stem_stride=2": "teachers.resnet.stem_stride: 2: must be 1",
     "teachers.resnet={model: resnet18}": "teachers.resnet.finetune: missing, and so are weights",
     "teachers.resnet.checkpoint=/no/file": "teachers.resnet.checkpoint: /no/file: no such file",
+    "teachers.resnet.classes=/no/file": "teachers.resnet.classes: /no/file: no such file; give one name a line",
+    "teachers.resnet.model='local-dir:/no/model'": "teachers.resnet.model: /no/model: no such folder; give the folder",
+    "student.model='local-dir:/no/model'": "student.model: /no/model: no such folder; give the folder",
+    "student.model='hf-hub:resnet18'": "student.model: hf-hub:resnet18: a model of the hub is hf-hub:USER/NAME",
     "name=../up": "name: ../up: must be letters, digits",
     "objectives={validation/ec: min}": "objectives: validation/ec is no figure that selection may see; did you mean "
     "validation/ece?",
