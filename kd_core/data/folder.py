@@ -27,10 +27,16 @@ _FLAT = {"images", "image", "imgs", "img", "all", "unknown", "data", "unlabelled
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of a part in the index, and the name of the class of each, "" without one."""
+    """The rows of a part in the index [n], and the class of each [n] as a place in names; "" is the name of none."""
 
-    rows: list[int]
-    classes: list[str]
+    rows: np.ndarray
+    classes: np.ndarray
+    names: list[str]
+
+    @property
+    def found(self) -> set[str]:
+        """The names of the classes that a row has."""
+        return {self.names[place] for place in np.unique(self.classes).tolist()} - {""}
 
 
 class _Folder:
@@ -46,18 +52,22 @@ class _Folder:
         self._refuse_names_that_are_no_text()
         self._leave_out_damaged_files()
         self.paths = [name.decode() for name in self.index.names.tolist()]
+        places: dict[str, int] = {}  # of each folder with images, of which there are few
+        folders = (path.rpartition("/")[0] for path in self.paths)
+        self.folder_of = np.fromiter((places.setdefault(folder, len(places)) for folder in folders), np.int64)
+        self.folders = list(places)
 
     def source(self) -> Source:
         """The source, with everything that is wrong with it as problems."""
         if self.config.labels is not None:
             parts = self._by_labels_file(read_labels(self.config.labels, IMAGE_SUFFIXES), self.config.labels)
         else:
-            folders = self._folders()
+            folders = self._folders_of_parts()
             parts = {part: self._by_class_folder(folder) for part, folder in folders.items()}
-            names = sorted({name for name in parts["train"].classes if name})
+            names = sorted(parts["train"].found)
             parts = {part: self._annotated(part, rows, folders[part], names) for part, rows in parts.items()}
             self._find_empty_classes(folders["train"], names)
-        names = sorted({name for name in parts["train"].classes if name})
+        names = sorted(parts["train"].found)
         if not names and not self.problems:
             self.problems.append(
                 "holds no class folders of images; make one folder of images a class, or give data.labels"
@@ -67,15 +77,10 @@ class _Folder:
         train, validation, test = (made.get(part) for part in ("train", "validation", "test"))
         assert train is not None
         rows = np.concatenate([part.numbers for part in (train, validation, test) if part is not None])
-        digests = partial(self._digests, rows)
+        digests = partial(self.index.digests, rows)
         return Source(
             train, tuple(names), self._identity, test, validation, tuple(self.notes), digests, tuple(self.problems)
         )
-
-    def _digests(self, rows: np.ndarray) -> np.ndarray:
-        """A number of the hash of each of these files, 0 where it was not read."""
-        hashes = [sha256 for _, sha256 in self.index.identity().values()]
-        return np.array([int(hashes[row][:16], 16) if hashes[row] else 0 for row in rows.tolist()], dtype=np.uint64)
 
     def _identity(self) -> dict[str, Any]:
         files: dict[str, Any] = {"files": self.index.identity()}
@@ -100,38 +105,40 @@ class _Folder:
             remedy = "remove or replace them, or set data.skip_unreadable: true"
             self.problems.append(f"{count(len(damaged), 'image')} cannot be read: {some(damaged)}; {remedy}")
 
-    def _folders(self) -> dict[str, str]:
-        layout = layout_of(self.paths)
+    def _folders_of_parts(self) -> dict[str, str]:
+        layout = layout_of(self.folders)
         self.problems += layout.problems
         if layout.beside:
-            beside = sum(path.split("/", 1)[0] in layout.beside for path in self.paths)
-            self.notes.append(note("left out", f"{count(beside, 'image')} in folders beside the parts", layout.beside))
+            is_beside = np.array([folder.split("/", 1)[0] in layout.beside for folder in self.folders])
+            text = f"{count(int(is_beside[self.folder_of].sum()), 'image')} in folders beside the parts"
+            self.notes.append(note("left out", text, layout.beside))
         return layout.folders
 
-    def _by_class_folder(self, folder: str) -> _Rows:
-        prefix = f"{folder}/" if folder else ""
-        rows = [row for row, path in enumerate(self.paths) if path.startswith(prefix)]
-        below = (self.paths[row][len(prefix) :] for row in rows)
-        return _Rows(rows, [_normal(path.split("/", 1)[0]) if "/" in path else "" for path in below])
+    def _by_class_folder(self, part: str) -> _Rows:
+        prefix = f"{part}/" if part else ""
+        inside = np.array([not part or folder == part or folder.startswith(prefix) for folder in self.folders], bool)
+        names = [_normal(folder[len(prefix) :].split("/", 1)[0]) for folder in self.folders]
+        rows = np.flatnonzero(inside[self.folder_of]) if self.folders else np.arange(0)
+        return _Rows(rows, self.folder_of[rows], names)
 
     def _annotated(self, part: str, rows: _Rows, folder: str, names: Sequence[str]) -> _Rows:
         """A part without class folders: labelled by a text file in it, as in Tiny-ImageNet, or not at all."""
-        found = set(rows.classes)
-        if part == "train" or found & set(names) or len(found) > 1 or not _is_flat(found):
+        if part == "train" or rows.found & set(names) or len(rows.found) > 1 or not _is_flat(rows.found):
             return rows
         texts = [path for path in self.index.rest.other if _is_label_file(path) and path.rpartition("/")[0] == folder]
         for text in texts:
             file = Path(self.index.root, text)
             labels = read_labels(str(file), IMAGE_SUFFIXES, "data.path")
-            matched = labels_of([self.paths[row] for row in rows.rows], labels)
+            images = [self.paths[row] for row in rows.rows.tolist()]
+            matched = labels_of(images, labels)
             if matched and {labelled.label for labelled in matched.values()} <= set(names):
                 self.annotations[text] = file_sha256(file)
                 self.notes.append(note("taken", f"labels of the {part} part from a file", [text]))
-                return _Rows(rows.rows, [m.label if (m := matched.get(self.paths[row])) else "" for row in rows.rows])
+                return _rows(rows.rows, [matched[image].label if image in matched else "" for image in images])
         remedy = "give their labels in a file as data.labels, or sort them into one folder a class"
         text = f"the {part} part, {count(len(rows.rows), 'image')} in no class folders; {remedy}"
         self.notes.append(note("left out", text, [f"{folder}/"]))
-        return _Rows([], [])
+        return _rows(np.arange(0), [])
 
     def _by_labels_file(self, labels: dict[str, Labelled], path: str) -> dict[str, _Rows]:
         """Rows by a labels file; its part column decides on the part, or else a top folder that is named like one."""
@@ -146,20 +153,21 @@ class _Folder:
             )
         tops = {part_named(image.split("/", 1)[0]) for image in matched if "/" in image}
         by_folder = "train" in tops and len(tops) > 1
-        parts: dict[str, _Rows] = {"train": _Rows([], [])}
+        parts: dict[str, list[tuple[int, str]]] = {"train": []}
         for row, image in enumerate(self.paths):
             if image in matched:
                 labelled = matched[image]
                 part = labelled.part or (part_named(image.split("/", 1)[0]) if by_folder else None) or "train"
-                into = parts.setdefault(part, _Rows([], []))
-                into.rows.append(row)
-                into.classes.append(_normal(labelled.label))
+                parts.setdefault(part, []).append((row, labelled.label))
         self.notes.append(note("taken", f"labels of {count(len(matched), 'image')} from data.labels", [path]))
         if len(matched) < len(self.paths):
             rest = (image for image in self.paths if image not in matched)
             text = f"{count(len(self.paths) - len(matched), 'image')} that data.labels does not name"
             self.notes.append(note("left out", text, rest))
-        return parts
+        return {
+            part: _rows(np.array([row for row, _ in pairs], dtype=np.int64), [label for _, label in pairs])
+            for part, pairs in parts.items()
+        }
 
     def _find_empty_classes(self, folder: str, names: Sequence[str]) -> None:
         prefix = f"{folder}/" if folder else ""
@@ -173,23 +181,23 @@ class _Folder:
     def _part(self, part: str, rows: _Rows, names: Sequence[str]) -> Part | None:
         """The labelled images of a part; None if it has none."""
         numbers = {name: number for number, name in enumerate(names)}
-        unknown = sorted({name for name in rows.classes if name and name not in numbers})
+        unknown = sorted(rows.found - numbers.keys())
         if unknown:
             near = difflib.get_close_matches(unknown[0], names, n=1)
             remedy = f"rename it {near[0]!r} if that is meant, or remove it" if near else "remove it"
             self.problems.append(
                 f"class folder {some(unknown)} of the {part} part is not among the training classes; {remedy}"
             )
-        unclassed = [self.paths[row] for row, name in zip(rows.rows, rows.classes, strict=True) if not name]
-        if unclassed:
+        labels = np.array([numbers.get(name, -1) for name in rows.names], dtype=np.int64)[rows.classes]
+        unclassed = rows.rows[np.array([not name for name in rows.names], dtype=bool)[rows.classes]]
+        if unclassed.size:
             text = f"{count(len(unclassed), 'image')} of the {part} part in no class folder"
-            self.notes.append(note("left out", text, unclassed))
-        labels = np.array([numbers.get(name, -1) for name in rows.classes], dtype=np.int64)
+            self.notes.append(note("left out", text, (self.paths[row] for row in unclassed.tolist())))
         classed = labels >= 0
         if not classed.any() and part != "train":
             return None
         images = FileImages(self.place, self.index.names)
-        return Part(labels[classed], images, np.array(rows.rows, dtype=np.int64)[classed])
+        return Part(labels[classed], images, rows.rows[classed])
 
     def _tell_rest(self, names: Sequence[str]) -> None:
         """Say what lies there and was not read, and that classes named by numbers are in the order of text."""
@@ -203,13 +211,8 @@ class _Folder:
             text = f"{count(len(others), 'file')} whose ending ({suffixes}) is no image's"
             self.notes.append(note("left out", text, others))
         if all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
-            self.notes.append(
-                note(
-                    "doubtful",
-                    "classes are in the order of their names as text, and a checkpoint may have another",
-                    names,
-                )
-            )
+            text = "classes are in the order of their names as text, and a checkpoint may have another"
+            self.notes.append(note("doubtful", text, names))
 
 
 def read_folder(config: DataConfig) -> Source:
@@ -220,13 +223,21 @@ def read_folder(config: DataConfig) -> Source:
     return _Folder(config).source()
 
 
+def _rows(rows: np.ndarray, labels: Sequence[str]) -> _Rows:
+    """Rows by the name of the class of each."""
+    names = list(dict.fromkeys(labels))
+    places = {name: place for place, name in enumerate(names)}
+    classes = np.array([places[label] for label in labels], dtype=np.int64)
+    return _Rows(rows, classes, [_normal(name) for name in names])
+
+
 def _normal(name: str) -> str:
     """A name in one Unicode form: two systems may write é in two ways."""
     return unicodedata.normalize("NFC", name)
 
 
 def _is_flat(folders: set[str]) -> bool:
-    return all(name.lower() in _FLAT for name in folders if name)
+    return all(name.lower() in _FLAT for name in folders)
 
 
 def _is_label_file(path: str) -> bool:

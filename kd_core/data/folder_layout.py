@@ -17,27 +17,27 @@ class Layout:
     problems: list[str] = field(default_factory=list)
 
 
-def layout_of(paths: Sequence[str]) -> Layout:
-    """The layout of a folder with images at these paths.
+def layout_of(folders: Sequence[str]) -> Layout:
+    """The layout of a folder with images in these of its folders, such as train/cat; "" is itself.
 
     A folder named like a part is one if the training folder holds class folders; if it holds images, it is a class that
     is called train.
     """
-    tops = dict.fromkeys(path.split("/", 1)[0] for path in paths if "/" in path)
-    nested = {path.split("/", 1)[0] for path in paths if path.count("/") > 1}
+    tops = dict.fromkeys(folder.split("/", 1)[0] for folder in folders if folder)
+    nested = {folder.split("/", 1)[0] for folder in folders if "/" in folder}
     named: dict[str, list[str]] = defaultdict(list)
     for top in tops:
         if part := part_named(top):
             named[part].append(top)
     if not nested.intersection(named["train"]):
         return Layout({"train": ""}, problems=_without_training([top for top in tops if part_named(top)], nested))
-    folders: dict[str, str] = {part: names[0] for part, names in named.items() if names}
+    parts = {part: names[0] for part, names in named.items() if names}
     problems = [
         f"holds {some(names)}, each of which may be the {part} part; keep one there and move the others away"
         for part, names in named.items()
         if len(names) > 1
     ]
-    return Layout(folders, [top for top in tops if part_named(top) is None], problems)
+    return Layout(parts, [top for top in tops if part_named(top) is None], problems)
 
 
 def _without_training(named: Sequence[str], nested: set[str]) -> list[str]:

@@ -139,7 +139,7 @@ def long_tailed(labels: np.ndarray, imbalance: float) -> np.ndarray:
     counts = np.bincount(labels)
     exponents = np.arange(len(counts)) / max(1, len(counts) - 1)
     wanted = np.maximum(1, (counts.max() * imbalance**exponents).astype(np.int64))
-    by_class, places = _shuffled(labels)
+    _, by_class, places = _shuffled(labels)
     return np.sort(by_class[places < wanted[labels[by_class]]])
 
 
@@ -149,23 +149,21 @@ def stratified_sample(labels: np.ndarray, size: int) -> np.ndarray:
     Each sample gets a random rank within its class, as a fraction of the class; the smallest ranks are taken. Classes
     of three images or more get one where size allows it, however small their share.
     """
-    by_class, places = _shuffled(labels)
-    sizes = np.bincount(labels)
-    first = (places == 0) & (sizes[labels[by_class]] >= 3) & (size >= np.count_nonzero(sizes))
-    fractions = np.where(first, 0, (places + 0.5) / sizes[labels[by_class]])
-    draws = _draws(labels)[by_class]
-    return np.sort(by_class[np.lexsort((draws, fractions))[:size]])
+    draws, by_class, places = _shuffled(labels)
+    counts = np.bincount(labels)
+    sizes = counts[labels[by_class]]
+    fractions = (places + 0.5) / sizes
+    if size >= np.count_nonzero(counts):
+        fractions[(places == 0) & (sizes >= 3)] = 0
+    return np.sort(by_class[np.lexsort((draws[by_class], fractions))[:size]])
 
 
-def _draws(labels: np.ndarray) -> np.ndarray:
-    return np.random.Philox(key=[0, len(labels)]).random_raw(len(labels))
-
-
-def _shuffled(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The indices [N] class by class, each class in a random order, and the place [N] of each in its class."""
-    by_class = np.lexsort((_draws(labels), labels))
+def _shuffled(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A draw for each label, the indices class by class in the order of draws, and their places in the class, each [N]."""
+    draws = np.random.Philox(key=[0, len(labels)]).random_raw(len(labels))
+    by_class = np.lexsort((draws, labels))
     starts = np.searchsorted(labels[by_class], labels[by_class])
-    return by_class, np.arange(len(labels)) - starts
+    return draws, by_class, np.arange(len(labels)) - starts
 
 
 def _check(parts: Parts, config: DataConfig) -> None:

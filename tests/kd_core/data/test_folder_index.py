@@ -113,3 +113,16 @@ def test_rows_can_be_left_out(tmp_path):
     index = index_of(tmp_path, {".png"}).without(np.array([False, True, False]))
     assert index.names.tolist() == [b"a/1.png", b"b/3.png"]
     assert index.sizes.tolist() == [7, 7]
+
+
+def test_digests_are_numbers_of_the_hashes_and_none_where_a_file_is_not_hashed(tmp_path, monkeypatch):
+    write(tmp_path / "data", *(f"a/{number}.png" for number in range(10)))
+    (tmp_path / "data/a/7.png").write_text("a/3.png")
+    index = index_of(tmp_path / "data", {".png"})
+    numbers = index.digests(np.arange(10)).tolist()
+    assert numbers[7] == numbers[3]
+    assert len(set(numbers)) == 9
+    assert index.digests(np.array([7, 0])).tolist() == [numbers[7], numbers[0]]
+    monkeypatch.setattr(images, "HASHED_BYTES", 25)  # of 70
+    sampled = index_of(tmp_path / "data", {".png"}).digests(np.arange(10)).tolist()
+    assert [number > 0 for number in sampled] == [row % 3 == 0 for row in range(10)]
