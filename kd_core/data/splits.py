@@ -159,7 +159,7 @@ def stratified_sample(labels: np.ndarray, size: int) -> np.ndarray:
 
 
 def _shuffled(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A draw for each label, the indices class by class in the order of draws, and their places in the class, each [N]."""
+    """A draw for each label, the indices class by class in the order of draws, and their places in it, each [N]."""
     draws = np.random.Philox(key=[0, len(labels)]).random_raw(len(labels))
     by_class = np.lexsort((draws, labels))
     starts = np.searchsorted(labels[by_class], labels[by_class])

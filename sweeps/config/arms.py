@@ -111,8 +111,8 @@ def planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: s
             raise SpecError(f"{where}.{shown(key)}: is shared by all arms of a sweep; set it at the top of the spec")
     content = spec.model_dump(mode="json", include={"data", "view", "student", "train", "stream_seed"})
     content["seed"] = seed
-    for key, value in settings.items():
-        _apply_setting(content, key, value, where)
+    for key in sorted(settings, key=lambda key: key.count(".")):  # a whole first, then parts of it
+        _apply_setting(content, key, settings[key], where)
     if teacher is not None:
         content["teacher"] = spec.teachers[teacher].model_dump(mode="json")
         content.setdefault("recycle", spec.signal.recycle)

@@ -1,5 +1,8 @@
 """Arms: what lists, dotted keys and seeds expand to."""
 
+import pytest
+
+from kd_core.config.errors import SpecError
 from sweeps.config.arms import trials_of
 from sweeps.config.reader import read_spec
 
@@ -46,3 +49,16 @@ def test_a_teacher_whose_name_looks_like_a_number_is_found_by_it(tiny):
     edits = ['teachers={"1": {model: test_resnet, finetune: {epochs: 1}}}', "arms.1.teacher=1"]
     assert [trial.teacher for trial in trials_of(read_spec(str(tiny), edits))] == [None, "1", "1"]
     assert "kd_mixup 1 T=2 seed 0" in labels(read_spec(str(tiny), edits))
+
+
+def test_parts_of_a_whole_are_set_after_it_wherever_they_stand(tiny):
+    whole = "student: {model: test_resnet, stem_stride: null}"
+    for arm in (
+        f"method: mixup, student.model: test_byobnet, {whole}",
+        f"method: mixup, {whole}, student.model: test_byobnet",
+    ):
+        [trial] = trials_of(read_spec(str(tiny), [f"arms=[{{{arm}}}]"]))
+        assert trial.config.student.model == "test_byobnet"
+    for arm in ("teacher.precision: bfloat16, teacher: resnet", "teacher: resnet, teacher.precision: bfloat16"):
+        with pytest.raises(SpecError, match=r"teacher\.precision: teacher has no keys of its own; remove precision"):
+            trials_of(read_spec(str(tiny), [f"arms=[{{method: kd, temperature: 2, {arm}}}]"]))
