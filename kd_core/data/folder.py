@@ -211,7 +211,7 @@ class _Folder:
             text = f"{count(len(others), 'file')} whose ending ({suffixes}) is no image's"
             self.notes.append(note("left out", text, others))
         if all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
-            text = "classes are in the order of their names as text, and a checkpoint may have another"
+            text = "classes in the order of their names as text, of a checkpoint say its own by teachers.NAME.classes"
             self.notes.append(note("doubtful", text, names))
 
 

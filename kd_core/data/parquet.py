@@ -44,7 +44,7 @@ class _Parquet:
         self.shards = [*train, *(shard for part, shards in self.parts.items() if part != "train" for shard in shards)]
         self.image = image_column(self.shards, config.image_column)
         self.label, notes = label_column(self.shards, train, config.label_column)
-        self.notes += notes
+        self.notes += [*notes, note("taken", f"images of the column {self.image!r}, labels of {self.label!r}")]
         self.names = next(filter(None, (shard.class_names(self.label) for shard in train)), ())
         self._require_columns()
 

@@ -157,6 +157,7 @@ def test_parquet_files_are_read_as_they_are_meant_and_what_is_odd_is_said(tmp_pa
     assert dataset.class_names == classes
     sentences = " | ".join(note.sentence for note in summary.notes)
     assert [part for part in said if part not in sentences] == [], sentences
+    assert "images of the column 'image', labels of 'label'" in sentences
 
 
 def test_classes_are_matched_by_name_where_parts_number_them_differently(tmp_path):
