@@ -45,7 +45,7 @@ def write_formats(student: Student, folder: Path, formats: tuple[str, ...] = FOR
     if PROGRAM in formats:
         torch.export.save(_program(network, student.image_size), folder / PROGRAM)
     if ONNX in formats:
-        _write_onnx(network, student.image_size, folder / ONNX)
+        _write_onnx(network, student, folder / ONNX)
     if INT8 in formats:
         _write_int8(folder / ONNX, student.calibration_images(), folder / INT8)
 
@@ -58,6 +58,7 @@ def _config_of(student: Student, network: DeployedStudent) -> dict[str, Any]:
         "num_classes": len(student.class_names),
         "class_names": list(student.class_names),
         "image_size": list(student.image_size),
+        "background": student.background,
         "mean": mean,
         "std": std,
         "temperature": student.temperature,
@@ -74,12 +75,12 @@ def _blank(image_size: tuple[int, int]) -> torch.Tensor:
     return torch.zeros(2, *image_size, 3, dtype=torch.uint8)
 
 
-def _write_onnx(network: DeployedStudent, image_size: tuple[int, int], path: Path) -> None:
+def _write_onnx(network: DeployedStudent, student: Student, path: Path) -> None:
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            (_blank(image_size),),
+            (_blank(student.image_size),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=["images"],
@@ -87,6 +88,7 @@ def _write_onnx(network: DeployedStudent, image_size: tuple[int, int], path: Pat
             verbose=False,
         )
         assert program is not None
+        program.model.metadata_props["background"] = student.background
         program.save(path, include_initializers=True, external_data=False)
 
 

@@ -27,6 +27,7 @@ class ImageClassifier(PythonModel):
         self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         (entry,) = self._session.get_inputs()
         self._entry, (_, self._height, self._width, _) = entry.name, entry.shape
+        self._background = self._session.get_modelmeta().custom_metadata_map.get("background", "white")
         return self
 
     def predict(self, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
@@ -39,8 +40,11 @@ class ImageClassifier(PythonModel):
         return np.concatenate([np.asarray(self._session.run(None, {self._entry: batch})[0]) for batch in batches])
 
     def _fitted(self, image: Any) -> np.ndarray:
-        """An image of the network's size, resized and centre-cropped as the training images were."""
-        picture = Image.fromarray(_pixels(image)).convert("RGB")
+        """An image of the network's size, without transparency, resized and centre-cropped as in training."""
+        picture = Image.fromarray(_pixels(image))
+        if picture.mode == "RGBA":
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, self._background), picture)
+        picture = picture.convert("RGB")
         if picture.size != (self._width, self._height):
             picture = ImageOps.fit(picture, (self._width, self._height), Image.Resampling.BICUBIC)
         return np.asarray(picture)

@@ -55,6 +55,11 @@ class Student:
         return self.test.size
 
     @property
+    def background(self) -> str:
+        """What lies behind transparent pixels: white, black or '#rrggbb'."""
+        return self.test.part.background
+
+    @property
     def temperature(self) -> float:
         """The calibration temperature, fitted on validation."""
         return self.predictions.temperature

@@ -1,10 +1,12 @@
 """Tests the model that MLflow runs: what it takes for images, and how it fits them."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from kd_core.data.images import decode
+from kd_core.data.pixels import decode
 
 RNG = np.random.default_rng(0)
 
@@ -23,7 +25,9 @@ def test_images_of_any_size_are_fitted_as_those_that_were_trained_on(classifier)
 @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 4)])
 def test_grey_and_transparent_images_are_read_as_colour(classifier, shape):
     pixels = image(*shape)
-    colour = np.asarray(Image.fromarray(pixels.squeeze()).convert("RGB"))
+    buffer = BytesIO()
+    Image.fromarray(pixels.squeeze()).save(buffer, "PNG")
+    colour = decode(buffer, "", None)
     np.testing.assert_array_equal(classifier.predict(pixels), classifier.predict(colour))
 
 
