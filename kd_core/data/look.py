@@ -20,7 +20,7 @@ from PIL import Image
 from kd_core.config.data import Note, note
 from kd_core.config.identity import digest
 from kd_core.data.images import Part
-from kd_core.data.pixels import KINDS, Content, eight_bit_rgb
+from kd_core.data.pixels import KINDS, Content, eight_bit_rgb, problem_of
 from kd_core.data.source import Source
 from kd_core.store.files import cache_folder, writing
 
@@ -107,7 +107,7 @@ def _see(content: Content, background: str) -> _Seen:
             kinds = sum(1 << bit for bit, is_so in enumerate(KINDS.values()) if is_so(image))
             picture = eight_bit_rgb(image, background)
     except Exception as error:  # each decoder raises its own errors, as do decompression bombs
-        return digest_of, 0, (0, 0), kinds, form, " ".join(str(error).split())[:100] or type(error).__name__
+        return digest_of, 0, (0, 0), kinds, form, problem_of(error, content)
     return digest_of, _average_hash(picture), (picture.height, picture.width), kinds, form, ""
 
 

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kd_core.config.errors import DataError
 
@@ -33,9 +33,9 @@ def decode(content: Content, name: str, image_size: int | None, background: str 
             with Image.open(content) as image:
                 picture = eight_bit_rgb(image, background)
     except Exception as error:  # each decoder raises its own errors, as do decompression bombs
-        why = "it has no bytes" if isinstance(content, BytesIO) and not content.getbuffer().nbytes else error
+        problem = f"is no readable image ({problem_of(error, content)})"
         raise DataError(
-            f"data.path: {name}: is no readable image ({why}); remove or replace it, or set data.skip_unreadable: true"
+            f"data.path: {name}: {problem}; remove or replace it, or set data.skip_unreadable: true"
         ) from error
     if image_size is not None and picture.size != (image_size, image_size):
         picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BICUBIC)
@@ -49,6 +49,15 @@ KINDS = {
     "turned by their EXIF orientation": lambda image: image.getexif().get(0x0112, 1) != 1,
     "in CMYK": lambda image: image.mode == "CMYK",
 }  # what is unusual about an opened image, in the words in which it is counted
+
+
+def problem_of(error: Exception, content: Content) -> str:
+    """Why an image cannot be decoded, in a few words."""
+    if isinstance(content, BytesIO) and not content.getbuffer().nbytes:
+        return "it has no bytes, or only a path"
+    if isinstance(error, UnidentifiedImageError):
+        return "in no format that is known"
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def has_transparency(image: Image.Image) -> bool:

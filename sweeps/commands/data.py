@@ -21,15 +21,13 @@ def data(source: str, overrides: tuple[str, ...], page: str | None, as_json: boo
     """Show what is found in a folder, or in the data of a spec: parts, classes, what is left out or doubtful."""
     from kd_core.config.data import ViewConfig
     from kd_core.data.survey import survey_of
-    from sweeps.config.reader import read_spec
+    from sweeps.config.reader import data_options, read_spec
     from sweeps.plan.starter import data_of
     from sweeps.terminal.survey import looking, print_survey
 
     with looking() as progress:
         if Path(source).is_dir():
-            if overrides:
-                raise SpecError("--set: changes keys of a spec, and a folder has none; give a spec")
-            survey, view = data_of(Path(source), progress), ViewConfig()
+            survey, view = data_of(Path(source), data_options(overrides), progress), ViewConfig()
         else:
             spec = read_spec(source, overrides)
             with naming_source(source):
@@ -50,10 +48,12 @@ def data(source: str, overrides: tuple[str, ...], page: str | None, as_json: boo
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@set_option
 @click.option("--out", type=click.Path(path_type=Path), help="The spec to write; by default DIR's name with .yaml.")
-def init(folder: Path, out: Path | None) -> None:
+def init(folder: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     """Look at the images in DIR and write a spec for them, with comments, that plans at once."""
     from kd_core.fields import shown
+    from sweeps.config.reader import data_options
     from sweeps.plan.starter import starter_of
     from sweeps.terminal.survey import looking, print_survey
 
@@ -62,7 +62,7 @@ def init(folder: Path, out: Path | None) -> None:
     if out.exists():
         raise SpecError(f"{shown(out)}: is there already; remove it, or give another name by --out")
     with looking() as progress:
-        starter = starter_of(folder, progress)
+        starter = starter_of(folder, data_options(overrides), progress)
     print_survey(starter.survey)
     write_bytes(out, starter.text(name, str(folder.resolve())).encode())
     click.echo(f"wrote {out}; next: {program()} plan {out}, then {program()} run {out}", err=True)

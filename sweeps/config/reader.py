@@ -65,6 +65,16 @@ def parse_spec(
     return spec
 
 
+def data_options(overrides: Sequence[str]) -> dict[str, Any]:
+    """The fields of the data that overrides such as data.label_column=fine set; raises SpecError for other keys."""
+    content: dict[str, Any] = {}
+    given = [_apply(content, override) for override in overrides]
+    for override in overrides:
+        if not override.startswith("data."):
+            raise SpecError(f"--set {shown(override)}: a folder has data only; give data.KEY=VALUE, or a spec")
+    return placed(content, Path(), given).get("data", {})
+
+
 def to_yaml(spec: SweepSpec) -> str:
     """The resolved spec as YAML, including defaults."""
     return yaml_text(spec.model_dump(mode="json"))

@@ -1,20 +1,23 @@
 """The first spec for somebody's own images: from a look at them to a sweep that plans at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
+from pydantic import ValidationError
 
 from kd_core.config.data import DataConfig
-from kd_core.config.errors import DataError
+from kd_core.config.errors import DataError, SpecError
 from kd_core.config.networks import StudentConfig
 from kd_core.config.recipe import TrainConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.data.look import Progress
 from kd_core.data.part_names import is_hidden
 from kd_core.data.survey import Survey, survey_of
+from sweeps.config.errors import sentence_of
 
 _SIZES = (32, 48, 64, 96, 128, 160, 224)
 _LARGEST_ON_CPU = 64  # pixels a side; a first sweep should end today
@@ -69,28 +72,34 @@ class Starter:
 
     def _data(self, path: str) -> str:
         """The data of the spec, as YAML in one line."""
-        config = self.survey.config
-        content = {"source": config.source, "path": path, "image_size": config.image_size}
-        given = {key: value for key, value in content.items() if value is not None}
+        given = self.survey.config.model_dump(mode="json", exclude_defaults=True) | {"path": path}
         return yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True).strip()
 
 
-def data_of(folder: Path, progress: Progress | None = None) -> Survey:
-    """A survey of the images in a folder, with the source and the image size that suit them; raises DataError."""
+def data_of(folder: Path, options: Mapping[str, Any], progress: Progress | None = None) -> Survey:
+    """A survey of the images in a folder, with the source and the image size that suit them unless options give them.
+
+    options are fields of a DataConfig. Raises DataError, SpecError for options that it has not.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder that holds the images")
     files = (file for file in folder.rglob("*.parquet") if not any(map(is_hidden, file.relative_to(folder).parts)))
-    source = "parquet" if any(files) else "folder"
-    survey = survey_of(DataConfig(source=source, path=str(folder), image_size=_SIZES[-1]), progress)
-    image_size = _image_size(survey)
-    return survey_of(survey.config.model_copy(update={"image_size": image_size}), progress)
+    given = {"source": "parquet" if any(files) else "folder", "path": str(folder)} | dict(options)
+    try:
+        config = DataConfig.model_validate({"image_size": _SIZES[-1]} | given)
+    except ValidationError as error:
+        raise SpecError(sentence_of(error, DataConfig, "data")) from None
+    survey = survey_of(config, progress, whole=True)
+    if "image_size" in options:
+        return survey
+    return survey_of(config.model_copy(update={"image_size": _image_size(survey)}), progress, whole=True)
 
 
-def starter_of(folder: Path, progress: Progress | None = None) -> Starter:
-    """A look at the images in a folder, and what suits them on this machine; raises DataError."""
+def starter_of(folder: Path, options: Mapping[str, Any], progress: Progress | None = None) -> Starter:
+    """A look at the images in a folder, as in data_of, and what suits them on this machine; raises as that does."""
     import torch
 
-    survey, device = data_of(folder, progress), "cuda" if torch.cuda.is_available() else "cpu"
+    survey, device = data_of(folder, options, progress), "cuda" if torch.cuda.is_available() else "cpu"
     summary, stem = survey.summary, 1 if survey.summary.image_size <= _SMALL and device == "cuda" else None
     if device == "cuda":
         student = StudentConfig(model="mobilenetv2_050", stem_stride=stem)

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from tests.image_sources import part, write_images
+from sweeps.config.reader import read_spec
+from tests.image_sources import part, write_images, write_table
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_exit_code_2(images):
     for arguments in (["data", str(images)], ["init", str(images)]):
         done = called(*arguments)
         assert done.exit_code == 2
-        for said in ("class 'c' has no image", "1.png (empty)", "2.png (cannot identify", "(3)"):
+        for said in ("class 'c' has no image", "1.png (empty)", "2.png (in no format", "(3)"):
             assert said in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -74,7 +75,29 @@ def test_init_writes_a_spec_once_and_plan_reads_it(images, tmp_path):
     assert (tmp_path / "images.yaml").read_text() == before
 
 
-def test_a_folder_takes_no_set(images):
-    done = called("data", str(images), "--set", "data.limit=3")
+def test_what_a_folder_cannot_say_is_given_by_set(tmp_path):
+    labels = [n % 3 for n in range(30)]
+    write_table(tmp_path / "two/train.parquet", {"fine": [n % 6 for n in range(30)], "coarse": labels})
+    for command in ("data", "init"):
+        asked = called(command, "two")
+        assert asked.exit_code == 2
+        assert "two/train.parquet: has the label columns fine, coarse; say which" in asked.stderr
+    done = called("init", "two", "--set", "data.label_column=coarse", "--set", "data.validation=0.25")
+    assert done.exit_code == 0, done.stderr
+    spec = read_spec("two.yaml")
+    assert (spec.data.label_column, spec.data.validation, spec.data.image_size) == ("coarse", 0.25, None)
+    assert json.loads(called("data", "two", "--json", "--set", "data.label_column=coarse").stdout)["num_classes"] == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("train.epochs=3", "a folder has data only"),
+        ("data.labelcolumn=x", "did you mean label_column?"),
+        ("x", "KEY=VALUE"),
+    ],
+)
+def test_what_is_no_option_of_the_data_is_refused(images, option, said):
+    done = called("data", str(images), "--set", option)
     assert done.exit_code == 2
-    assert "a folder has none" in done.stderr
+    assert said in done.stderr
