@@ -13,7 +13,7 @@ from analysis.runs import runs_of, runs_of_experiment
 from analysis.sanity import chance_warning
 from analysis.snapshot import read_sweep
 from kd_core.data.dataset import load
-from kd_core.data.splits import summarize
+from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from sweeps.config.errors import SpecError
 from sweeps.config.reader import read_spec

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from kd_core.config.data import DataSummary
 from kd_core.config.trial import TrialConfig
-from kd_core.data.splits import DataSummary
 from kd_core.store.records import Store
 from sweeps.config.errors import SpecError
 from sweeps.config.sweep import SignalConfig
