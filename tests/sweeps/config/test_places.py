@@ -9,6 +9,7 @@ from kd_core.config.errors import SpecError
 from sweeps.config.arms import trials_of
 from sweeps.config.places import paths_of, placed
 from sweeps.config.reader import parse_spec, read_spec, to_yaml
+from tests.image_sources import write_images
 
 PLACES = {  # a spec's content whose only path is at a location
     "data": (lambda path: {"data": {"path": path}}, ("data", "path")),
@@ -164,3 +165,30 @@ def test_an_option_replaces_a_path_that_could_not_be_read_by_one_of_the_working_
     Path(weights).touch()
     spec = read_spec(str(spec_file), ["data.path=mine", "arms.-1={method: mixup, student.checkpoint: w.safetensors}"])
     assert spec.arms[-1]["student.checkpoint"] == weights
+
+
+def test_a_labels_file_and_a_folder_of_a_model_are_found_from_the_spec(tmp_path, monkeypatch):
+    """In the folder of the spec, which is not the working folder; the paths of both are checked and told."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "specs"
+    write_images(folder / "images", [f"{number}.png" for number in range(20)])
+    (folder / "labels.csv").write_text("".join(f"{number}.png,{number % 2}\n" for number in range(20)))
+    (folder / "network").mkdir()
+    (folder / "network/config.json").write_text("{}")
+    content = {
+        "name": "own",
+        "data": {"source": "folder", "path": "images", "labels": "labels.csv"},
+        "student": {"model": "local-dir:network"},
+        "train": {"epochs": 1},
+        "arms": [{"method": "classic"}],
+    }
+    (folder / "own.yaml").write_text(yaml.safe_dump(content))
+    spec = read_spec("specs/own.yaml")
+    assert (spec.data.path, spec.data.labels) == (f"{folder}/images", f"{folder}/labels.csv")
+    assert spec.student.model == f"local-dir:{folder}/network"
+    assert dict(paths_of(spec)).keys() == {"data.path", "data.labels", "student.model"}
+    for gone, said in (("labels.csv", "data.labels"), ("network/config.json", "student.model")):
+        (folder / gone).unlink()
+        with pytest.raises(SpecError, match=said):
+            read_spec("specs/own.yaml")
+        (folder / gone).write_text("0.png,a\n" if gone == "labels.csv" else "{}")
