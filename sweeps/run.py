@@ -20,6 +20,7 @@ from sweeps.config.sweep import SweepSpec
 from sweeps.plan.plan import Plan, plan_sweep
 from sweeps.plan.validation_size import too_small
 from sweeps.terminal.progress import SweepProgress
+from sweeps.terminal.survey import telling
 from sweeps.tracking.sync import BackgroundSync, is_synced
 
 
@@ -54,7 +55,7 @@ def run_sweep(
     Raises SpecError if timm cannot build a network or no node has room for a trial, DataError if the data cannot be
     read.
     """
-    survey, background = survey_of(spec.data), None
+    survey, background = survey_of(spec.data, telling(progress.note)), None
     plan = plan_sweep(spec, store, survey.summary)
     num_reused = _num_done(plan)
     if plan.up_to_date:

@@ -90,10 +90,13 @@ def plan(spec: str, storage: str, overrides: tuple[str, ...], as_json: bool) -> 
     from sweeps.plan.novelty import novelties
     from sweeps.plan.plan import plan_sweep
     from sweeps.terminal.console import print_plan
+    from sweeps.terminal.survey import looking
 
     sweep, store = read_spec(spec, overrides), store_at(storage)
     with naming_source(spec):
-        planned = plan_sweep(sweep, store, summarize(sweep.data))
+        with looking() as progress:
+            data = summarize(sweep.data, progress)
+        planned = plan_sweep(sweep, store, data)
         if not planned.up_to_date:
             from sweeps.config.networks import check_networks
 

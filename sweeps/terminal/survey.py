@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kd_core.data.look import Progress as LookProgress
     from kd_core.data.survey import Survey
 
+_MANY = 5000  # images, whose look takes seconds
 _MOST_CLASSES = 20  # that are listed; of more, the largest and the smallest
 
 
@@ -42,16 +43,25 @@ def print_survey(survey: Survey) -> None:
 @contextmanager
 def looking() -> Iterator[LookProgress]:
     """A bar on a terminal, and a line each tenth in a log, while every image is looked at."""
-    console, told = stderr(), [0]
+    console = stderr()
+    if not console.is_terminal:
+        yield telling(console.print)
+        return
     columns = TextColumn("looking at every image"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
-        def show(done: int, total: int) -> None:
-            """Move the bar, or print a line."""
-            bar.update(task, completed=done, total=total)
-            if not console.is_terminal and total >= 5000 and done * 10 // total > told[0]:
-                told[0] = done * 10 // total
-                console.print(f"looked at {done:,} of {total:,} images")
 
-        yield show
+def telling(note: Callable[[str], object]) -> LookProgress:
+    """Tells a look at many images in a line each tenth."""
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        """Print a line if another tenth is done."""
+        nonlocal told
+        if total >= _MANY and done * 10 // total > told:
+            told = done * 10 // total
+            note(f"looked at {done:,} of {total:,} images")
+
+    return tell
