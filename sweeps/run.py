@@ -98,7 +98,7 @@ def _engine(plan: Plan, address: str | None, store: Store) -> Iterator[None]:
 
 def _read_by_workers(spec: SweepSpec) -> list[tuple[str, str]]:
     """The paths of a spec that its workers read, by their places; they get data in memory from this process."""
-    return [(where, path) for where, path in paths_of(spec) if spec.data.streaming or where != "data.path"]
+    return [(where, path) for where, path in paths_of(spec) if spec.data.streaming or not where.startswith("data.")]
 
 
 def _check_networks(plan: Plan) -> None:

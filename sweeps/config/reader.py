@@ -167,14 +167,14 @@ def _apply(content: dict[str, Any], override: str) -> None:
 def paths_of(spec: SweepSpec, source: str = "spec") -> list[tuple[str, str]]:
     """The data and the weights that a spec names, each with its place in the spec."""
     networks = {f"teachers.{name}": teacher for name, teacher in spec.teachers.items()} | students_of(spec, source)
-    found = [("data.path", spec.data.folder)]
+    found = [("data.path", spec.data.folder), ("data.unlabelled", spec.data.unlabelled_folder)]
     found += [(f"{where}.checkpoint", network.checkpoint) for where, network in networks.items()]
     return [(where, path) for where, path in found if path is not None]
 
 
 def _problem_here(where: str, path: str) -> str | None:
     """Why a path of a spec cannot be read on this machine, and what to do about it."""
-    if where != "data.path":
+    if not where.startswith("data."):
         return checkpoint_problem(path)
     return None if "://" in path or _is_folder(path) else "no such folder; give the folder that holds the data"
 

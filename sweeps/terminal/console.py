@@ -50,9 +50,10 @@ def print_plan(
     new holds sentences on why trials are new.
     """
     console, data = stderr(), plan.data
+    unlabelled = f" and {data.num_unlabelled} unlabelled" if data.num_unlabelled else ""
     console.print(
-        f"{plan.spec.name}: {data.num_train} training, {data.num_validation} validation and {data.num_test} test "
-        f"images of {data.num_classes} classes at {data.image_size} px",
+        f"{plan.spec.name}: {data.num_train} training{unlabelled}, {data.num_validation} validation and "
+        f"{data.num_test} test images of {data.num_classes} classes at {data.image_size} px",
         soft_wrap=True,
     )
     if plan.teachers:
