@@ -73,6 +73,7 @@ def _amount(figure: str, deviation: float) -> str:
 def _images(sizes: DataSummary | None, validation: Evidence | None, test: Evidence | None) -> str:
     counts = {
         "training": sizes and sizes.num_train,
+        "unlabelled for students of a teacher": (sizes and sizes.num_unlabelled) or None,
         "validation": validation.num_images if validation else sizes and sizes.num_validation,
         "test": test.num_images if test else sizes and sizes.num_test,
     }

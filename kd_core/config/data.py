@@ -34,6 +34,8 @@ class DataConfig(Config):
     """whether images of a folder or parquet source are decoded on demand instead of kept in memory"""
     labels: Annotated[AbsolutePath | None, Mark.PLACE, Neutral(None)] = None
     """a CSV or TSV file of path and label, and part if it has such a column, for images in no class folder"""
+    unlabelled: Annotated[AbsolutePath | None, Mark.PLACE, Neutral(None)] = None
+    """a folder of images without labels, or its URL, on which students of a teacher learn too"""
     label_column: str | None = None
     """the parquet column with the labels; by default the one that can be"""
     image_column: Annotated[str | None, Neutral(None)] = None
@@ -52,7 +54,7 @@ class DataConfig(Config):
     background: Annotated[str, Field(pattern=r"^(white|black|#[0-9a-f]{6})$"), Neutral("white")] = "white"
     """what lies behind transparent pixels: white, black or '#rrggbb'"""
     duplicates: Annotated[Literal["keep", "drop_train"], Neutral("keep")] = "keep"
-    """keep, or drop_train, which leaves out training images that are also in validation or test"""
+    """keep, or drop_train, which leaves out training images, also unlabelled ones, that validation or test has too"""
     imbalance: Annotated[PositiveFraction, Neutral(1.0)] = 1.0
     """the training images of the last class as a share of those of the first, falling exponentially between them
     (Cui 2019); 1 leaves them as they are"""
@@ -68,29 +70,41 @@ class DataConfig(Config):
             raise ValueError(f"the {self.source} source fits in memory; remove streaming")
         if self.labels is not None and self.source != "folder":
             raise ValueError(f"data.labels is for a folder source; remove it from the {self.source} source")
-        if self.path is not None and "://" in self.path:
-            _check_url(self.path, self.source)
+        if self.unlabelled is not None and not files:
+            raise ValueError(f"data.unlabelled is for folder and parquet sources; remove it from {self.source}")
+        for key, path in (("data.path", self.path), ("data.unlabelled", self.unlabelled)):
+            if path is not None and "://" in path:
+                _check_url(path, self.source, key)
         return self
 
     @property
     def folder(self) -> str | None:
         """The path; for a URL that means a folder, that folder."""
-        return re.sub(r"^(file|local)://", "", self.path) if self.path is not None else None
+        return _folder_of(self.path)
+
+    @property
+    def unlabelled_folder(self) -> str | None:
+        """The folder of unlabelled images, like `folder`."""
+        return _folder_of(self.unlabelled)
 
 
-def _check_url(url: str, source: str) -> None:
+def _folder_of(path: str | None) -> str | None:
+    return re.sub(r"^(file|local)://", "", path) if path is not None else None
+
+
+def _check_url(url: str, source: str, key: str) -> None:
     """Raise ValueError, without the URL, which may hold a password, unless nodes can fetch a source from there."""
     scheme, rest = url.split("://", 1)
     if source not in ("folder", "parquet"):
         raise ValueError(f"the {source} source is downloaded into data.path, which is a URL; give a folder")
     if ":" in rest.split("/")[0].rpartition("@")[0] or (scheme in ("http", "https") and "?" in rest):
         raise ValueError(
-            "data.path is a URL with a password or a query, which records would show; remove that, and give it to the "
+            f"{key} is a URL with a password or a query, which records would show; remove that, and give it to the "
             f"driver of {shown(scheme)}:// by its environment or settings"
         )
     if scheme == "memory" or "::" in url or (scheme in ("file", "local") and not rest.startswith("/")):
         raise ValueError(
-            f"data.path is {shown(url)}, where other nodes find nothing; give a folder, or a URL such as "
+            f"{key} is {shown(url)}, where other nodes find nothing; give a folder, or a URL such as "
             "s3://bucket/images or file:///shared/images"
         )
 
@@ -169,19 +183,23 @@ class DataSummary(Config):
     fingerprint: str
     """see `kd_core.data.splits.fingerprint_of`"""
     num_train: int
+    """with a label"""
     num_validation: int
     num_test: int
     num_classes: int
     image_size: int
     """the longer side, in pixels"""
+    num_unlabelled: int = 0
+    """training images without a label, which students of a teacher see too"""
     notes: tuple[Note, ...] = ()
 
     @property
     def sizes(self) -> str:
         """The images of each split, the classes and the size in pixels, in words."""
+        unlabelled = f" and {self.num_unlabelled:,} unlabelled" if self.num_unlabelled else ""
         return (
-            f"{self.num_train:,} training, {self.num_validation:,} validation and {self.num_test:,} test images of "
-            f"{self.num_classes:,} classes at {self.image_size} px"
+            f"{self.num_train:,} training{unlabelled}, {self.num_validation:,} validation and {self.num_test:,} test "
+            f"images of {self.num_classes:,} classes at {self.image_size} px"
         )
 
     @property

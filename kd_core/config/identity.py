@@ -81,7 +81,7 @@ def signal_identity(config: TrialConfig, fingerprint: str, teacher_key: str) -> 
     """
     return {
         "teacher": _teacher_identity(config, teacher_key),
-        "data": fingerprint,
+        "data": _data_identity(config, fingerprint),
         "view": _view_identity(config),
         "mixup": identity_of(config.mixup),
         "stream_seed": config.stream_seed,
@@ -100,7 +100,7 @@ def trial_identity(config: TrialConfig, fingerprint: str, teacher_key: str | Non
         raise ValueError(f"the key of a {config.method} trial needs the key of its teacher")
     return identity_of(
         config,
-        data=fingerprint,
+        data=_data_identity(config, fingerprint),
         view=_view_identity(config),
         teacher=_teacher_identity(config, teacher_key),
         recycle=config.recycle if config.recycles else None,
@@ -110,6 +110,11 @@ def trial_identity(config: TrialConfig, fingerprint: str, teacher_key: str | Non
 def trial_key(config: TrialConfig, fingerprint: str, teacher_key: str | None = None) -> str:
     """The key of a trial's result: equal if and only if its identity is."""
     return digest(trial_identity(config, fingerprint, teacher_key))
+
+
+def _data_identity(config: TrialConfig, fingerprint: str) -> str:
+    """The fingerprint of the data; without its part after a +, of unlabelled images, for a trial that sees none."""
+    return fingerprint if config.sees_unlabelled else fingerprint.partition("+")[0]
 
 
 def _teacher_identity(config: TrialConfig, teacher_key: str | None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """The configuration of one trial, as frozen values: data, view, mixup, method, networks and recipe."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import create_model, model_validator
 
@@ -11,6 +11,20 @@ from kd_core.config.recipe import FinetuneConfig, TrainConfig
 from kd_core.fields import Config, Neutral, PositiveInt, Seed, number_of
 from kd_core.methods.method import Method
 from kd_core.methods.registry import METHODS
+
+
+class ImageCounts(Protocol):
+    """How many training images there are, with a label and without."""
+
+    @property
+    def num_train(self) -> int:
+        """Those with a label."""
+        ...
+
+    @property
+    def num_unlabelled(self) -> int:
+        """Those without."""
+        ...
 
 
 class LessonConfig(Config):
@@ -84,6 +98,26 @@ class TrialConfig(_WithOptions):
         if method.mixup == ("never" if mixed else "always"):
             raise ValueError(f"{self.method} trains {'without' if mixed else 'with'} mixup; use method: {method.twin}")
         return self
+
+    @model_validator(mode="after")
+    def _labels_are_there_if_they_are_read(self) -> Self:
+        if self.data.unlabelled is None or not self.sees_unlabelled:
+            return self
+        if METHODS[self.method].reads_labels:
+            others = ", ".join(each.name for each in METHODS.values() if not (each.teacherless or each.reads_labels))
+            raise ValueError(f"{self.method} reads the labels, which images of data.unlabelled lack; use {others}")
+        if self.alpha > 0 and self.train.uncertainty is not None:
+            raise ValueError("uncertainty: dus reads the labels, which images of data.unlabelled lack; remove it")
+        return self
+
+    @property
+    def sees_unlabelled(self) -> bool:
+        """Whether the trial learns from images without a label too: where a teacher counts."""
+        return self.beta > 0
+
+    def num_images(self, data: ImageCounts) -> int:
+        """The number of images of its vicinal stream; in head epochs, which need labels, there are num_train."""
+        return data.num_train + (data.num_unlabelled if self.sees_unlabelled else 0)
 
     @property
     def options(self) -> Config | None:

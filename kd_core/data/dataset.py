@@ -1,4 +1,4 @@
-"""Three splits of labelled images, kept in memory or decoded when they are needed."""
+"""Three splits of images, kept in memory or decoded when they are needed."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,7 @@ from kd_core.data.images import ParquetImages, Part, require_size
 from kd_core.data.pixels import decode
 from kd_core.data.splits import fingerprint_of, parts_of
 from kd_core.data.streaming import StreamedSplit
+from kd_core.methods.method import UNLABELLED
 from kd_core.stream.vicinal import ViewsInMemory, ViewSource
 
 _BLOCK = 512  # encoded images that are in memory at a time
@@ -21,7 +22,7 @@ _BLOCK = 512  # encoded images that are in memory at a time
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [N, H, W, 3] and labels int64 [N]."""
+    """Images uint8 [N, H, W, 3] and labels int64 [N], UNLABELLED of images without one."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -46,13 +47,26 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits of one source; validation was held out of train, and test is read once."""
+    """Three splits of one source; validation was held out of train, and test is read once.
+
+    Train ends with the images that have no label; those of the other splits have one.
+    """
 
     train: Split | StreamedSplit
     validation: Split | StreamedSplit
     test: Split | StreamedSplit
     class_names: tuple[str, ...]
     fingerprint: str
+
+    @property
+    def num_train(self) -> int:
+        """The number of training images with a label, which are the first ones."""
+        return int(np.count_nonzero(self.train.labels != UNLABELLED))
+
+    @property
+    def num_unlabelled(self) -> int:
+        """The number of training images without a label."""
+        return len(self.train) - self.num_train
 
     @property
     def num_classes(self) -> int:
@@ -66,8 +80,11 @@ def load(config: DataConfig, num_workers: int = 0) -> Dataset:
     num_workers processes decode what is streamed, with equal results.
     """
     parts = parts_of(config)
+    train, validation, test = map(_unpacked, parts.splits) if config.streaming else parts.splits
+    if parts.unlabelled is not None:
+        train = train.followed_by(parts.unlabelled)
     make = partial(_streamed, num_workers) if config.streaming else _in_memory
-    train, validation, test = splits = [make(part, config.image_size) for part in parts.splits]
+    train, validation, test = splits = [make(part, config.image_size) for part in (train, validation, test)]
     sizes = sorted({split.size for split in splits})
     if len(sizes) > 1:
         raise DataError(
@@ -76,9 +93,11 @@ def load(config: DataConfig, num_workers: int = 0) -> Dataset:
     return Dataset(train, validation, test, parts.class_names, fingerprint_of(config, parts.source))
 
 
+def _unpacked(part: Part) -> Part:
+    return replace(part, images=part.images.unpacked()) if isinstance(part.images, ParquetImages) else part
+
+
 def _streamed(num_workers: int, part: Part, image_size: int | None) -> StreamedSplit:
-    if isinstance(part.images, ParquetImages):
-        part = replace(part, images=part.images.unpacked())
     height, width, _ = part.pixels(0, image_size).shape
     return StreamedSplit(part, (height, width), image_size, num_workers)
 

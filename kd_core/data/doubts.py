@@ -10,7 +10,8 @@ from kd_core.data.look import Look
 from kd_core.data.source import count
 
 IMBALANCE = 20  # how many times the images of the smallest class the largest may have without a word
-_PAIRS = (("train", "test"), ("train", "validation"), ("validation", "test"))
+_LEARNT = {"train": "train", "unlabelled": "data.unlabelled"}  # the splits that students see, as notes call them
+_PAIRS = (*((split, held_out) for split in _LEARNT for held_out in ("test", "validation")), ("validation", "test"))
 
 
 def doubts_of_classes(labels: dict[str, np.ndarray], class_names: tuple[str, ...]) -> list[Note]:
@@ -38,11 +39,11 @@ def doubts_of_images(digests: dict[str, np.ndarray], names: Mapping[str, Any]) -
     names give the name of an image by its place in its split.
     """
     notes = []
-    for first, second in _PAIRS:
+    for first, second in ((first, second) for first, second in _PAIRS if first in digests):
         shared = in_both(digests[second], digests[first])
         if shared.any():
-            remedy = "" if first != "train" else "; data.duplicates: drop_train leaves them out of training"
-            text = f"{count(int(shared.sum()), f'{second} image')} also in {first}{remedy}"
+            remedy = "; data.duplicates: drop_train leaves them out of training" if first in _LEARNT else ""
+            text = f"{count(int(shared.sum()), f'{second} image')} also in {_LEARNT.get(first, first)}{remedy}"
             notes.append(note("doubtful", text, (names[second][row] for row in np.flatnonzero(shared)[:3])))
     return notes
 

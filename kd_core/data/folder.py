@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kd_core.config.data import DataConfig, Note, note
+from kd_core.config.errors import DataError
 from kd_core.config.identity import file_sha256
 from kd_core.data.folder_index import index_of
 from kd_core.data.folder_layout import layout_of
@@ -19,6 +20,7 @@ from kd_core.data.images import FileImages, Part
 from kd_core.data.labels_file import Labelled, labels_of, read_labels
 from kd_core.data.part_names import part_named
 from kd_core.data.source import Source, count, folder_of, refuse, some
+from kd_core.methods.method import UNLABELLED
 
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 LABEL_SUFFIXES = {".csv", ".tsv", ".txt"}
@@ -81,6 +83,15 @@ class _Folder:
         return Source(
             train, tuple(names), self._identity, test, validation, tuple(self.notes), digests, tuple(self.problems)
         )
+
+    def unlabelled(self) -> Source:
+        """All images as one part without labels, whatever their folders are called; raises DataError."""
+        refuse(self.place, self.problems or ([] if self.paths else ["holds no image; give the folder that holds them"]))
+        self._tell_rest(())
+        rows = np.arange(len(self.paths))
+        part = Part(np.full(len(rows), UNLABELLED), FileImages(self.place, self.index.names), rows)
+        notes = (each.model_copy(update={"text": f"of data.unlabelled, {each.text}"}) for each in self.notes)
+        return Source(part, (), self._identity, notes=tuple(notes), digests=partial(self.index.digests, rows))
 
     def _identity(self) -> dict[str, Any]:
         files: dict[str, Any] = {"files": self.index.identity()}
@@ -229,6 +240,14 @@ def _rows(rows: np.ndarray, labels: Sequence[str]) -> _Rows:
     places = {name: place for place, name in enumerate(names)}
     classes = np.array([places[label] for label in labels], dtype=np.int64)
     return _Rows(rows, classes, [_normal(name) for name in names])
+
+
+def read_unlabelled(config: DataConfig) -> Source:
+    """The images below data.unlabelled, at any depth, as the training part of a source; raises DataError."""
+    try:
+        return _Folder(config.model_copy(update={"source": "folder", "path": config.unlabelled})).unlabelled()
+    except DataError as error:
+        raise DataError(str(error).replace("data.path", "data.unlabelled", 1)) from None
 
 
 def _normal(name: str) -> str:

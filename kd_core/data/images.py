@@ -133,6 +133,23 @@ class BlobImages:
 
 
 @dataclass(frozen=True)
+class JoinedImages:
+    """Two collections as one, in which the numbers of the second begin at `start`."""
+
+    first: Images
+    second: Images
+    start: int
+
+    def content(self, number: int) -> Content:
+        """One image as its own collection has it."""
+        return self.first.content(number) if number < self.start else self.second.content(number - self.start)
+
+    def name(self, number: int) -> str:
+        """The image's name in its own collection."""
+        return self.first.name(number) if number < self.start else self.second.name(number - self.start)
+
+
+@dataclass(frozen=True)
 class Part:
     """Labelled images from a collection: their labels int64 [N] and their numbers [N] in the collection.
 
@@ -150,6 +167,16 @@ class Part:
     def of(self, indices: np.ndarray) -> "Part":
         """Only the samples at these indices."""
         return replace(self, labels=self.labels[indices], numbers=self.numbers[indices])
+
+    def followed_by(self, other: "Part") -> "Part":
+        """The images of both, those of the other one last."""
+        start = int(self.numbers.max()) + 1
+        return replace(
+            self,
+            labels=np.concatenate([self.labels, other.labels]),
+            images=JoinedImages(self.images, other.images, start),
+            numbers=np.concatenate([self.numbers, other.numbers + start]),
+        )
 
     def pixels(self, index: int, image_size: int | None) -> np.ndarray:
         """The decoded pixels of one sample, uint8 [H, W, 3]; raises DataError that names the image."""

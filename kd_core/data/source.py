@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ class Source:
     """A source before splitting: its training part, its own validation and test parts if it has them, and its classes.
 
     identity is a JSON value that changes when an image or a label of the source changes, but not when it is moved;
-    it may read the files, so it is a function. digests gives a number of every image's file, uint64 [M], 0 where it was
-    not read, if the identity has them. notes are what its user should know, problems what is wrong, each with a remedy.
+    it may read the files, so it is a function. Under `unlabelled` it has the images without a label, if there are any.
+    digests gives a number of every image's file, uint64 [M], 0 where it was not read, if the identity has them. notes
+    are what its user should know, problems what is wrong, each with a remedy.
     """
 
     train: Part
@@ -31,11 +32,33 @@ class Source:
     notes: tuple[Note, ...] = ()
     digests: Callable[[], np.ndarray] | None = None
     problems: tuple[str, ...] = ()
+    unlabelled: Part | None = None
 
     @property
     def parts(self) -> list[Part]:
-        """The parts that there are: train, validation, test."""
-        return [part for part in (self.train, self.validation, self.test) if part is not None]
+        """The parts that there are: train, validation, test, unlabelled."""
+        return [part for part in (self.train, self.validation, self.test, self.unlabelled) if part is not None]
+
+    def rows_of(self, part: Part | None) -> np.ndarray:
+        """Where the images of one of its parts are among all of them, in the order of `parts`; none of None."""
+        start = 0
+        for each in self.parts:
+            if each is part:
+                return np.arange(start, start + len(each))
+            start += len(each)
+        return np.arange(0)
+
+    def with_unlabelled(self, other: "Source") -> "Source":
+        """The source, and the images of another one as those without a label."""
+        own, others = self.digests, other.digests
+        assert others is not None
+        return replace(
+            self,
+            unlabelled=other.train,
+            identity=lambda: self.identity() | {"unlabelled": other.identity()},
+            notes=(*self.notes, *other.notes),
+            digests=None if own is None else lambda: np.concatenate([own(), others()]),
+        )
 
 
 def whole_part(labels: np.ndarray, images: Images) -> Part:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kd_core.config.data import DataConfig
 from kd_core.config.errors import DataError
-from kd_core.data.folder import read_folder
+from kd_core.data.folder import read_folder, read_unlabelled
 from kd_core.data.images import ArrayImages
 from kd_core.data.parquet import read_parquet
 from kd_core.data.source import Source, whole_part
@@ -21,11 +21,14 @@ from kd_core.store.files import cache_folder
 def read_source(config: DataConfig) -> Source:
     """Read the labels and locate the images of a source; raises DataError with a remedy."""
     source = _READERS[config.source](config)
-    train, test, validation = (
-        part and replace(part, background=config.background) for part in (source.train, source.test, source.validation)
+    if config.unlabelled is not None:
+        source = source.with_unlabelled(read_unlabelled(config))
+    train, test, validation, unlabelled = (
+        part and replace(part, background=config.background)
+        for part in (source.train, source.test, source.validation, source.unlabelled)
     )
     assert train is not None
-    return replace(source, train=train, test=test, validation=validation)
+    return replace(source, train=train, test=test, validation=validation, unlabelled=unlabelled)
 
 
 def source_identity(config: DataConfig, source: Source | None = None) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Parts:
     source: Source
     rows: dict[str, np.ndarray]
     notes: tuple[Note, ...] = ()
+    unlabelled: Part | None = None
 
     @property
     def splits(self) -> tuple[Part, Part, Part]:
@@ -47,34 +48,34 @@ def parts_of(config: DataConfig) -> Parts:
 
 def split(config: DataConfig, source: Source) -> Parts:
     """Limit and split a source that was read for a DataConfig; raises DataError with a remedy."""
-    notes, offsets = [*source.notes], np.cumsum([0, *map(len, source.parts)])
+    notes = [*source.notes]
     readable = _readable(config, source, notes)
-    train = np.flatnonzero(readable[: len(source.train)])
+    train, validation, test, unlabelled = (
+        rows[readable[rows]]
+        for rows in map(source.rows_of, (source.train, source.validation, source.test, source.unlabelled))
+    )
     labels, own_validation = source.train.labels, source.validation is not None and config.validation is None
     if source.validation is not None and not own_validation:
         text = "the validation part of the source, since data.validation holds one out of the training images"
         notes.append(note("left out", text))
-    if source.test is not None:
-        test = np.flatnonzero(readable[offsets[-2] :]) + offsets[-2]
-    else:
+    if source.test is None:
         test = train[stratified_sample(labels[train], round(config.test * len(train)))]
         train = np.setdiff1d(train, test)
         if config.source != "digits":
             notes.append(note("taken", f"{count(len(test), 'training image')} as test part, since there is none"))
     if config.limit is not None and config.limit < len(train):
         train = train[stratified_sample(labels[train], config.limit)]
-    if own_validation:
-        validation = np.flatnonzero(readable[offsets[1] : offsets[2]]) + offsets[1]
-    else:
+    if not own_validation:
         validation = train[stratified_sample(labels[train], round((config.validation or VALIDATION) * len(train)))]
         train = np.setdiff1d(train, validation)
-    rows = {"train": train, "validation": validation, "test": test}
+    rows = {"train": train, "validation": validation, "test": test, "unlabelled": unlabelled}
     if config.duplicates == "drop_train":
-        rows["train"] = train = _without_duplicates(source, rows, notes)
+        rows |= _without_duplicates(source, rows, notes)
     if config.imbalance < 1:
-        rows["train"] = train[long_tailed(labels[train], config.imbalance)]
+        rows["train"] = rows["train"][long_tailed(labels[rows["train"]], config.imbalance)]
     made = {name: _part(source, rows[name]) for name in SPLITS}
-    parts = Parts(made["train"], made["validation"], made["test"], source.class_names, source, rows)
+    rest = _part(source, rows["unlabelled"]) if len(rows["unlabelled"]) else None
+    parts = Parts(made["train"], made["validation"], made["test"], source.class_names, source, rows, unlabelled=rest)
     _check(parts, config)
     notes += doubts_of_classes({name: part.labels for name, part in made.items()}, source.class_names)
     return replace(parts, notes=tuple(notes))
@@ -101,15 +102,16 @@ def _readable(config: DataConfig, source: Source, notes: list[Note]) -> np.ndarr
     return readable
 
 
-def _without_duplicates(source: Source, rows: dict[str, np.ndarray], notes: list[Note]) -> np.ndarray:
-    """The training rows whose image is neither in validation nor in test."""
-    digests = _digests(source)
+def _without_duplicates(source: Source, rows: dict[str, np.ndarray], notes: list[Note]) -> dict[str, np.ndarray]:
+    """The training and the unlabelled rows whose image is neither in validation nor in test."""
+    digests, kept = _digests(source), {}
     held_out = np.concatenate([digests[rows["validation"]], digests[rows["test"]]])
-    twice = in_both(digests[rows["train"]], held_out)
-    if twice.any():
-        text = f"{count(int(twice.sum()), 'training image')} that validation or test has too"
-        notes.append(note("left out", text))
-    return rows["train"][~twice]
+    for split, noun in (("train", "training image"), ("unlabelled", "unlabelled image")):
+        twice = in_both(digests[rows[split]], held_out)
+        if twice.any():
+            notes.append(note("left out", f"{count(int(twice.sum()), noun)} that validation or test has too"))
+        kept[split] = rows[split][~twice]
+    return kept
 
 
 def _digests(source: Source) -> np.ndarray:
@@ -120,15 +122,19 @@ def _digests(source: Source) -> np.ndarray:
 def fingerprint_of(config: DataConfig, source: Source | None = None) -> str:
     """Sixteen hexadecimal digits that change with any image, label or split option, but not with the path.
 
-    They do not depend on streaming. Of large sources, only a part is read (`kd_core.data.images.identity_of`). A source
-    that has just been read spares another look at its folder.
+    With unlabelled images, sixteen more follow after a +, which change with those: trials that see none of them take
+    the part before it (`kd_core.config.identity`). They do not depend on streaming. Of large sources, only a part is
+    read (`kd_core.data.images.identity_of`). A source that has just been read spares another look at its folder.
     """
     if source is None and config.source in ("folder", "parquet"):
         source = read_source(config)
     share = config.validation
     if share is None and (source is None or source.validation is None):
         share = VALIDATION
-    return digest(identity_of(config, path=source_identity(config, source), validation=share))
+    identity = source_identity(config, source)
+    unlabelled = identity.pop("unlabelled", None)
+    labelled = digest(identity_of(config, path=identity, unlabelled=None, validation=share))
+    return labelled if unlabelled is None else f"{labelled}+{digest(unlabelled)}"
 
 
 def long_tailed(labels: np.ndarray, imbalance: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from kd_core.stream.vicinal import VicinalBatch, VicinalEpoch, ViewSource, mix, 
 
 @dataclass(frozen=True)
 class StreamedSplit:
-    """Labelled images that are decoded on demand, to size (height, width).
+    """Images that are decoded on demand, to size (height, width).
 
     They are resized to image_size; if it is None, all must have this size, else DataError names the image. num_workers
     processes decode one batch each at a time and prefetch two; with 0, this process decodes.
@@ -33,7 +33,7 @@ class StreamedSplit:
 
     @property
     def labels(self) -> np.ndarray:
-        """int64 [N]."""
+        """int64 [N], UNLABELLED of images without one."""
         return self.part.labels
 
     def batches(self, batch_size: int) -> Iterator[torch.Tensor]:
@@ -49,7 +49,8 @@ class StreamedSplit:
 
     def fetch(self) -> None:
         """Copy the images to this node if it lacks them, in this process, before workers are forked from it."""
-        self.part.images.content(0)
+        for index in (0, -1):  # the last image may be of another folder
+            self.part.images.content(int(self.part.numbers[index]))
 
     def image(self, index: int, *, original: bool = False) -> torch.Tensor:
         """Decode one image, uint8 [H, W, 3]; resized to image_size unless original is set."""

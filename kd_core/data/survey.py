@@ -35,6 +35,7 @@ class Survey:
             num_test=num_test,
             num_classes=len(self.parts.class_names),
             image_size=max(self.parts.train.pixels(0, self.config.image_size).shape[:2]),
+            num_unlabelled=0 if self.parts.unlabelled is None else len(self.parts.unlabelled),
             notes=self.notes,
         )
 

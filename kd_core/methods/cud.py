@@ -39,4 +39,4 @@ def clipped_teacher(teacher_logits: Tensor, batch: Batch, temperature: float, op
     return probabilities + moved * label - probabilities.new_zeros(probabilities.shape).scatter(1, top, moved)
 
 
-CUD = Method("cud", "Kim 2026", cud_loss, CudConfig, place=9)
+CUD = Method("cud", "Kim 2026", cud_loss, CudConfig, reads_labels=True, place=9)

@@ -56,4 +56,4 @@ def _parted(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 # on CIFAR-100 as in the supplement and the repository mdistiller, engine/cfg.py (CE_WEIGHT 1, T 4), without its warm-up
 # of 20 epochs
-DKD = Method("dkd", "Zhao 2022, eq. 7", dkd_loss, DkdConfig, temperature=4.0, alpha=1.0, place=6)
+DKD = Method("dkd", "Zhao 2022, eq. 7", dkd_loss, DkdConfig, temperature=4.0, alpha=1.0, reads_labels=True, place=6)

@@ -12,8 +12,11 @@ else:
     Tensor = Any  # what a trial is can be said without torch, so losses import its functions where they call them
 
 
+UNLABELLED = -1  # the label of an image without one
+
+
 class Batch(Protocol):
-    """What a loss may know of the images: their mixed labels λy + (1 − λ)y′."""
+    """What a loss may know of the images: their mixed labels λy + (1 − λ)y′; y and y′ may be UNLABELLED."""
 
     @property
     def labels(self) -> Tensor:
@@ -61,6 +64,8 @@ class Method:
     """whether temperature may be sigma"""
     fixes_scale: bool = True
     """whether the loss depends on the scale of the student's logits"""
+    reads_labels: bool = False
+    """whether the loss looks at the labels, so that every image must have one"""
     place: int = 100
     """where the method is listed; those of one place by name"""
 

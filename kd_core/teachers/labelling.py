@@ -29,7 +29,7 @@ class TeacherPass:
 
     def __init__(self, config: TrialConfig, dataset: Dataset, teacher: Network, device: torch.device | str) -> None:
         assert config.teacher is not None
-        self.config, self.device, self.num_samples = config, torch.device(device), len(dataset.train)
+        self.config, self.device, self.num_samples = config, torch.device(device), config.num_images(dataset)
         self.num_classes = dataset.num_classes
         self.stream = VicinalStream(config.stream_seed, self.num_samples, config.mixup, config.view)
         self.source: ViewSource = dataset.train.views(config.view, device)

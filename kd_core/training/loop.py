@@ -62,9 +62,8 @@ def train(
     step_of = _step(config, dataset, signal, device, checkpoint)
     network, recipe = step_of.network, config.train
 
-    source, num_samples = dataset.train.views(config.view, device), len(dataset.train)
-    steps = batch_slots(num_samples, recipe.batch_size)
-    learning_rate = learning_rate_schedule(recipe, len(steps))
+    source, num_samples = dataset.train.views(config.view, device), config.num_images(dataset)
+    learning_rate = learning_rate_schedule(recipe, len(batch_slots(num_samples, recipe.batch_size)))
     finished_epochs = checkpoint["epoch"] if checkpoint is not None else 0
     for epoch in range(finished_epochs + 1, recipe.num_epochs + 1):
         started = time.perf_counter()
@@ -72,7 +71,8 @@ def train(
         head_only, past_epochs = epoch <= recipe.head_epochs, epoch - recipe.head_epochs - 1
         network.train_only_head() if head_only else network.train_whole()
         stream_epoch = epoch if head_only else past_epochs % config.num_stream_epochs + 1
-        drawn = _stream(config, num_samples, head_only).epoch(stream_epoch)
+        stream = _stream(config, dataset, head_only)
+        drawn, steps = stream.epoch(stream_epoch), batch_slots(stream.num_samples, recipe.batch_size)
         losses, rate = torch.zeros(len(steps), device=device), recipe.learning_rate
         for step, batch in enumerate(source.batches(drawn, steps)):
             rate = recipe.learning_rate if head_only else learning_rate(past_epochs * len(steps) + step)
@@ -80,7 +80,7 @@ def train(
         figures = {
             "train/loss": _finite_mean(losses.cpu().numpy(), config, epoch),
             "train/learning_rate": rate,
-            "train/images_per_s": num_samples / (time.perf_counter() - started),
+            "train/images_per_s": stream.num_samples / (time.perf_counter() - started),
         }
         figures |= _validated(network, dataset.validation, config, epoch)
         figures["epoch_s"] = time.perf_counter() - started
@@ -100,11 +100,10 @@ def first_steps(
     By then, the training has allocated nearly all of its memory, which this function serves to measure.
     """
     step_of = _step(config, dataset, signal, device)
-    source = dataset.train.views(config.view, device)
-    steps = batch_slots(len(dataset.train), config.train.batch_size)
-    drawn = _stream(config, len(dataset.train), head_only=False).epoch(1)
+    source, stream = dataset.train.views(config.view, device), _stream(config, dataset, head_only=False)
+    steps = batch_slots(stream.num_samples, config.train.batch_size)
     step_of.network.train_whole()
-    for slots, batch in zip(steps[:num_steps], source.batches(drawn, steps), strict=False):
+    for slots, batch in zip(steps[:num_steps], source.batches(stream.epoch(1), steps), strict=False):
         step_of(batch, 1, slots, config.train.learning_rate)
         yield
     images = next(dataset.validation.batches(EVALUATION_BATCH)).numpy()
@@ -193,9 +192,11 @@ def initial_student(
     return network
 
 
-def _stream(config: TrialConfig, num_samples: int, head_only: bool) -> VicinalStream:
-    """The vicinal stream of the trial; the head is trained on unmixed images, as by the authors."""
-    return VicinalStream(config.stream_seed, num_samples, NO_MIXUP if head_only else config.mixup, config.view)
+def _stream(config: TrialConfig, dataset: Dataset, head_only: bool) -> VicinalStream:
+    """The vicinal stream of the trial; the head is trained on unmixed images, as by the authors, that have labels."""
+    if head_only:
+        return VicinalStream(config.stream_seed, dataset.num_train, NO_MIXUP, config.view)
+    return VicinalStream(config.stream_seed, config.num_images(dataset), config.mixup, config.view)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -121,6 +121,7 @@ def paths_of(spec: SweepSpec, source: str = "spec") -> list[tuple[str, str]]:
     """The data, the weights and the files of names that a spec names, each with its place in the spec."""
     networks = {f"teachers.{name}": teacher for name, teacher in spec.teachers.items()} | students_of(spec, source)
     found = [("data.path", spec.data.folder), ("data.labels", spec.data.labels)]
+    found += [("data.unlabelled", spec.data.unlabelled_folder)]
     for where, network in networks.items():
         folder = folder_of(network.model)
         found += [(f"{where}.model", str(folder) if folder else None)]
@@ -139,7 +140,7 @@ def check_paths(spec: SweepSpec, source: str, elsewhere: Sequence[str] | None = 
 def _problem_here(where: str, path: str) -> str | None:
     """Why a path of a spec cannot be read on this machine, and what to do about it."""
     kind = where.rpartition(".")[2]
-    if kind == "path":
+    if kind in ("path", "unlabelled"):
         return None if "://" in path or _is_folder(path) else "no such folder; give the folder that holds the data"
     if kind == "labels":
         return None if "://" in path or _exists(Path(path)) else "no such file; give a CSV or TSV file"

@@ -32,7 +32,7 @@ def label_signals(plan: Plan, resources: ResourcesConfig, dataset: Dataset, prog
     teachers = {teacher.name: teacher.product for teacher in plan.teachers}
     finished = {teacher.name: teacher.made_from for teacher in plan.teachers if teacher.made_from}
     wanted = [each for each in plan.signals if each.stored and each.pending_epochs and each.teacher in finished]
-    passes = [_Pass(each, finished[each.teacher], plan.data.num_train, progress) for each in wanted]
+    passes = [_Pass(each, finished[each.teacher], each.trial.num_images(plan.data), progress) for each in wanted]
     passes = [each for each in passes if each.prepare()]
     if not passes:
         return

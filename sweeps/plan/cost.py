@@ -1,9 +1,11 @@
 """The remaining computation of a plan, in floating-point operations and teacher passes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kd_core.config.identity import canonical_json
 from kd_core.config.networks import NetworkConfig
+from kd_core.config.trial import TrialConfig
 from sweeps.plan.plan import Plan
 
 _BACKWARD = 2  # a backward pass costs about two forward passes
@@ -32,20 +34,24 @@ class Cost:
 
 def cost_of(plan: Plan) -> Cost:
     """The cost of everything in a plan that is not finished, without evaluation."""
-    num_train, forward = plan.data.num_train, _ForwardFlops(plan.data.num_classes, plan.data.image_size)
-    student = sum(
-        forward.of(each.trial.config.student) * (1 + _BACKWARD) * each.trial.config.train.num_epochs
-        for each in plan.all_trials
-        if not each.done
-    )
-    tuned = [each.finetuning for each in plan.missing_teachers]
+    forward = _ForwardFlops(plan.data.num_classes, plan.data.image_size)
+
+    def training(trials: Iterable[TrialConfig]) -> int:
+        """The operations of training their students."""
+        flops = ((t, forward.of(t.student) * (1 + _BACKWARD)) for t in trials)
+        return sum(of_image * trial.train.num_epochs * trial.num_images(plan.data) for trial, of_image in flops)
+
     live = [each for each in plan.signals if each.live_passes]
-    teachers = [(forward.of(each.trial.teacher), each) for each in live if each.trial.teacher is not None]
+    teachers = [
+        (forward.of(each.trial.teacher) * each.trial.num_images(plan.data), each)
+        for each in live
+        if each.trial.teacher is not None
+    ]
     return Cost(
-        student_flops=student * num_train,
-        teacher_flops=sum(flops * signal.passes for flops, signal in teachers) * num_train,
-        live_teacher_flops=sum(flops * signal.live_passes for flops, signal in teachers) * num_train,
-        finetuning_flops=sum(forward.of(t.student) * (1 + _BACKWARD) * t.train.num_epochs for t in tuned) * num_train,
+        student_flops=training(each.trial.config for each in plan.all_trials if not each.done),
+        teacher_flops=sum(flops * signal.passes for flops, signal in teachers),
+        live_teacher_flops=sum(flops * signal.live_passes for flops, signal in teachers),
+        finetuning_flops=training(each.finetuning for each in plan.missing_teachers),
         teacher_passes=sum(signal.passes for signal in plan.signals),
         live_teacher_passes=sum(signal.live_passes for signal in plan.signals),
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sweeps.plan.plan import Plan, TrialPlan
 
 _RECIPE = ("batch_size", "optimizer", "precision", "compile", "deterministic")
-_DATA = {"num_train", "num_validation", "num_classes", "image_size"}
+_DATA = {"num_train", "num_unlabelled", "num_validation", "num_classes", "image_size"}
 _ENOUGH = 20  # trials of a form; more tell nothing new
 _MOST_READ = 200  # configs of earlier trials, so that a plan is quick in a large store
 

@@ -120,7 +120,7 @@ def _signal(group: list[Need], identity: dict[str, Any], store: Store, data: Dat
         pending_epochs=tuple(trial.train.epochs for trial in pending),
         num_epochs=num_epochs,
         missing=tuple(sorted(set(range(1, num_epochs + 1)) - record.epochs())),
-        epoch_bytes=data.num_train * data.num_classes * _FLOAT16_BYTES,
+        epoch_bytes=group[0].trial.num_images(data) * data.num_classes * _FLOAT16_BYTES,
         stored=False,
         shared=len(pending) > 1 or any(need.stands_for_others for need in group),
         foreseen=group[0].foreseen,

@@ -62,6 +62,7 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
     run, config = choice.run, choice.trial.config
     data, teacher = snapshot.index.data, config["teacher"] or {}
     height, width = student.image_size
+    unlabelled = f" and {data.num_unlabelled:,} unlabelled" if data and data.num_unlabelled and config["beta"] else ""
     rows = {
         "arm": run["arm"],
         "method": run["method"],
@@ -70,7 +71,7 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
         "teacher": f"{run['teacher']}, {teacher.get('model')}{_teacher_figures(snapshot, run['teacher'])}"
         if teacher
         else "",
-        "data": f"{config['data']['source']}, {student.num_train:,} training, {len(student.validation):,} "
+        "data": f"{config['data']['source']}, {student.num_train:,} training{unlabelled}, {len(student.validation):,} "
         f"validation and {len(student.test):,} test images of {width}×{height} pixels",
         "data's fingerprint": data.fingerprint if data else "",
         "training": f"{config['train']['epochs']} epochs, seed {run['seed']}",

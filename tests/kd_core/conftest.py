@@ -2,9 +2,11 @@
 
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -12,7 +14,8 @@ from hypothesis import settings
 from kd_core.config.data import DataConfig
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.trial import TrialConfig
-from kd_core.data.dataset import Dataset, load
+from kd_core.data.dataset import Dataset, Split, load
+from kd_core.methods.method import UNLABELLED
 from kd_core.methods.registry import METHODS
 from kd_core.networks.models import build_teacher
 from kd_core.teachers.signal import LiveSignal
@@ -44,6 +47,13 @@ def processes() -> ForkServerContext:
 def digits() -> Dataset:
     """108 train, 12 validation and 359 test images of 8×8 pixels."""
     return load(DataConfig.model_validate(DATA))
+
+
+@pytest.fixture(scope="session")
+def half_labelled(digits: Dataset) -> Dataset:
+    """The digits with 60 labelled training images and 47 without a label."""
+    labels = np.where(np.arange(107) < 60, digits.train.labels[:107], UNLABELLED)
+    return replace(digits, train=Split(digits.train.images[:107], labels), fingerprint="half+other half")
 
 
 @pytest.fixture(scope="session")

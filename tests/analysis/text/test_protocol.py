@@ -72,6 +72,10 @@ def test_stored_signals_versions_and_sizes_are_told(make_sweep):
         write_json(product.path / "manifest.json", manifest | {"versions": {"torch": "2.14.1"}})
     protocol = protocol_in(store)
     assert protocol["Images"] == "1,000 training, 200 validation, 200 test; 5 classes at 8 px"
+    more = members_of(store.sweep("demo")) | {"data": sizes | {"num_unlabelled": 3000}}
+    write_members(store.sweep("demo"), "", more)
+    images = "1,000 training, 3,000 unlabelled for students of a teacher, 200 validation, 200 test"
+    assert protocol_in(store)["Images"].startswith(images)
     assert protocol["Teacher passes"] == (
         "3 over the training images, stored and shared by the trials that would have made 12"
     )

@@ -12,6 +12,11 @@ from kd_core.config.data import DataConfig, MixupConfig, ViewConfig
         ({"source": "cifar10", "streaming": True}, "fits in memory"),
         ({"source": "digits", "validation": 1}, "less than 1"),
         ({"source": "web"}, "digits"),
+        ({"source": "digits", "unlabelled": "/more"}, "data.unlabelled is for folder and parquet sources; remove it"),
+        (
+            {"source": "folder", "path": "/data", "unlabelled": "ftp://me:secret@host/a"},
+            "data.unlabelled is a URL with a password or a query, which records would show; remove",
+        ),
         (
             {"source": "cifar10", "path": "s3://bucket/cifar"},
             "downloaded into data.path, which is a URL; give a folder",

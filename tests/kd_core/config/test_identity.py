@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 from pydantic import create_model
 
-from kd_core.config.identity import canonical_json, digest, identity_of, trial_key
+from kd_core.config.identity import canonical_json, digest, identity_of, signal_identity, trial_key
 from kd_core.config.trial import TrialConfig
 from kd_core.fields import Config, Neutral
 from tests.kd_core.config import golden
@@ -50,6 +50,19 @@ MATTERS = {
 @pytest.mark.parametrize("name", MATTERS)
 def test_the_key_changes_with_what_can_change_the_numbers(config_of, name):
     assert key_of(config_of(**{name: MATTERS[name]})) != key_of(config_of())
+
+
+@pytest.mark.parametrize(
+    ("method", "edits", "changes"),
+    [("classic", {}, False), ("mixup", {}, False), ("kd", {}, True), ("kd_mixup", {"alpha": 1}, False)],
+)
+def test_unlabelled_images_change_the_keys_of_those_trials_alone_that_see_them(config_of, method, edits, changes):
+    config, teacher = config_of(method, **edits), None if method in ("classic", "mixup") else "teacher"
+    keys = [trial_key(config, data, teacher) for data in ("labelled", "labelled+more", "labelled+other")]
+    assert len(set(keys)) == (3 if changes else 1)
+    if teacher is not None:
+        signals = {digest(signal_identity(config, data, teacher)) for data in ("labelled", "labelled+more")}
+        assert len(signals) == (2 if changes else 1)
 
 
 @pytest.mark.parametrize("version", ["STREAM_VERSION", "LOSS_VERSION"])

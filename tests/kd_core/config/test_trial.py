@@ -1,4 +1,6 @@
 import json
+import re
+from functools import partial
 
 import pytest
 from pydantic import ValidationError
@@ -38,6 +40,29 @@ def test_beta_is_what_alpha_leaves(config_of):
 def test_what_makes_no_sense_is_refused(config_of, method, edits, message):
     with pytest.raises(ValidationError, match=message):
         config_of(method, **edits)
+
+
+@pytest.mark.parametrize(
+    ("method", "edits", "problem"),
+    [
+        *[(method, {}, "") for method in ("classic", "mixup", "kd", "zscore", "dist", "wttm")],
+        ("dkd", {}, "dkd reads the labels, .* lack; use kd, kd_mixup, zscore, dist, wttm$"),
+        ("cud", {}, "cud reads the labels"),
+        ("dkd", {"alpha": 1, "beta": 0}, ""),
+        ("kd", {"alpha": 0.2, "train.uncertainty": "dus"}, "uncertainty: dus reads the labels, .*; remove it$"),
+        ("kd", {"train.uncertainty": "dus"}, ""),
+        ("classic", {"train.uncertainty": "dus"}, ""),
+    ],
+)
+def test_images_without_a_label_need_a_loss_that_reads_none(config_of, method, edits, problem):
+    teacher = {} if method in ("classic", "mixup") else {"teacher": {"model": "resnet18"}}
+    make = partial(config_of, method, **{"data.unlabelled": "/more"}, **teacher, **edits)
+    if problem:
+        with pytest.raises(ValidationError) as refused:
+            make()
+        assert re.search(problem, refused.value.errors()[0]["msg"])
+    else:
+        assert make().sees_unlabelled == (method not in ("classic", "mixup") and edits.get("beta") != 0)
 
 
 def test_a_trial_that_minimises_nothing_is_refused(config_of):

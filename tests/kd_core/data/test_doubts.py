@@ -29,6 +29,11 @@ def test_images_of_two_splits_are_counted_and_named():
         f"1 validation image also in train{remedy}: validation1",
         "1 test image also in validation: test1",
     ]
+    [*_, first, second, _] = doubts_of_images(files | {"unlabelled": digests(0, 5, 9, 4)}, names)
+    assert [first.sentence, second.sentence] == [
+        f"2 test images also in data.unlabelled{remedy}: test0, test1",
+        f"1 validation image also in data.unlabelled{remedy}: validation0",
+    ]
     assert in_both(digests(0, 1), digests(0, 2)).tolist() == [False, False]
 
 

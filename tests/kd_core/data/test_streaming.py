@@ -23,6 +23,7 @@ from kd_core.evaluate.evaluation import predict
 from kd_core.evaluate.footprint import footprint
 from kd_core.stream.vicinal import VicinalStream, batch_slots
 from kd_core.training.loop import train
+from tests.image_sources import noise, numbered
 
 VIEWS = {"padded": ViewConfig(padding=2), "resized": ViewConfig(crop="resized")}
 STUDENT = {"model": "test_efficientnet", "image_size": 16, "bottleneck": 16}
@@ -78,6 +79,20 @@ def test_streamed_batches_equal_those_in_memory_bit_for_bit(sources, source, cro
         for batch_size in (4, 10):
             for part, other in zip(expected, batches_of(streamed, VIEWS[crop], batch_size), strict=True):
                 assert torch.equal(part, other)
+
+
+@pytest.mark.parametrize("source", ["folder", "parquet"])
+def test_unlabelled_images_stream_as_they_are_in_memory(sources, tmp_path, source):
+    paths = numbered("more/deep", 5)
+    for number, path in enumerate(paths):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        noise(number, (9, 12)).save(tmp_path / path)
+    options = {"unlabelled": str(tmp_path / "more"), "image_size": 12}
+    for num_workers in (0, 2):
+        in_memory, streamed = both_ways(sources[source], num_workers, **options)
+        assert (streamed.num_train, streamed.num_unlabelled, streamed.fingerprint) == (29, 5, in_memory.fingerprint)
+        for part, other in zip(*(batches_of(each, VIEWS["padded"], 4) for each in (in_memory, streamed)), strict=True):
+            assert torch.equal(part, other)
 
 
 @pytest.mark.parametrize("source", ["folder", "parquet"])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
+from torch.nn.functional import cross_entropy
 
 from kd_core.methods.hard import hard_label_loss
 from tests.kd_core.methods.samples import NUM, batch, label_of, logits, swapped
@@ -24,6 +25,17 @@ def test_huge_logits_give_a_finite_hard_label_loss():
     loss.backward()
     assert loss.isfinite()
     assert student.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_where_every_image_has_a_label_the_loss_is_that_of_torch_bit_for_bit(smoothing):
+    student, images = logits(0).float(), batch()
+    own, partner = (
+        cross_entropy(student, labels, reduction="none", label_smoothing=smoothing)
+        for labels in (images.labels, images.partner_labels)
+    )
+    expected = (images.mixup_lambda * own + (1 - images.mixup_lambda) * partner).mean()
+    assert torch.equal(hard_label_loss(student, images, smoothing), expected)
 
 
 def test_label_smoothing_mixes_in_the_uniform_label():

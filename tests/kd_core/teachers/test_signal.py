@@ -90,6 +90,15 @@ def test_stored_and_live_logits_make_the_same_student_bit_for_bit(trial, digits,
     assert weights(config, digits, from_store) == weights(config, digits, signal)
 
 
+@pytest.mark.parametrize("name", ["kd_mixup", "dist", "head epochs", "odd batch"])
+def test_stored_and_live_logits_agree_where_images_have_no_label(trial, half_labelled, signal, tmp_path, name):
+    method, edits = TRIALS[name]
+    config = trial(method, **edits)
+    from_store = stored(config, half_labelled, signal, tmp_path)
+    assert from_store.record.logits(1).shape == (107, 10)
+    assert weights(config, half_labelled, from_store) == weights(config, half_labelled, signal)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_teacher_labels_in_its_own_precision_whatever_the_students_is(trial, digits, signal, tmp_path, precision):
     teacher, student = {"teacher": {**TEACHER, "precision": "bfloat16"}}, {"train": {"precision": precision}}

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import pytest
+import torch
 
 from kd_core.methods.dus import dus_loss
 from kd_core.methods.hard import hard_label_loss
@@ -40,6 +43,24 @@ def test_the_recipe_says_which_loss_the_hard_labels_have(trial):
     smoothed, dus = (trial("mixup", train=train) for train in ({"label_smoothing": 0.1}, {"uncertainty": "dus"}))
     assert float(trial_loss(student, None, batch(), smoothed)) == float(hard_label_loss(student, batch(), 0.1))
     assert float(trial_loss(student, None, batch(), dus)) == float(dus_loss(student, batch()))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_images_without_a_label_have_the_teacher_s_part_and_the_labelled_share_of_the_other(trial, smoothing):
+    student, teacher, images = logits(0), logits(1), batch()
+    own, partner = torch.tensor([0, -1, 2, -1, 4, 5, -1, 1]), torch.tensor([1, 0, -1, -1, 0, 3, -1, -1])
+    shares = (images.mixup_lambda, own), (1 - images.mixup_lambda, partner)
+    log_probabilities = student.log_softmax(dim=1)
+    hard = sum(
+        float(share[row]) * -float((1 - smoothing) * log_probabilities[row, label[row]])
+        - float(share[row]) * smoothing * float(log_probabilities[row].mean())
+        for share, label in shares
+        for row in range(len(student))
+        if label[row] >= 0
+    ) / len(student)
+    config = trial("kd_mixup", temperature=2, alpha=0.2, train={"label_smoothing": smoothing})
+    loss = trial_loss(student, teacher, replace(images, labels=own, partner_labels=partner), config)
+    assert float(loss) == pytest.approx(0.2 * hard + 0.8 * float(loss_of("kd", student, teacher, 2.0)), rel=1e-6)
 
 
 def test_distilling_without_teacher_logits_is_refused(trial):

@@ -32,6 +32,7 @@ MISTAKES = {
     "arms.1.temperature=[2, warm]": "arms[1].temperature: warm: must be a number above 0, or sigma",
     "arms.1.alpha=2": "arms[1].alpha: 2: must be less than or equal to 1; alpha is weight of the hard-label",
     "data={source: folder, path: /no/where}": "data.path: /no/where: no such folder",
+    "data={source: folder, path: /, unlabelled: file:///no/where}": "data.unlabelled: /no/where: no such folder",
     "data={source: folder, path: file:///no/where}": "data.path: /no/where: no such folder",
     "data={source: folder, path: 'sftp://me:word@host/a'}": "data: data.path is a URL with a password or a query",
     "data={source: parquet}": "data: the parquet source needs data.path",

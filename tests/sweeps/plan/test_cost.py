@@ -1,5 +1,7 @@
 """The remaining computation: linear in epochs, reduced by finished trials and by shared signals."""
 
+from dataclasses import replace
+
 from kd_core.networks.execution import has_bfloat16_instructions
 from sweeps.plan.cost import bfloat16_gains, cost_of
 from tests.products import finish
@@ -10,6 +12,15 @@ def test_the_cost_is_linear_in_epochs(planned):
     assert (2 * once.student_flops, 2 * once.teacher_flops) == (twice.student_flops, twice.teacher_flops)
     assert once.finetuning_flops == twice.finetuning_flops > 0
     assert once.total_flops == once.student_flops + once.teacher_flops + once.finetuning_flops
+
+
+def test_unlabelled_images_cost_distilled_students_and_their_teacher_alone(planned):
+    plan = planned()
+    twice = replace(plan, data=plan.data.model_copy(update={"num_unlabelled": plan.data.num_train}))
+    once, more = cost_of(plan), cost_of(twice)
+    assert more.finetuning_flops == once.finetuning_flops
+    assert more.teacher_flops == 2 * once.teacher_flops
+    assert more.student_flops == once.student_flops * 5 // 3
 
 
 def test_a_stored_signal_costs_one_pass_an_epoch_and_a_live_one_that_of_every_trial(planned):

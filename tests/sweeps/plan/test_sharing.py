@@ -43,6 +43,13 @@ def share(tmp_path):
     return share
 
 
+@pytest.mark.parametrize(("alpha", "rows"), [(0.5, 1500), (1, 1000)])
+def test_a_signal_has_a_row_for_each_image_that_its_students_see(tmp_path, alpha, rows):
+    data = DATA.model_copy(update={"num_unlabelled": 500})
+    [signal] = share_signals([need(alpha=alpha)], Store.at(tmp_path), data, SignalConfig())
+    assert signal.epoch_bytes == rows * 10 * 2
+
+
 def label(record, *epochs):
     """Store these epochs, all zeros."""
     for epoch in epochs:

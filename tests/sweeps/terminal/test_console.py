@@ -16,9 +16,9 @@ def shown(tiny, tmp_path, capsys, monkeypatch):
     """Returns what `plan` prints for the tiny spec with overrides."""
     monkeypatch.setenv("COLUMNS", "160")
 
-    def show(*overrides, gains=None):
+    def show(*overrides, gains=None, **counts):
         spec = read_spec(str(tiny), overrides)
-        plan = plan_sweep(spec, Store.at(tmp_path), summarize(spec.data))
+        plan = plan_sweep(spec, Store.at(tmp_path), summarize(spec.data).model_copy(update=counts))
         print_plan(plan, cost_of(plan), gains or {})
         return capsys.readouterr().err
 
@@ -30,6 +30,11 @@ def test_a_plan_shows_for_each_signal_who_shares_it_what_is_missing_and_what_it_
     assert row == ["resnet", "uniform", "stored", "2", "trials", "0/2", "2", "3.52", "KiB", "50%"]
     (row,) = (line.split() for line in shown("signal=live").splitlines() if line.startswith("resnet uniform"))
     assert row == ["resnet", "uniform", "live", "2", "trials", "0/2", "0%"]
+
+
+def test_a_plan_begins_with_the_numbers_of_images(shown):
+    assert shown().startswith("tiny: 90 training, 30 validation and 719 test images of 10 classes at 8 px\n")
+    assert shown(num_unlabelled=45).startswith("tiny: 90 training and 45 unlabelled, 30 validation and 719 test images")
 
 
 def test_a_plan_tells_scouts_from_followers_where_trials_are_stopped_early(shown):
