@@ -14,7 +14,7 @@ import numpy as np
 from kd_core.config.data import DataConfig, Note, note
 from kd_core.config.identity import file_sha256
 from kd_core.data.folder_index import index_of
-from kd_core.data.folder_layout import layout_of
+from kd_core.data.folder_layout import layout_of, without_training
 from kd_core.data.images import FileImages, Part
 from kd_core.data.labels_file import Labelled, labels_of, read_labels
 from kd_core.data.part_names import part_named
@@ -99,19 +99,28 @@ class _Folder:
         elif damaged:
             remedy = "remove or replace them, or set data.skip_unreadable: true"
             self.problems.append(f"{count(len(damaged), 'image')} cannot be read: {some(damaged)}; {remedy}")
+        if closed := self.index.rest.closed:
+            self.problems.append(f"{some(closed)} cannot be opened by this user; change the permissions")
 
     def _folders(self) -> dict[str, str]:
         layout = layout_of(self.paths)
         self.problems += layout.problems
-        if layout.beside:
-            beside = sum(path.split("/", 1)[0] in layout.beside for path in self.paths)
-            self.notes.append(note("left out", f"{count(beside, 'image')} in folders beside the parts", layout.beside))
+        tops = {*layout.folders.values()} - {""}
+        beside = [path for path in self.paths if path.split("/", 1)[0] not in tops] if tops else []
+        if beside:
+            examples = [*layout.beside, *(path for path in beside if "/" not in path)]
+            self.notes.append(note("left out", f"{count(len(beside), 'image')} beside the parts", examples))
         return layout.folders
 
     def _by_class_folder(self, folder: str) -> _Rows:
         prefix = f"{folder}/" if folder else ""
         rows = [row for row, path in enumerate(self.paths) if path.startswith(prefix)]
-        below = (self.paths[row][len(prefix) :] for row in rows)
+        below = [self.paths[row][len(prefix) :] for row in rows]
+        inner = [path for path in below if path.count("/") > 1 and not _is_flat({path.split("/")[1]})]
+        if inner:
+            text = f"{count(len(inner), 'image')} in folders below class folders, each of the class above"
+            folders = dict.fromkeys(prefix + path.rpartition("/")[0] for path in inner)
+            self.notes.append(note("doubtful", text, folders))
         return _Rows(rows, [_normal(path.split("/", 1)[0]) if "/" in path else "" for path in below])
 
     def _annotated(self, part: str, rows: _Rows, folder: str, names: Sequence[str]) -> _Rows:
@@ -134,7 +143,7 @@ class _Folder:
         return _Rows([], [])
 
     def _by_labels_file(self, labels: dict[str, Labelled], path: str) -> dict[str, _Rows]:
-        """Rows by a labels file; its part column decides on the part, or else a top folder that is named like one."""
+        """Rows by a labels file; its part column decides on the part, or else a folder that is named like one."""
         matched = labels_of(self.paths, labels)
         missing = len(labels) - len(matched)
         if missing:
@@ -144,13 +153,20 @@ class _Folder:
                 f"{count(missing, 'image')} of data.labels: {path}: are not there: {some(lost)}; "
                 "give paths below data.path, or remove the lines"
             )
-        tops = {part_named(image.split("/", 1)[0]) for image in matched if "/" in image}
-        by_folder = "train" in tops and len(tops) > 1
+        unsaid = [image for image, labelled in matched.items() if labelled.part is None]
+        folders = {image: _part_folder(image) for image in unsaid}
+        by_folder = len({*folders.values()}) > 1
+        if by_folder and "train" not in folders.values():
+            self.problems += without_training(sorted({_folder(image) for image in unsaid if folders[image]}))
+        elif by_folder and None in folders.values():
+            others = [image for image in unsaid if folders[image] is None]
+            text = f"{count(len(others), 'image')} in folders that name no part, for training"
+            self.notes.append(note("taken", text, dict.fromkeys(map(_folder, others))))
         parts: dict[str, _Rows] = {"train": _Rows([], [])}
         for row, image in enumerate(self.paths):
             if image in matched:
                 labelled = matched[image]
-                part = labelled.part or (part_named(image.split("/", 1)[0]) if by_folder else None) or "train"
+                part = labelled.part or (folders[image] if by_folder else None) or "train"
                 into = parts.setdefault(part, _Rows([], []))
                 into.rows.append(row)
                 into.classes.append(_normal(labelled.label))
@@ -202,6 +218,9 @@ class _Folder:
             suffixes = ", ".join(sorted({PurePosixPath(path).suffix.lower() or "none" for path in others})[:5])
             text = f"{count(len(others), 'file')} whose ending ({suffixes}) is no image's"
             self.notes.append(note("left out", text, others))
+        if of_parts := [name for name in names if part_named(name) and self.config.labels is None]:
+            text = "classes that are named like parts, since no class folders are in them"
+            self.notes.append(note("doubtful", text, of_parts))
         if all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
             self.notes.append(
                 note(
@@ -223,6 +242,15 @@ def read_folder(config: DataConfig) -> Source:
 def _normal(name: str) -> str:
     """A name in one Unicode form: two systems may write é in two ways."""
     return unicodedata.normalize("NFC", name)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _part_folder(path: str) -> str | None:
+    """The part that the innermost folder of an image with such a name means, if it is in one."""
+    return next(filter(None, map(part_named, reversed(_folder(path).split("/")))), None)
 
 
 def _is_flat(folders: set[str]) -> bool:

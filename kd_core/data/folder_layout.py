@@ -20,8 +20,8 @@ class Layout:
 def layout_of(paths: Sequence[str]) -> Layout:
     """The layout of a folder with images at these paths.
 
-    A folder named like a part is one if the training folder holds class folders; if it holds images, it is a class that
-    is called train.
+    A folder named like a part is one if the training folder holds class folders; if it holds images, as all others do,
+    it is a class that is called train.
     """
     tops = dict.fromkeys(path.split("/", 1)[0] for path in paths if "/" in path)
     nested = {path.split("/", 1)[0] for path in paths if path.count("/") > 1}
@@ -29,10 +29,16 @@ def layout_of(paths: Sequence[str]) -> Layout:
     for top in tops:
         if part := part_named(top):
             named[part].append(top)
+    problems = _one_level_below(paths)
     if not nested.intersection(named["train"]):
-        return Layout({"train": ""}, problems=_without_training([top for top in tops if part_named(top)], nested))
+        parts = [top for top in tops if part_named(top)]
+        flat = [top for top in parts if top not in nested]
+        if len({*map(part_named, flat)}) > 1 or (flat and nested.difference(parts)):
+            remedy = "sort them into one folder a class, or give their labels in a file as data.labels"
+            problems.append(f"holds images in {some(flat)} and no class folders there; {remedy}")
+        return Layout({"train": ""}, problems=problems + without_training([top for top in parts if top in nested]))
     folders: dict[str, str] = {part: names[0] for part, names in named.items() if names}
-    problems = [
+    problems += [
         f"holds {some(names)}, each of which may be the {part} part; keep one there and move the others away"
         for part, names in named.items()
         if len(names) > 1
@@ -40,7 +46,14 @@ def layout_of(paths: Sequence[str]) -> Layout:
     return Layout(folders, [top for top in tops if part_named(top) is None], problems)
 
 
-def _without_training(named: Sequence[str], nested: set[str]) -> list[str]:
-    parts = [top for top in named if top in nested]
+def _one_level_below(paths: Sequence[str]) -> list[str]:
+    """Whether a folder holds the training part, and so the others."""
+    names = (path.split("/") for path in paths)
+    holding = sorted({top for top, *below in names if len(below) > 2 and part_named(below[0]) == "train"})
+    return [f"has its parts in the folder {some(holding)}; give that one as data.path"] if holding else []
+
+
+def without_training(parts: Sequence[str]) -> list[str]:
+    """What is wrong with a folder of these parts, of which none is for training."""
     remedy = "name the folder of the training images train, with one folder a class in it"
     return [f"holds {some(parts)} and no training part; {remedy}"] if parts else []
