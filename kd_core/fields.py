@@ -68,8 +68,12 @@ def shown(value: Any) -> str:
         text = str(value)
     except ValueError:  # Python writes no integer of more than 4,300 digits
         text = hex(value)
-    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in _cut(text))
-    return _cut(text)
+    return _cut(printable(_cut(text)))
+
+
+def printable(text: str) -> str:
+    """A text on one line, with what cannot be printed as Python writes it."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _cut(text: str) -> str:

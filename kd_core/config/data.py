@@ -173,8 +173,9 @@ class Note(Config):
 
 
 def note(kind: Literal["taken", "left out", "doubtful"], text: str, examples: Iterable[str] = ()) -> Note:
-    """A note with the first three of its examples."""
-    return Note(kind=kind, text=text, examples=tuple(islice(examples, 3)))
+    """A note with the first three of its examples, which may be names of files that are no text."""
+    named = (example.encode(errors="surrogateescape").decode(errors="backslashreplace") for example in examples)
+    return Note(kind=kind, text=text, examples=tuple(islice(named, 3)))
 
 
 class DataSummary(Config):

@@ -14,6 +14,8 @@ KdSweepsError        the base, which the command line catches
 └── ServerError      an MLflow server that refuses or does not answer
 """
 
+from kd_core.fields import printable
+
 
 class KdSweepsError(ValueError):
     """The base of them all; `exit_code` is that of a command which ends by it."""
@@ -26,7 +28,10 @@ class SpecError(KdSweepsError):
 
 
 class DataError(KdSweepsError):
-    """The data cannot be read as configured."""
+    """The data cannot be read as configured; the message is one printable line, whatever the names in it hold."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class ModelError(KdSweepsError):

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +16,7 @@ from kd_core.config.data import DataConfig, Note, note
 from kd_core.config.errors import DataError
 from kd_core.config.identity import file_sha256
 from kd_core.data.folder_index import index_of
-from kd_core.data.folder_layout import layout_of
+from kd_core.data.folder_layout import layout_of, without_training
 from kd_core.data.images import FileImages, Part
 from kd_core.data.labels_file import Labelled, labels_of, read_labels
 from kd_core.data.part_names import part_named
@@ -115,22 +116,36 @@ class _Folder:
         elif damaged:
             remedy = "remove or replace them, or set data.skip_unreadable: true"
             self.problems.append(f"{count(len(damaged), 'image')} cannot be read: {some(damaged)}; {remedy}")
+        if closed := self.index.rest.closed:
+            self.problems.append(f"{some(closed)} cannot be opened by this user; change the permissions")
 
     def _folders_of_parts(self) -> dict[str, str]:
         layout = layout_of(self.folders)
         self.problems += layout.problems
-        if layout.beside:
-            is_beside = np.array([folder.split("/", 1)[0] in layout.beside for folder in self.folders])
-            text = f"{count(int(is_beside[self.folder_of].sum()), 'image')} in folders beside the parts"
-            self.notes.append(note("left out", text, layout.beside))
+        tops = {*layout.folders.values()} - {""}
+        is_beside = np.array(
+            [bool(tops) and folder.split("/", 1)[0] not in tops for folder in self.folders], dtype=bool
+        )
+        beside = np.flatnonzero(is_beside[self.folder_of])
+        if beside.size:
+            loose = (self.paths[row] for row in beside.tolist() if "/" not in self.paths[row])
+            text = f"{count(len(beside), 'image')} beside the parts"
+            self.notes.append(note("left out", text, chain(layout.beside, loose)))
         return layout.folders
 
     def _by_class_folder(self, part: str) -> _Rows:
         prefix = f"{part}/" if part else ""
         inside = np.array([not part or folder == part or folder.startswith(prefix) for folder in self.folders], bool)
-        names = [_normal(folder[len(prefix) :].split("/", 1)[0]) for folder in self.folders]
-        rows = np.flatnonzero(inside[self.folder_of]) if self.folders else np.arange(0)
-        return _Rows(rows, self.folder_of[rows], names)
+        below = [folder[len(prefix) :].split("/") for folder in self.folders]
+        rows = np.flatnonzero(inside[self.folder_of])
+        deeper = np.array([len(names) > 1 and not _is_flat({names[1]}) for names in below], dtype=bool) & inside
+        if deeper.any():
+            number = int(deeper[self.folder_of].sum())
+            text = f"{count(number, 'image')} in folders below class folders, each of the class above"
+            self.notes.append(
+                note("doubtful", text, (self.folders[place] for place in np.flatnonzero(deeper).tolist()))
+            )
+        return _Rows(rows, self.folder_of[rows], [_normal(names[0]) for names in below])
 
     def _annotated(self, part: str, rows: _Rows, folder: str, names: Sequence[str]) -> _Rows:
         """A part without class folders: labelled by a text file in it, as in Tiny-ImageNet, or not at all."""
@@ -152,7 +167,7 @@ class _Folder:
         return _rows(np.arange(0), [])
 
     def _by_labels_file(self, labels: dict[str, Labelled], path: str) -> dict[str, _Rows]:
-        """Rows by a labels file; its part column decides on the part, or else a top folder that is named like one."""
+        """Rows by a labels file; its part column decides on the part, or else a folder that is named like one."""
         matched = labels_of(self.paths, labels)
         missing = len(labels) - len(matched)
         if missing:
@@ -162,13 +177,20 @@ class _Folder:
                 f"{count(missing, 'image')} of data.labels: {path}: are not there: {some(lost)}; "
                 "give paths below data.path, or remove the lines"
             )
-        tops = {part_named(image.split("/", 1)[0]) for image in matched if "/" in image}
-        by_folder = "train" in tops and len(tops) > 1
+        unsaid = [image for image, labelled in matched.items() if labelled.part is None]
+        folders = {image: _part_folder(image) for image in unsaid}
+        by_folder = len({*folders.values()}) > 1
+        if by_folder and "train" not in folders.values():
+            self.problems += without_training(sorted({_folder(image) for image in unsaid if folders[image]}))
+        elif by_folder and None in folders.values():
+            others = [image for image in unsaid if folders[image] is None]
+            text = f"{count(len(others), 'image')} in folders that name no part, for training"
+            self.notes.append(note("taken", text, dict.fromkeys(map(_folder, others))))
         parts: dict[str, list[tuple[int, str]]] = {"train": []}
         for row, image in enumerate(self.paths):
             if image in matched:
                 labelled = matched[image]
-                part = labelled.part or (part_named(image.split("/", 1)[0]) if by_folder else None) or "train"
+                part = labelled.part or (folders[image] if by_folder else None) or "train"
                 parts.setdefault(part, []).append((row, labelled.label))
         self.notes.append(note("taken", f"labels of {count(len(matched), 'image')} from data.labels", [path]))
         if len(matched) < len(self.paths):
@@ -221,6 +243,9 @@ class _Folder:
             suffixes = ", ".join(sorted({PurePosixPath(path).suffix.lower() or "none" for path in others})[:5])
             text = f"{count(len(others), 'file')} whose ending ({suffixes}) is no image's"
             self.notes.append(note("left out", text, others))
+        if of_parts := [name for name in names if part_named(name) and self.config.labels is None]:
+            text = "classes that are named like parts, since no class folders are in them"
+            self.notes.append(note("doubtful", text, of_parts))
         if all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
             text = "classes in the order of their names as text, of a checkpoint say its own by teachers.NAME.classes"
             self.notes.append(note("doubtful", text, names))
@@ -253,6 +278,15 @@ def read_unlabelled(config: DataConfig) -> Source:
 def _normal(name: str) -> str:
     """A name in one Unicode form: two systems may write é in two ways."""
     return unicodedata.normalize("NFC", name)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _part_folder(path: str) -> str | None:
+    """The part that the innermost folder of an image with such a name means, if it is in one."""
+    return next(filter(None, map(part_named, reversed(_folder(path).split("/")))), None)
 
 
 def _is_flat(folders: set[str]) -> bool:

@@ -3,7 +3,9 @@
 What else is there is remembered: a class can be empty because nothing in it is read.
 """
 
+import errno
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +21,7 @@ from kd_core.data.part_names import is_hidden
 from kd_core.store.files import cache_folder, writing
 
 _FORMAT = 1  # of the cached file
+_NOWHERE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)  # errors of a link to nothing, or to itself
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Rest:
     hidden: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)  # files with another ending
     dangling: list[str] = field(default_factory=list)  # links to an image that is not there
+    closed: list[str] = field(default_factory=list)  # folders and files that this user may not open
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class FolderIndex:
         hashes = _kept(self)
         missing = [row for row in range(0, len(self.names), stride) if not hashes[row]]
         for row in missing:
-            hashes[row] = file_sha256(self.root / os.fsdecode(self.names[row])).encode()
+            with suppress(PermissionError):  # a look at the image says so
+                hashes[row] = file_sha256(self.root / os.fsdecode(self.names[row])).encode()
         if missing:
             _keep(self, hashes)
         hashes[np.arange(len(hashes)) % stride > 0] = b""
@@ -91,13 +96,17 @@ def _files(
     here = status.st_dev, status.st_ino
     if here in above:
         return
-    with os.scandir(folder) as scanned:
-        entries = sorted(scanned, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+    except PermissionError:
+        rest.closed.append(prefix)
+        return
     for entry in entries:
         path = prefix + entry.name
         if is_hidden(entry.name):
             rest.hidden.append(path)
-        elif entry.is_dir():
+        elif _is_folder(entry):
             rest.folders.append(path)
             yield from _files(entry.path, f"{path}/", suffixes, (*above, here), rest)
         elif os.path.splitext(entry.name)[1].lower() not in suffixes:  # noqa: PTH122
@@ -105,10 +114,20 @@ def _files(
         else:
             try:
                 file = entry.stat()
-            except FileNotFoundError:
-                rest.dangling.append(path)
+            except OSError as error:
+                (rest.dangling if error.errno in _NOWHERE else rest.closed).append(path)
             else:
-                yield os.fsencode(path), file.st_size, file.st_mtime_ns
+                if stat.S_ISREG(file.st_mode):
+                    yield os.fsencode(path), file.st_size, file.st_mtime_ns
+                else:  # a pipe, from which one would read forever
+                    rest.other.append(path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _cache(index: FolderIndex) -> Path:

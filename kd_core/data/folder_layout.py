@@ -20,8 +20,8 @@ class Layout:
 def layout_of(folders: Sequence[str]) -> Layout:
     """The layout of a folder with images in these of its folders, such as train/cat; "" is itself.
 
-    A folder named like a part is one if the training folder holds class folders; if it holds images, it is a class that
-    is called train.
+    A folder named like a part is one if the training folder holds class folders; if it holds images, as all others do,
+    it is a class that is called train.
     """
     tops = dict.fromkeys(folder.split("/", 1)[0] for folder in folders if folder)
     nested = {folder.split("/", 1)[0] for folder in folders if "/" in folder}
@@ -29,10 +29,16 @@ def layout_of(folders: Sequence[str]) -> Layout:
     for top in tops:
         if part := part_named(top):
             named[part].append(top)
+    problems = _one_level_below(folders)
     if not nested.intersection(named["train"]):
-        return Layout({"train": ""}, problems=_without_training([top for top in tops if part_named(top)], nested))
+        called = [top for top in tops if part_named(top)]
+        flat = [top for top in called if top not in nested]
+        if len({*map(part_named, flat)}) > 1 or (flat and nested.difference(called)):
+            remedy = "sort them into one folder a class, or give their labels in a file as data.labels"
+            problems.append(f"holds images in {some(flat)} and no class folders there; {remedy}")
+        return Layout({"train": ""}, problems=problems + without_training([top for top in called if top in nested]))
     parts = {part: names[0] for part, names in named.items() if names}
-    problems = [
+    problems += [
         f"holds {some(names)}, each of which may be the {part} part; keep one there and move the others away"
         for part, names in named.items()
         if len(names) > 1
@@ -40,7 +46,14 @@ def layout_of(folders: Sequence[str]) -> Layout:
     return Layout(parts, [top for top in tops if part_named(top) is None], problems)
 
 
-def _without_training(named: Sequence[str], nested: set[str]) -> list[str]:
-    parts = [top for top in named if top in nested]
+def _one_level_below(folders: Sequence[str]) -> list[str]:
+    """Whether a folder holds the training part, and so the others."""
+    names = (folder.split("/") for folder in folders)
+    holding = sorted({top for top, *below in names if len(below) > 1 and part_named(below[0]) == "train"})
+    return [f"has its parts in the folder {some(holding)}; give that one as data.path"] if holding else []
+
+
+def without_training(parts: Sequence[str]) -> list[str]:
+    """What is wrong with a folder of these parts, of which none is for training."""
     remedy = "name the folder of the training images train, with one folder a class in it"
     return [f"holds {some(parts)} and no training part; {remedy}"] if parts else []

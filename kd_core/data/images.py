@@ -1,7 +1,8 @@
 """Encoded images: where their bytes are stored, and how one of them is found."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kd_core.config.errors import DataError
@@ -73,7 +75,10 @@ class ParquetImages:
 
     def __init__(self, root: os.PathLike[str], files: Sequence[Path], column: str) -> None:
         self.root, self.files, self.column = root, files, column
-        metadata = [pq.read_metadata(file) for file in files]
+        metadata = []
+        for file in files:
+            with reading(file):
+                metadata.append(pq.read_metadata(file))
         self._groups = [(file, group) for file, each in enumerate(metadata) for group in range(each.num_row_groups)]
         groups = [metadata[file].row_group(group) for file, group in self._groups]
         chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
@@ -90,8 +95,10 @@ class ParquetImages:
         group = int(np.searchsorted(self._starts, number, side="right")) - 1
         if self._held[0] != group:
             file, inside = self._groups[group]
-            column = pq.ParquetFile(self.files[file]).read_row_group(inside, columns=[self.column])[self.column]
-            self._held = group, [_bytes_of(row) for row in column.to_pylist()]
+            with reading(self.files[file]):
+                parquet = pq.ParquetFile(self.files[file], page_checksum_verification=True)
+                column = parquet.read_row_group(inside, columns=[self.column])[self.column]
+                self._held = group, [_bytes_of(row) for row in column.to_pylist()]
         return BytesIO(self._held[1][number - self._starts[group]])
 
     def name(self, number: int) -> str:
@@ -182,6 +189,16 @@ class Part:
         """The decoded pixels of one sample, uint8 [H, W, 3]; raises DataError that names the image."""
         number = int(self.numbers[index])
         return decode(self.images.content(number), self.images.name(number), image_size, self.background)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn the errors of a damaged parquet file into a DataError."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise DataError(f"data.path: {file}: is no whole parquet file ({why}); fetch it again") from None
 
 
 def _bytes_of(row: dict[str, bytes | None] | bytes | None) -> bytes:

@@ -20,11 +20,11 @@ from PIL import Image
 from kd_core.config.data import Note, note
 from kd_core.config.identity import digest
 from kd_core.data.images import Part
-from kd_core.data.pixels import KINDS, Content, eight_bit_rgb, problem_of
+from kd_core.data.pixels import KINDS, Content, eight_bit_rgb, opened, problem_of
 from kd_core.data.source import Source
 from kd_core.store.files import cache_folder, writing
 
-_FORMAT = 1  # of the cached file
+_FORMAT = 2  # of the cached file, and of what is refused
 _BLOCK = 256  # images that are in memory at a time
 
 _Seen = tuple[int, int, tuple[int, int], int, str, str]  # digest, average hash, size, kinds, format, problem
@@ -102,7 +102,7 @@ def _see(content: Content, background: str) -> _Seen:
         digest_of = _digest(content)
         if isinstance(content, np.ndarray):
             return digest_of, _average_hash(Image.fromarray(content)), content.shape[:2], 0, "pixels", ""
-        with Image.open(content) as image:
+        with opened(content) as image:
             form = f"{image.format} {image.mode}"
             kinds = sum(1 << bit for bit, is_so in enumerate(KINDS.values()) if is_so(image))
             picture = eight_bit_rgb(image, background)

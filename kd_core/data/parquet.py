@@ -34,11 +34,12 @@ class _Parquet:
         self.place = folder_of(config, {".parquet"})
         self.root = Path(self.place)
         self.notes: list[Note] = []
-        self.files = [
-            file
-            for file in sorted(self.root.rglob("*.parquet"))
-            if not any(map(is_hidden, file.relative_to(self.root).parts))
-        ]
+        files = [file for file in sorted(self.root.rglob("*")) if file.suffix.lower() == ".parquet" and file.is_file()]
+        hidden = {file for file in files if any(map(is_hidden, file.relative_to(self.root).parts))}
+        self.files = [file for file in files if file not in hidden]
+        if hidden:
+            text = count(len(hidden), "hidden parquet file")
+            self.notes.append(note("left out", text, sorted(str(file.relative_to(self.root)) for file in hidden)))
         self.parts = {part: self._shards(files) for part, files in self._files_by_part().items()}
         train = self.parts["train"]
         self.shards = [*train, *(shard for part, shards in self.parts.items() if part != "train" for shard in shards)]
@@ -87,7 +88,17 @@ class _Parquet:
         if None in groups:
             others = [file.name for group in groups.pop(None).values() for file in group]
             self.notes.append(note("left out", f"{count(len(others), 'parquet file')} of no part", others))
+        self._tell_missing_files(groups)
         return {part: [file for group in by_set.values() for file in group] for part, by_set in groups.items() if part}
+
+    def _tell_missing_files(self, groups: dict[str | None, dict[str, list[Path]]]) -> None:
+        """Say which files are not there of those that the names of the others number."""
+        for files in (files for by_set in groups.values() for files in by_set.values()):
+            numbers = [found for file in files if (found := re.search(r"(\d+)-of-(\d+)", file.stem))]
+            lacking = max((int(each[2]) for each in numbers), default=0) - len({int(each[1]) for each in numbers})
+            if lacking > 0:
+                text = f"{count(lacking, 'parquet file')} not there beside"
+                self.notes.append(note("doubtful", text, [files[0].name]))
 
     def _refuse_several(self, groups: dict[str | None, dict[str, list[Path]]]) -> None:
         for part, by_set in groups.items():
@@ -107,11 +118,15 @@ class _Parquet:
     def _shards(self, files: Sequence[Path]) -> list[Shard]:
         shards, problems = [], []
         for file in files:
+            name = file.relative_to(self.root)
             try:
                 shards.append(read_shard(file))
-            except (pa.ArrowException, OSError) as error:
-                name = file.relative_to(self.root)
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 problems.append(f"{name} is no whole parquet file ({_line(error)}); fetch it again")
+                continue
+            columns = shards[-1].schema.names
+            twice = list(dict.fromkeys(column for column in columns if columns.count(column) > 1))
+            problems += [f"{name} has several columns {some(twice)}; keep one of each name"] if twice else []
         refuse(self.place, problems)
         return shards
 
@@ -196,6 +211,9 @@ class _Parquet:
             refuse(self.place, [f"{text}; remove these rows"], "data.label_column")
         numbers = np.array([classes.get(value, -1) for value in labels.values], dtype=np.int64)[labels.codes]
         images = ParquetImages(self.place, [shard.path for shard in shards], self.image)
+        if len(images) != len(numbers):
+            problem = f"{len(images):,} rows of the {part} part by the footers of its files and {len(numbers):,} labels"
+            refuse(self.place, [f"holds {problem}; fetch them again"])
         return Part(numbers, images, np.arange(len(numbers)))
 
 

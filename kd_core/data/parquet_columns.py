@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from kd_core.config.data import Note, note
 from kd_core.config.errors import DataError
+from kd_core.data.images import reading
 from kd_core.data.label_values import is_label, problem_of, values_of
+from kd_core.data.labels_file import LABEL_WORDS
 from kd_core.data.source import refuse
 
 
@@ -77,6 +79,7 @@ def label_column(shards: Sequence[Shard], train: Sequence[Shard], given: str | N
     found = [given] if given is not None else _of_type(shards, "ClassLabel")
     if not found:
         found, notes = _possible_labels(train)
+        _refuse_another_than_it_is_called(first, found)
     if len(found) > 1:
         refuse(first.path, [f"has the label columns {', '.join(found)}; say which is meant"], "data.label_column")
     if not found:
@@ -88,16 +91,36 @@ def label_column(shards: Sequence[Shard], train: Sequence[Shard], given: str | N
     return found[0], notes
 
 
+def _refuse_another_than_it_is_called(first: Shard, found: Sequence[str]) -> None:
+    """Refuse a column that could be labels where another one is called so, but holds none."""
+    called = [name for name in first.schema.names if name.lower() in LABEL_WORDS]
+    if len(found) == 1 and called and found[0] not in called:
+        kind = first.schema.field(called[0]).type
+        problem = f"{called[0]!r} ({kind}) holds no labels, and {found[0]!r} is not called so; say which is meant"
+        refuse(first.path, [problem], "data.label_column")
+
+
 def column_of(shards: Sequence[Shard], name: str) -> pa.ChunkedArray:
     """One column of all files."""
-    columns = [pq.read_table(shard.path, columns=[name])[name] for shard in shards]
-    return columns[0] if len(columns) == 1 else pa.chunked_array([chunk for each in columns for chunk in each.chunks])
+    tables = []
+    for shard in shards:
+        with reading(shard.path):
+            tables.append(pq.read_table(shard.path, columns=[name], page_checksum_verification=True))
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")[name]
+    except pa.ArrowException:
+        raise DataError(
+            f"data.label_column: {name}: is of several types in different files, such as {tables[0][name].type} in "
+            f"{shards[0].path}; write all as one"
+        ) from None
 
 
 def is_image(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold encoded images."""
-    in_struct = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-    return in_struct or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if pa.types.is_struct(kind):
+        place = kind.get_field_index("bytes")
+        return place >= 0 and is_image(kind.field(place).type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -113,7 +136,8 @@ def _possible_labels(train: Sequence[Shard]) -> tuple[list[str], list[Note]]:
     """The columns whose values repeat, and a note on the others; of a single candidate nothing is read."""
     possible = [field.name for field in train[0].schema if is_label(field.type)]
     if len(possible) < 2:
-        return possible, []
+        unknown = [name for name in possible if name.lower() not in LABEL_WORDS]
+        return possible, [note("taken", f"the column {name!r} as labels") for name in unknown]
     values = {name: values_of(column_of(train, name)) for name in possible}
     repeating = [name for name in possible if len(values[name].values) > 1 and problem_of(values[name]) is None]
     others = [f"{name} ({len(values[name].values):,} different values)" for name in possible if name not in repeating]
