@@ -18,8 +18,8 @@ from kd_core.measure.calibration import (
     maximum_calibration_error,
 )
 from kd_core.measure.conformal import conformal_sets, cross_conformal_sets
+from kd_core.measure.names import FIGURES
 from kd_core.measure.predictions import (
-    FIGURES,
     RAW,
     SCALED,
     STANDARDIZED,
