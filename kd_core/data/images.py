@@ -75,16 +75,19 @@ class ParquetImages:
 
     def __init__(self, root: os.PathLike[str], files: Sequence[Path], column: str) -> None:
         self.root, self.files, self.column = root, files, column
-        metadata = []
-        for file in files:
+        self._groups: list[tuple[int, int]] = []
+        self.num_bytes, num_rows = 0, [0]
+        for number, file in enumerate(files):
             with reading(file):
-                metadata.append(pq.read_metadata(file))
-        self._groups = [(file, group) for file, each in enumerate(metadata) for group in range(each.num_row_groups)]
-        groups = [metadata[file].row_group(group) for file, group in self._groups]
-        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-        of_images = (chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
-        self.num_bytes = sum(chunk.total_uncompressed_size for chunk in of_images)
-        self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
+                metadata = pq.read_metadata(file)
+                for inside in range(metadata.num_row_groups):
+                    group = metadata.row_group(inside)
+                    chunks = map(group.column, range(group.num_columns))
+                    of_images = (chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
+                    self.num_bytes += sum(chunk.total_uncompressed_size for chunk in of_images)
+                    self._groups.append((number, inside))
+                    num_rows.append(group.num_rows)
+        self._starts = np.cumsum(num_rows)
         self._held: tuple[int, list[bytes]] = -1, []
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
 """Classes from a column of labels: integers of any values, text, true and false, or numbers that stand for names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,7 @@ def problem_of(labels: LabelValues) -> str | None:
     return None
 
 
-def class_name(value: bool | int | str) -> str:
-    """A label as the name of a class."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def spelt_out(labels: LabelValues) -> LabelValues:
+    """Labels whose truth values are the texts true and false, since Python takes them for the numbers 1 and 0."""
+    values = (str(value).lower() if isinstance(value, bool) else value for value in labels.values)
+    return replace(labels, values=tuple(values))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from kd_core.config.data import DataConfig, Note, note
 from kd_core.config.errors import DataError
 from kd_core.data.images import ParquetImages, Part, identity_of
-from kd_core.data.label_values import LabelValues, class_name, is_label, named, problem_of, unlabelled, values_of
+from kd_core.data.label_values import LabelValues, is_label, named, problem_of, spelt_out, unlabelled, values_of
 from kd_core.data.parquet_columns import (
     Shard,
     column_of,
@@ -164,7 +164,7 @@ class _Parquet:
                     labels = named(labels, names)
                 except DataError as error:
                     refuse(shard.path, [f"{self.label!r} {error}; write the labels again"], "data.label_column")
-            made.append(labels)
+            made.append(spelt_out(labels))
         values = list(dict.fromkeys(value for labels in made for value in labels.values))
         if len({type(value) for value in values}) > 1:
             refuse(
@@ -187,8 +187,8 @@ class _Parquet:
             refuse(self.place, [f"{self.label!r} {problem}"], "data.label_column")
         if not self.names and (problem := problem_of(labels)):
             refuse(self.place, [f"{self.label!r} {problem}"], "data.label_column")
-        names = tuple(map(class_name, labels.values))
-        numbers = [value for value in labels.values if isinstance(value, int) and not isinstance(value, bool)]
+        names = tuple(map(str, labels.values))
+        numbers = [value for value in labels.values if isinstance(value, int)]
         if numbers and numbers != list(range(len(numbers))):
             text = f"labels {_range(numbers)} of the column {self.label!r} as classes 0 to {len(numbers) - 1}"
             self.notes.append(note("taken", text))

@@ -53,7 +53,6 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "trials_1000": many_trials.measure,
     "trials_10000": many_trials.simulate,
     "mutants": all_mutants,
-    "data_mutants": data_mutants.measure,
     "mutation": mutation.measure,
     "kills": kills.measure,
     "imagenet": imagenet.measure,

@@ -1,6 +1,7 @@
 """What happens to parquet files in life."""
 
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -46,7 +47,7 @@ def _spoil_file(files: Tables, generator: random.Random) -> None:
 
     def flip(content: bytes) -> bytes:
         flipped = bytearray(content)
-        for where, bit in flips:
+        for where, bit in flips if flipped else ():
             flipped[int(where * len(flipped))] ^= 1 << bit
         return bytes(flipped)
 
@@ -92,7 +93,7 @@ def _retype(files: Tables, generator: random.Random) -> None:
         lambda labels: pa.array([[value] for value in labels.to_pylist()]),
         lambda labels: labels.dictionary_encode(),
         lambda labels: pa.array([value in (1, "dog") for value in labels.to_pylist()]),
-        lambda labels: pa.array([hash(str(value)) % 5 for value in labels.to_pylist()], pa.uint8()),
+        lambda labels: pa.array([zlib.crc32(str(value).encode()) % 5 for value in labels.to_pylist()], pa.uint8()),
         lambda labels: pa.array([str(value).encode() for value in labels.to_pylist()]),
         lambda labels: pa.array([{"label": value} for value in labels.to_pylist()]),
         lambda labels: pa.nulls(len(labels)),
@@ -112,7 +113,9 @@ def _change_labels(files: Tables, generator: random.Random) -> None:
         if all(isinstance(value, int) for value in values):
             share = generator.choice([0.1, 1])
             change = rule or (lambda value, odd=odd, share=share: odd if generator.random() < share else value)
-            table.labels = pa.array([change(int(value)) for value in values], pa.int64())
+            changed = [change(int(value)) for value in values]
+            if all(value is None or abs(value) < 2**63 for value in changed):
+                table.labels = pa.array(changed, pa.int64())
 
 
 def _change_names(files: Tables, generator: random.Random) -> None:
@@ -147,7 +150,7 @@ def _rename_file(files: Tables, generator: random.Random) -> None:
     }
     target = generator.choice(sorted(renamed)).lstrip("/")
     part = renamed.get(target, renamed.get(f"/{target}", table.part))
-    table.part = table.part if part == "beside" and folder.rpartition("/")[2] in PART_WORDS else part
+    table.part = table.part if part == "beside" and folder.rpartition("/")[2].lower() in PART_WORDS else part
     files.tables[target] = files.tables.pop(path)
 
 

@@ -1,11 +1,10 @@
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kd_core.config.errors import DataError
-from kd_core.data.label_values import LabelValues, class_name, is_label, named, problem_of, unlabelled, values_of
+from kd_core.data.label_values import LabelValues, is_label, named, problem_of, spelt_out, unlabelled, values_of
 
 
 def labels(values, kind=None) -> LabelValues:
@@ -72,8 +71,12 @@ def test_ids_and_times_are_no_classes(values, problem):
     assert said is None if problem is None else problem in str(said)
 
 
-def test_names_of_classes():
-    assert [class_name(value) for value in (True, False, 7, "x")] == ["true", "false", "7", "x"]
-    assert np.array(
-        [is_label(kind) for kind in (pa.int8(), pa.string(), pa.bool_(), pa.float32(), pa.binary())]
-    ).tolist() == [*(True, True, True, False, False)]
+def test_truth_values_are_no_numbers():
+    read = spelt_out(labels([True, False, True]))
+    assert (read.values, read.codes.tolist()) == (("false", "true"), [1, 0, 1])
+    assert spelt_out(labels([1, 0])).values == (0, 1)
+
+
+def test_columns_that_may_hold_labels():
+    kinds = (pa.int8(), pa.string(), pa.bool_(), pa.float32(), pa.binary())
+    assert [is_label(kind) for kind in kinds] == [True, True, True, False, False]

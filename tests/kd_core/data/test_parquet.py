@@ -210,6 +210,20 @@ def only_paths(root: Path) -> None:
     write_table(root / "train.parquet", {"image": rows, "label": LABELS})
 
 
+def truths_and_numbers(root: Path) -> None:
+    """Training has the labels 0 and 1, test has false and true."""
+    write_table(root / "train.parquet", {"label": [n % 2 for n in range(30)]})
+    write_table(root / "test.parquet", {"label": [True, False] * 2})
+
+
+def garbled_footer(root: Path) -> None:
+    """The name of a column is no text where the footer tells the place of its values."""
+    files(label=LABELS)(root)
+    content = (root / "train.parquet").read_bytes()
+    at = content.rindex(b"label")
+    (root / "train.parquet").write_bytes(content[:at] + b"\xe2" + content[at + 1 :])
+
+
 REFUSED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "two columns": (
         files(coarse=[n % 2 for n in range(30)], label=LABELS),
@@ -228,6 +242,8 @@ REFUSED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "test only": (parts("test.parquet"), ["holds 'test' and no training part"]),
     "truncated": (truncated, ["train-1.parquet is no whole parquet file", "train-2.parquet is no whole"]),
     "other columns": (other_columns, ["train-1.parquet has no column 'label', but image, labels"]),
+    "truths and numbers": (truths_and_numbers, ["of the test part has 'false', 'true', which no training image has"]),
+    "a garbled footer": (garbled_footer, ["train.parquet: is no whole parquet file"]),
     "only paths": (only_paths, ["30 images cannot be read", "train.parquet: row 0"]),
     "a huge label": (
         files(label=[n or 2**40 for n in LABELS]),
