@@ -47,9 +47,18 @@ def layout_of(folders: Sequence[str]) -> Layout:
 
 
 def _one_level_below(folders: Sequence[str]) -> list[str]:
-    """Whether a folder holds the training part, and so the others."""
-    names = (folder.split("/") for folder in folders)
-    holding = sorted({top for top, *below in names if len(below) > 1 and part_named(below[0]) == "train"})
+    """Whether the parts are in one of the folders, or in each class folder, instead of beside each other.
+
+    Two parts in a folder are such, or one that holds folders itself; a single one with images only may be a class.
+    """
+    inner: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by folder, by part: what it holds
+    for top, *below in (folder.split("/") for folder in folders):
+        if below and (part := part_named(below[0])):
+            inner[top][part].update(below[1:2])
+    holding = sorted(top for top, parts in inner.items() if len(parts) > 1 or any(parts.values()))
+    if len(holding) > 1:
+        remedy = "make one folder a part, with the classes in it, or give data.labels"
+        return [f"has parts in each of the folders {some(holding)}; {remedy}"]
     return [f"has its parts in the folder {some(holding)}; give that one as data.path"] if holding else []
 
 

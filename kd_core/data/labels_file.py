@@ -12,7 +12,8 @@ from kd_core.config.errors import DataError
 from kd_core.data.part_names import part_named
 from kd_core.fields import shown
 
-_PATHS = {"path", "file", "filename", "file_name", "image", "image_path", "image_id", "img", "name", "id"}
+_PATHS = {"path", "file", "filename", "file_name", "image", "image_path", "img"}
+_NAMES = {"image_id", "name", "id"}  # of images, where there is no path
 LABEL_WORDS = {"label", "labels", "class", "category", "target", "class_name", "label_name", "label_group"}
 _PARTS = {"part", "split", "subset", "set"}
 
@@ -74,16 +75,18 @@ def _labels_in(rows: list[list[str]], suffixes: set[str], *, need_header: bool) 
 
 
 def _columns_of(rows: list[list[str]], suffixes: set[str]) -> _Columns:
-    """The columns by the words of a header: one of several paths by its images, one of several labels if all agree."""
+    """The columns by the words of a header; of several alike, those that hold images, or the first if all agree."""
     header = [cell.strip().lower() for cell in rows[0]]
-    if _suffix(rows[0][0]) in suffixes or not set(header) & (_PATHS | LABEL_WORDS):
+    if _suffix(rows[0][0]) in suffixes or not set(header) & (_PATHS | _NAMES | LABEL_WORDS):
         return _Columns(0, 1, has_header=False)
-    paths = _places(header, _PATHS) or [0]
+    paths = _places(header, _PATHS | _NAMES) or [0]
     of_images = [place for place in paths if any(_suffix(_cell(row, place)) in suffixes for row in rows[1:])]
-    path, part = (of_images or paths)[0], next(iter(_places(header, _PARTS)), None)
+    possible = of_images or _places(header, _PATHS) or paths
+    path, part = possible[0], next(iter(_places(header, _PARTS)), None)
     others = [place for place in range(len(header)) if place not in (path, part) and (place or header[0])]
     labels = _places(header, LABEL_WORDS) or others  # pandas writes its row numbers first, under no word
-    if path in labels or not labels or (len(labels) > 1 and not _agree(rows[1:], labels)):
+    undecided = any(len(places) > 1 and not _agree(rows[1:], places) for places in (possible, labels))
+    if path in labels or not labels or undecided:
         raise ValueError(f"has the columns {shown(', '.join(rows[0]))}; name two of them path and label")
     return _Columns(path, labels[0], part)
 

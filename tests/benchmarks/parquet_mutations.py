@@ -1,6 +1,7 @@
 """What happens to parquet files in life."""
 
 import random
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -150,7 +151,8 @@ def _rename_file(files: Tables, generator: random.Random) -> None:
     }
     target = generator.choice(sorted(renamed)).lstrip("/")
     part = renamed.get(target, renamed.get(f"/{target}", table.part))
-    table.part = table.part if part == "beside" and folder.rpartition("/")[2].lower() in PART_WORDS else part
+    in_part = PART_WORDS.intersection(re.findall("[a-z]+", folder.rpartition("/")[2].lower()))
+    table.part = table.part if part == "beside" and in_part else part
     files.tables[target] = files.tables.pop(path)
 
 

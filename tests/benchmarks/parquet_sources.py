@@ -71,9 +71,12 @@ class Table:
         for item in self.items:
             item.part, item.label = self.part, "\0"
             item.gone.append(_GONE.get(self.part, f"the {self.part} part, which has no labels"))
+        columns = {}
         try:
-            table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
-            columns = {kind: table.column(place).to_pylist() for place, (_, kind) in enumerate(self.columns)}
+            table = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
+            for name, kind in self.columns:
+                if kind in ("image", "label", "coarse"):  # others may be damaged
+                    columns[kind] = table.read(columns=[name]).column(name).to_pylist()
         except Exception:  # whatever a damaged file makes of its reader
             return
         values = columns.get("label", columns.get("coarse", []))
@@ -125,10 +128,11 @@ class Tables:
 
     def truth(self) -> list[Item]:
         """Every image, with its part and label by the files as they are written."""
-        names = [table.own_names for path, table in sorted(self.tables.items()) if table.part == "train"]
-        if not any(PART_WORDS.intersection(re.findall("[a-z]+", path.lower())) for path in self.tables):
+        seen = [path.lower() for path, table in self.tables.items() if table.part != "hidden"]
+        if not any(PART_WORDS.intersection(re.findall("[a-z]+", path)) for path in seen):
             for table in self.tables.values():  # where no file names a part, all are for training
                 table.part = "train" if table.part == "beside" else table.part
+        names = [table.own_names for path, table in sorted(self.tables.items()) if table.part == "train"]
         for path, table in self.tables.items():
             self.contents[path] = table.content()
             table.decide(self.contents[path], next(filter(None, names), None))

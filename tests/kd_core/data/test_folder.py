@@ -226,11 +226,12 @@ def test_an_own_validation_part_gives_way_to_a_share(tmp_path):
     [
         "path,label\nflat/0.png,cat\nflat/1.png,dog\nflat/2.png,cat\nflat/3.png,dog\n",
         "flat/0.png\tcat\nflat/1.png\tdog\nflat/2.png\tcat\nflat/3.png\tdog\n",
+        "id,path,label\n3,0,cat\n2,1,dog\n1,2,cat\n0,3,dog\n",
         "breed;id\ncat;0\ndog;1\ncat;2\ndog;3\n".replace("breed", "label"),
         "\ufefffilename,class\r\n0.png,cat\r\n1.png,dog\r\n2.png,cat\r\n3.png,dog\r\n",
         "./flat/0.png cat\n./flat/1.png dog\nflat\\2.png cat\nflat/3.png dog\n",
     ],
-    ids=["csv", "tsv", "ids", "file names", "spaces"],
+    ids=["csv", "tsv", "row numbers", "ids", "file names", "spaces"],
 )
 def test_images_in_no_class_folder_are_labelled_by_a_file(tmp_path, lines):
     write_images(tmp_path / "set", numbered("flat", 5))
@@ -264,8 +265,9 @@ def test_a_labels_file_may_name_parts_and_flat_test_images(tmp_path):
         ("0.png,a\n0.png,b\n", "0.png has two labels, a and b, in line 2"),
         ("0.png,a\n1.png,\n", "line 2 has no label"),
         ("label,x\na,0.png\n", "name two of them path and label"),
+        ("id,name,label\n0,1,a\n1,0,b\n1,2,b\n", "name two of them path and label"),
     ],
-    ids=["empty", "missing", "twice", "no label", "columns"],
+    ids=["empty", "missing", "twice", "no label", "columns", "two names"],
 )
 def test_a_labels_file_that_cannot_be_meant_is_refused(tmp_path, text, said):
     write_images(tmp_path / "set", [f"{n}.png" for n in range(4)])
