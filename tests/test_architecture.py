@@ -19,12 +19,13 @@ FORBIDDEN = {
 ANALYSIS = ("statistics", "text", "drawing")
 ROOMS = {  # each imports only from those before it; modules outside the rooms import from all of them
     "kd_core": (
-        "fields",  # one module, on which all rooms stand
-        *("methods", "config", "measure", "store", "stream", "data", "networks", "teachers", "evaluate", "training"),
+        *("fields", "discovery"),  # single modules, on which all rooms stand
+        *("methods", "config", "measure", "reliability", "store", "stream", "data", "networks", "teachers"),
+        *("evaluate", "training"),
     ),
     "sweeps": ("config", "plan", "search", "terminal", "tracking", "engine", "cluster", "promotion"),
 }
-FOLDERS = {"kd_core": ROOMS["kd_core"][1:], "sweeps": (*ROOMS["sweeps"], "commands"), "analysis": ANALYSIS}
+FOLDERS = {"kd_core": ROOMS["kd_core"][2:], "sweeps": (*ROOMS["sweeps"], "commands"), "analysis": ANALYSIS}
 KNOWN_ONLY_TO = {
     "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "tasks", "worker", "teacher_pass", "trials")}
     | {
