@@ -136,7 +136,9 @@ def inputs_of(
 
 def _said(snapshot: Snapshot) -> list[object]:
     products = [*snapshot.teachers, *snapshot.trials]
-    return [snapshot.index.model_dump(mode="json"), snapshot.latencies, list(read_ahead(_content, products))]
+    answers = {key: {name: each.arrays.sha256 for name, each in of.items()} for key, of in snapshot.evaluations.items()}
+    said = [snapshot.index.model_dump(mode="json"), snapshot.latencies, list(read_ahead(_content, products))]
+    return said + ([answers] if answers else [])
 
 
 def _content(product: Member) -> list[object]:

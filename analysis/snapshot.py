@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kd_core.config.errors import DamagedError
 from kd_core.config.identity import digest
 from kd_core.evaluate.latency import Latency, comparable, form_of
+from kd_core.store.evaluation import EvaluationManifest
 from kd_core.store.files import read_ahead, read_bytes
 from kd_core.store.index import Index, TeacherEntry, TrialEntry
 from kd_core.store.manifest import File
@@ -95,6 +96,20 @@ class Snapshot:
             for trial in self.trials
             if data and trial.manifest
         }
+
+    @cached_property
+    def evaluations(self) -> dict[str, dict[str, EvaluationManifest]]:
+        """The finished evaluations of each teacher and trial, by its key and the name of the evaluator."""
+        index = self.sweep.evaluations()
+        asked = [
+            (key, name, each) for key, names in (index.answers if index else {}).items() for name, each in names.items()
+        ]
+        manifests = read_ahead(lambda each: self.store.evaluation(each[2]).manifest(), asked)
+        found: dict[str, dict[str, EvaluationManifest]] = {}
+        for (key, name, _), manifest in zip(asked, manifests, strict=True):
+            if manifest is not None:
+                found.setdefault(key, {})[name] = manifest
+        return found
 
     @cached_property
     def spec_yaml(self) -> str:

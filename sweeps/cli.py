@@ -10,6 +10,7 @@ from kd_core.store.files import FULL
 from sweeps.commands.cluster import stop, submit
 from sweeps.commands.confirm import confirm
 from sweeps.commands.data import data, init
+from sweeps.commands.evaluate import evaluate
 from sweeps.commands.records import report, signal_group, verify
 from sweeps.commands.run import plan, run, status
 from sweeps.commands.schema import schema
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 _COMMANDS = (
-    *(init, data, schema, plan, run, status, confirm, report, verify, promote),
+    *(init, data, schema, plan, run, status, confirm, evaluate, report, verify, promote),
     *(submit, stop, sync, ui, signal_group, weights),
 )
 for command in _COMMANDS:

@@ -61,6 +61,7 @@ def run_sweep(
     if plan.up_to_date:
         plan.write(store)
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
+        _evaluate(spec, store, progress, address)
     else:
         with _engine(plan, address, store):
             _show_data(survey, spec, store, progress)
@@ -74,6 +75,7 @@ def run_sweep(
             plan.write(store)
             background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
             plan = _train(plan, store, progress)
+            _evaluate(spec, store, progress, address)
     snapshot = read_sweep(store, spec.name, plan.states)
     _measure_latencies(snapshot, progress)
     report = update_report(snapshot)
@@ -95,6 +97,15 @@ def _show_data(survey: Survey, spec: SweepSpec, store: Store, progress: SweepPro
         page = store.sweep(spec.name).report / PAGE
         write_bytes(page, data_page(samples_of(survey, spec.view)).encode())
         progress.note(f"data: as the networks see them: {page}")
+
+
+def _evaluate(spec: SweepSpec, store: Store, progress: SweepProgress, address: str | None) -> None:
+    """Evaluate what may be on the front, if the spec asks for it; what fails is said, and leaves the sweep as it is."""
+    if spec.evaluate is not None:
+        from sweeps.evaluate import evaluate_sweep
+
+        for problem in evaluate_sweep(spec, store, progress, address=address).problems:
+            progress.note(f"not evaluated: {problem}")
 
 
 @contextmanager

@@ -5,10 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from kd_core.config.data import DataConfig
-from kd_core.fields import AbsolutePath, Config, Mark, PositiveInt
+from kd_core.fields import AbsolutePath, Config, Mark, PositiveInt, Seed
 
 Odd = Annotated[int, Field(ge=3, le=1001)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class EvaluateConfig(Config):

@@ -38,6 +38,7 @@ class Model:
 
     outputs: Mapping[str, Outputs]
     temperature: float
+    class_names: tuple[str, ...] = ()
 
 
 Figures = Iterator[tuple[str, float | np.ndarray]]
@@ -60,6 +61,8 @@ class Evaluator:
     """raised whenever equal outputs give other figures"""
     options: tuple[str, ...] = ()
     """the fields of EvaluateConfig that it reads"""
+    headlines: Mapping[str, str] = field(default_factory=dict)
+    """the few of its metrics that tables show, with the words above their columns"""
     objectives: Mapping[str, str] = field(default_factory=dict)
     """its metrics that a report may take as objectives, each max or min"""
     place: int = 100

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from kd_core.config.data import DataSummary
+from kd_core.config.evaluation import EvaluateConfig
 from kd_core.fields import Config
 from kd_core.store.manifest import Value
 
@@ -55,3 +56,12 @@ class Index(Value):
     teachers: tuple[TeacherEntry, ...] = ()
     signals: tuple[SignalEntry, ...] = ()
     trials: tuple[TrialEntry, ...]
+
+
+class EvaluationIndex(Value):
+    """What the models of a sweep are asked, and the keys of the answers."""
+
+    config: EvaluateConfig
+    """with which all of them were asked"""
+    answers: dict[str, dict[str, str]]
+    """the key of the evaluation by the key of the teacher or trial and the name of the evaluator"""

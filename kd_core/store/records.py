@@ -4,8 +4,10 @@
               signals/<key>/   manifest.json epoch-00001.npy …
               trials/<key>/    manifest.json journal.jsonl student.safetensors predictions-*.npz; until it is finished
                                checkpoint-*.pt lease.json failure.json stopped.json
+              outputs/<key>/, evaluations/<key>/  manifest.json arrays.npz (`kd_core.store.evaluation`)
               latency/<key>.json
-              sweeps/<name>/   spec.yaml index.json report/ confirmation.json (of one that is confirmed)
+              sweeps/<name>/   spec.yaml index.json report/; if it was confirmed or evaluated, confirmation.json and
+                               evaluations.json
 
 A storage is a local path or any fsspec URL; local files are written by write, fsync and rename.
 """
@@ -13,6 +15,7 @@ A storage is a local path or any fsspec URL; local files are written by write, f
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,14 @@ from upath import UPath
 
 from kd_core.config.errors import DamagedError
 from kd_core.config.identity import digest
+from kd_core.store.evaluation import Evaluation
 from kd_core.store.files import read_ahead, read_bytes, read_json, sizes_in, write_bytes, write_json
-from kd_core.store.index import Index
+from kd_core.store.index import EvaluationIndex, Index
 from kd_core.store.product import Product, State
 from kd_core.store.signal_record import SignalRecord
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-INDEX = "index.json"
+INDEX, EVALUATIONS = "index.json", "evaluations.json"
 LEFT_OUT = "left out: its scout was stopped"
 
 
@@ -74,6 +78,16 @@ class SweepRecord:
     def write_confirmation(self, content: dict[str, Any]) -> None:
         """Write what is to be confirmed of it."""
         write_json(self.path / "confirmation.json", content)
+
+    def evaluations(self) -> EvaluationIndex | None:
+        """What its models were asked, and where the answers are; None if nothing was."""
+        with suppress(FileNotFoundError, DamagedError):
+            return EvaluationIndex.read(self.path / EVALUATIONS)
+        return None
+
+    def write_evaluations(self, index: EvaluationIndex) -> None:
+        """Write what its models are asked."""
+        index.write(self.path / EVALUATIONS)
 
     def spec_yaml(self) -> str:
         """The resolved spec; raises FileNotFoundError, and DamagedError if it is not what was written."""
@@ -150,6 +164,14 @@ class Store:
     def signal(self, key: str) -> SignalRecord:
         """The record of one teacher signal."""
         return SignalRecord(self.root / "signals" / key)
+
+    def outputs(self, key: str) -> Evaluation:
+        """What a model said of a set of inputs."""
+        return Evaluation(self.root / "outputs" / key, "outputs")
+
+    def evaluation(self, key: str) -> Evaluation:
+        """The figures of an evaluator."""
+        return Evaluation(self.root / "evaluations" / key, "evaluation")
 
     def signals(self) -> list[SignalRecord]:
         """Every stored teacher signal."""

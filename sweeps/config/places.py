@@ -122,6 +122,12 @@ def paths_of(spec: SweepSpec, source: str = "spec") -> list[tuple[str, str]]:
     networks = {f"teachers.{name}": teacher for name, teacher in spec.teachers.items()} | students_of(spec, source)
     found = [("data.path", spec.data.folder), ("data.labels", spec.data.labels)]
     found += [("data.unlabelled", spec.data.unlabelled_folder)]
+    if spec.evaluate is not None:
+        outside = spec.evaluate.ood
+        found += [
+            ("evaluate.ood.path", outside and outside.folder),
+            ("evaluate.corruptions", spec.evaluate.corruptions),
+        ]
     for where, network in networks.items():
         folder = folder_of(network.model)
         found += [(f"{where}.model", str(folder) if folder else None)]
@@ -140,7 +146,7 @@ def check_paths(spec: SweepSpec, source: str, elsewhere: Sequence[str] | None = 
 def _problem_here(where: str, path: str) -> str | None:
     """Why a path of a spec cannot be read on this machine, and what to do about it."""
     kind = where.rpartition(".")[2]
-    if kind in ("path", "unlabelled"):
+    if kind in ("path", "unlabelled", "corruptions"):
         return None if "://" in path or _is_folder(path) else "no such folder; give the folder that holds the data"
     if kind == "labels":
         return None if "://" in path or _exists(Path(path)) else "no such file; give a CSV or TSV file"

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, mode
 
 from analysis.objectives import OBJECTIVES, Objectives
 from kd_core.config.data import DataConfig, ViewConfig
+from kd_core.config.evaluation import EvaluateConfig
 from kd_core.config.networks import StudentConfig, TeacherConfig
 from kd_core.config.recipe import TrainConfig
 from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed, or_word
@@ -120,6 +121,9 @@ class SweepSpec(Config):
     """cluster resources of one trial: {cpu, teacher_cpu, gpu, workers}, or auto, which chooses by measuring"""
     retries: Annotated[int, Field(ge=0, le=100)] = 1
     """how often a trial, a teacher or a part of a signal that fails, or whose worker dies, is tried again"""
+    evaluate: EvaluateConfig | None = None
+    """null, or the options with which what may be on the front is evaluated once the sweep has run; {} takes all as
+    they are"""
     objectives: Objectives = OBJECTIVES
     """one to three figures, each to be max or min: validation/accuracy, ece, ece_debiased, nll, brier, abs_gap and aurc
     (each but accuracy and abs_gap also with _scaled, after temperature scaling), num_parameters, latency_ms_1 and

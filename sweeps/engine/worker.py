@@ -18,11 +18,15 @@ import ray
 import torch
 from ray import tune
 
+from kd_core.config.evaluation import EvaluateConfig
 from kd_core.config.identity import digest, trial_identity
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset
+from kd_core.evaluate.evaluated import EvaluatedModel, Question
 from kd_core.evaluate.footprint import Footprint, footprint, forget_peak, largest
+from kd_core.evaluate.inputs import SETS, Source
+from kd_core.evaluate.suite import answer, make_outputs
 from kd_core.networks.execution import keep_freed_memory, return_freed_memory
 from kd_core.networks.models import Network
 from kd_core.store.lease import Holder
@@ -182,6 +186,22 @@ def label_signal(
 
     for _ in label_epochs(signal, epochs, make):
         pass
+
+
+def run_models(
+    name: str, config: EvaluateConfig, models: Sequence[EvaluatedModel], dataset: Dataset, resources: dict[str, float]
+) -> None:
+    """Run some models on the set of inputs of this name."""
+    make_outputs(SETS[name](Source(dataset, config)), models, device_of(resources))
+
+
+def answer_questions(
+    questions: Sequence[Question], config: EvaluateConfig, class_names: tuple[str, ...], resources: dict[str, float]
+) -> None:
+    """Write the answers to some questions."""
+    device_of(resources)
+    for question in questions:
+        answer(question, config, class_names)
 
 
 def measure_trial(trial: dict[str, Any], dataset: Dataset, storage: str, resources: dict[str, float]) -> Footprint:

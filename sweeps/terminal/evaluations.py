@@ -1,0 +1,34 @@
+"""Prints what an evaluation found: a row a model, with the few figures that its evaluators name."""
+
+from rich.console import Console
+from rich.table import Table
+from upath import UPath
+
+from analysis.snapshot import Snapshot
+from kd_core.reliability.registry import EVALUATORS
+from sweeps.evaluate import EvaluationOutcome
+
+
+def print_evaluations(snapshot: Snapshot, outcome: EvaluationOutcome, report: UPath) -> None:
+    """Print the figures of all evaluated models, what failed, and where the report is, on stderr."""
+    console = Console(stderr=True, highlight=False)
+    known = {each.key: f"teacher {each.entry.name}" for each in snapshot.teachers}
+    known |= {each.key: each.entry.label for each in snapshot.trials}
+    metrics = {
+        known[key]: {name: value for each in answers.values() for name, value in each.metrics.items()}
+        for key, answers in snapshot.evaluations.items()
+        if key in known
+    }
+    headlines = {name: words for each in EVALUATORS.values() for name, words in each.headlines.items()}
+    shown = {name: words for name, words in headlines.items() if any(name in figures for figures in metrics.values())}
+    table = Table("model", title="beyond the test images", box=None, title_justify="left")
+    for words in shown.values():
+        table.add_column(words, justify="right")
+    for label, figures in metrics.items():
+        table.add_row(label, *(f"{figures[name]:.3f}" if name in figures else "" for name in shown))
+    console.print(table)
+    for problem in outcome.problems:
+        console.print(f"failed: {problem}", markup=False, soft_wrap=True)
+    asked, missing = len(outcome.plan.questions), len(outcome.plan.missing)
+    console.print(f"{asked - missing} of {asked} evaluations finished, {outcome.num_reused} of them before")
+    console.print(f"report: {report}", soft_wrap=True)
