@@ -14,6 +14,7 @@ from rich.table import Table
 from analysis.drawing.style import svg_of
 from kd_core.evaluate.latency import processor_name
 from tests.benchmarks import (
+    corruptions,
     coverage,
     data_mutants,
     early_stopping,
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "labelling": labelling.measure,
     "shared_teacher": shared_teacher.measure,
     "coverage": coverage.measure,
+    "corruptions": corruptions.measure,
     "early_stopping": early_stopping.measure,
     "search": search.measure,
     "large_report": large_report.measure,
