@@ -8,7 +8,9 @@ from analysis.report import update_report
 from analysis.snapshot import read_sweep
 from kd_core.config.errors import SpecError
 from kd_core.config.evaluation import EvaluateConfig
+from kd_core.data.splits import parts_of
 from kd_core.data.survey import summarize
+from kd_core.evaluate.official_corruptions import official
 from kd_core.store.records import Store
 from sweeps.config.sweep import SweepSpec
 from sweeps.plan.evaluations import EvaluationPlan, check_evaluators, evaluated_trials, plan_evaluations
@@ -50,7 +52,7 @@ def evaluate_sweep(
     check_evaluators(only, config)
     snapshot = read_sweep(store, spec.name)
     trials = evaluated_trials(snapshot, update_report(snapshot).content, which)
-    plan = plan_evaluations(snapshot, trials, config, _given(config), only)
+    plan = plan_evaluations(snapshot, trials, config, _given(spec, config), only)
     num_reused = len(plan.questions) - len(plan.missing)
     snapshot.sweep.write_evaluations(plan.index(snapshot.sweep.evaluations()))
     threads = snapshot.index.threads or spec.resources.threads
@@ -58,13 +60,11 @@ def evaluate_sweep(
     return EvaluationOutcome(plan, num_reused, problems)
 
 
-def _given(config: EvaluateConfig) -> dict[str, Any]:
-    """The content of what the user gives for sets of inputs, by their names."""
+def _given(spec: SweepSpec, config: EvaluateConfig) -> dict[str, Any]:
+    """The content of what the user gives for sets of inputs, by their names; raises DataError if it is not right."""
     given: dict[str, Any] = {}
     if config.corruptions is not None:
-        from kd_core.evaluate.official_corruptions import identity_of_folder
-
-        given["corrupted"] = identity_of_folder(config.corruptions)
+        given["corrupted"] = official(config.corruptions, parts_of(spec.data).splits[2].labels).identity()
     if config.ood is not None:
         given["outside"] = summarize(config.ood).fingerprint
     return given

@@ -22,7 +22,6 @@ from kd_core.store.files import clear_orphans, read_bytes, sizes_in, write_bytes
 from kd_core.store.lease import Lease
 from kd_core.store.manifest import File, Value
 from kd_core.store.product import LEASE, MANIFEST
-from kd_core.store.versions import versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,6 +93,8 @@ class Evaluation:
     ) -> None:
         """Write the arrays, then the manifest; equal arrays give equal bytes."""
         import numpy as np
+
+        from kd_core.store.versions import versions
 
         clear_orphans(self.path)
         buffer = BytesIO()

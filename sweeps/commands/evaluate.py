@@ -63,7 +63,8 @@ def evaluate(
         report = update_report(snapshot)
         if uri is not None and not is_synced(snapshot, uri):
             BackgroundSync(store, name, uri, progress.note).finish()
-    print_evaluations(snapshot, outcome, report.path)
+    content = outcome.as_json()
+    print_evaluations(snapshot, content["answers"], outcome.problems, report.path)
     if as_json:
-        print_json(outcome.as_json() | {"report": str(report.path)})
+        print_json(content | {"report": str(report.path)})
     sys.exit(1 if outcome.problems else 0)

@@ -1,16 +1,20 @@
 """Prints what an evaluation found: a row a model, with the few figures that its evaluators name."""
 
+from collections.abc import Mapping, Sequence
+
 from rich.console import Console
 from rich.table import Table
 from upath import UPath
 
 from analysis.snapshot import Snapshot
 from kd_core.reliability.registry import EVALUATORS
-from sweeps.evaluate import EvaluationOutcome
 
 
-def print_evaluations(snapshot: Snapshot, outcome: EvaluationOutcome, report: UPath) -> None:
-    """Print the figures of all evaluated models, what failed, and where the report is, on stderr."""
+def print_evaluations(snapshot: Snapshot, answers: Mapping[str, int], problems: Sequence[str], report: UPath) -> None:
+    """Print the figures of all evaluated models, what failed, and where the report is, on stderr.
+
+    answers counts those that were asked for, those among them that were there before (reused), and those missing.
+    """
     console = Console(stderr=True, highlight=False)
     known = {each.key: f"teacher {each.entry.name}" for each in snapshot.teachers}
     known |= {each.key: each.entry.label for each in snapshot.trials}
@@ -27,8 +31,8 @@ def print_evaluations(snapshot: Snapshot, outcome: EvaluationOutcome, report: UP
     for label, figures in metrics.items():
         table.add_row(label, *(f"{figures[name]:.3f}" if name in figures else "" for name in shown))
     console.print(table)
-    for problem in outcome.problems:
+    for problem in problems:
         console.print(f"failed: {problem}", markup=False, soft_wrap=True)
-    asked, missing = len(outcome.plan.questions), len(outcome.plan.missing)
-    console.print(f"{asked - missing} of {asked} evaluations finished, {outcome.num_reused} of them before")
+    finished = answers["asked"] - answers["missing"]
+    console.print(f"{finished} of {answers['asked']} evaluations finished, {answers['reused']} of them before")
     console.print(f"report: {report}", soft_wrap=True)

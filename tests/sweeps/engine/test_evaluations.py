@@ -67,13 +67,15 @@ def test_a_model_that_is_damaged_is_named_and_the_others_are_evaluated(evaluated
     content = bytearray(trial.product.weights.read_bytes())
     content[-1] ^= 1
     trial.product.weights.write_bytes(content)
-    log, plan, problems = evaluated()
+    _, plan, problems = evaluated()
     assert {each.model.label for each in plan.missing} == {trial.entry.label}
     assert any("student.safetensors: is damaged" in problem for problem in problems)
 
 
 def test_models_are_shared_out_by_their_size(store):
-    plan = plan_evaluations(read_sweep(store, "tiny"), [each.key for each in read_sweep(store, "tiny").trials], CONFIG, {})
+    plan = plan_evaluations(
+        read_sweep(store, "tiny"), [each.key for each in read_sweep(store, "tiny").trials], CONFIG, {}
+    )
     models = list({each.model.label: each.model for each in plan.questions}.values())
     groups = shares(models, 2)
     assert sorted(each.label for group in groups for each in group) == sorted(each.label for each in models)

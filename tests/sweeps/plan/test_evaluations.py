@@ -71,7 +71,7 @@ def test_trials_are_found_by_word_key_label_and_arm(snapshot):
 
 
 def test_evaluators_that_there_are_not_are_refused():
-    with pytest.raises(SpecError, match="--only: linear: no such evaluator; there are .*linearity"):
+    with pytest.raises(SpecError, match=r"--only: linear: no such evaluator; there are .*linearity"):
         check_evaluators(["linear"], CONFIG)
     with pytest.raises(SpecError, match=r"--only: ood: has no images; give evaluate\.ood"):
         check_evaluators(["ood"], CONFIG)
