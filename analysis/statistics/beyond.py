@@ -1,0 +1,191 @@
+"""Statements of the paper for which predictions on test images are not enough: Medina 2026, sections 7.2 to 7.6.
+
+They are about models that were evaluated (`kdsweep evaluate`), on pairs of images and on corrupted ones. Every model saw
+the same, so that a resample of pairs or images is the same for all, and what seeds add is pooled over all arms.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import scipy
+
+from analysis.statistics.cases import Case, Claim, judge
+from kd_core.measure.resampling import resample_counts, resampled_means
+
+_RESAMPLES = 4000
+_SEED = 0
+_FIXED = 2  # a teacher is what it is: no seed of it was drawn for the sweep
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model that was evaluated: a teacher, whose arm is "", or the student of a trial, and its answers.
+
+    method and temperature are those of a trial, teacher the name of its teacher, or of the teacher itself. metrics are
+    by their name, arrays by evaluator and name.
+    """
+
+    key: str
+    label: str
+    arm: str = ""
+    teacher: str = ""
+    method: str = ""
+    temperature: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    def array(self, evaluator: str, name: str) -> np.ndarray | None:
+        """One array of an evaluator's answer; None if it has none."""
+        return self.arrays.get(evaluator, {}).get(name)
+
+
+Values = Callable[[Evaluated], np.ndarray | None]
+
+
+def beyond_predictions(models: Sequence[Evaluated]) -> list[Claim]:
+    """The claims of sections 7.2 to 7.6, by the evaluated models of a sweep."""
+    return [
+        mismatch_dominates(models),
+        students_are_more_linear(models),
+        students_part_on_mixed_images(models),
+        students_are_more_robust(models),
+        robustness_follows_linearity(models),
+    ]
+
+
+def mismatch_dominates(models: Sequence[Evaluated]) -> Claim:
+    """Sections 7.3 and 7.6, claim 1: D(½) > 1 (eq. 13), a ratio of means over pairs."""
+    cases = []
+    for teacher in _teachers(models):
+        residual, entropy = (teacher.array("linearity", f"{name}_half") for name in ("nonlinearity", "entropy"))
+        if residual is not None and entropy is not None:
+            means = _draws(np.stack([residual, entropy]))
+            ratio = means[:, 0] / np.maximum(means[:, 1], np.finfo(float).tiny)
+            cases.append(Case(teacher.label, ratio - 1, [teacher.key], _FIXED))
+    statement = "On mixed images, the teacher's signal is dominated by its mismatch (dominance ratio at λ = ½, minus 1)"
+    return judge(statement, +1, cases, _needs("a teacher", "linearity"))
+
+
+def students_are_more_linear(models: Sequence[Evaluated]) -> Claim:
+    """Sections 7.4 and 7.6, claim 2: Δ_lin > 0 (eq. 15), the mean over 0 < λ < 1."""
+    statement = "Students of mixup distillation are more linear between images than their teacher (linearity gain, nats)"
+    cases = _cases(models, lambda each: each.array("linearity", "gain_by_pair"))
+    return judge(statement, +1, cases, _needs("students of kd_mixup", "linearity"))
+
+
+def students_part_on_mixed_images(models: Sequence[Evaluated]) -> Claim:
+    """Section 7.4, Table 6: the difference of KL(p_t ‖ p_s) on mixed and on real images."""
+    statement = "Students part from their teacher on mixed images (KL of both on mixed images, minus that on real ones)"
+    cases = _cases(models, lambda each: each.array("linearity", "independence_by_pair"))
+    return judge(statement, +1, cases, _needs("students of kd_mixup", "linearity"))
+
+
+def students_are_more_robust(models: Sequence[Evaluated]) -> Claim:
+    """Sections 7.5 and 7.6, claim 3: accuracy on corrupted images against students of mixup alone."""
+    alone = [values for each in models if each.method == "mixup" if (values := _robust(each)) is not None]
+    statement = "Students of mixup distillation are more accurate on corrupted images than those of mixup alone"
+    baseline = np.mean(alone, axis=0) if alone else None
+    cases = [] if baseline is None else _cases(models, lambda each: _less(_robust(each), baseline))
+    extra = _seed_variance(models, _robust)[0] / max(1, len(alone))
+    cases = [_with_seeds(case, extra) for case in cases] if len(alone) > 1 else cases
+    detail = _needs("students of kd_mixup and of mixup", "corruption")
+    return judge(f"{statement} (accuracy of kd_mixup, averaged over T, minus mixup)", +1, cases, detail, points=True)
+
+
+def robustness_follows_linearity(models: Sequence[Evaluated]) -> Claim:
+    """Section 7.6, claim 3: teachers whose students gained more linearity have students that are more robust.
+
+    The number is the slope over teachers times the range of their gains.
+    """
+    by_teacher = {name: list(group) for name, group in _students(models)}
+    points = [
+        (_mean_of(group, lambda each: each.array("linearity", "gain_by_pair")), _mean_of(group, _robust), group)
+        for group in by_teacher.values()
+    ]
+    known = [(gain, robust, group) for gain, robust, group in points if gain is not None and robust is not None]
+    cases = []
+    if len(known) > 1:
+        gains = np.stack([_draws(gain[None])[:, 0] for gain, _, _ in known], axis=1)
+        robusts = np.stack([_draws(robust[None])[:, 0] for _, robust, _ in known], axis=1)
+        centred = gains - gains.mean(axis=1, keepdims=True)
+        spread = np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny)
+        slope = (centred * robusts).sum(axis=1) / spread * np.ptp(gains, axis=1)
+        trials = [each.key for _, _, group in known for each in group]
+        variance, freedom = _seed_variance(models, _robust)
+        share = variance * sum(1 / len(group) for _, _, group in known)
+        seeds = min(len(group) for _, _, group in known)
+        cases = [_with_seeds(Case(" → ".join(by_teacher), slope, trials, seeds, freedom=freedom), share)]
+    statement = "The more linearity students gain, the more accurate they are on corrupted images"
+    measure = "accuracy at the largest gain minus that at the smallest, on a line through all teachers"
+    needs = _needs("students of kd_mixup of two teachers", "linearity,corruption")
+    return judge(f"{statement} ({measure})", +1, cases, needs, points=True)
+
+
+def _needs(whom: str, evaluators: str) -> str:
+    return f"{whom}, evaluated by kdsweep evaluate --only {evaluators}"
+
+
+def _teachers(models: Iterable[Evaluated]) -> list[Evaluated]:
+    return [each for each in models if not each.arm]
+
+
+def _students(models: Iterable[Evaluated]) -> Iterable[tuple[str, Iterable[Evaluated]]]:
+    """The students of mixup distillation at fixed temperatures, by their teacher."""
+    students = [each for each in models if each.method == "kd_mixup" and each.temperature != "sigma"]
+    return groupby(sorted(students, key=lambda each: each.teacher), key=lambda each: each.teacher)
+
+
+def _robust(model: Evaluated) -> np.ndarray | None:
+    """The share of corruptions and severities under which each image is classified correctly, [N]."""
+    correct = model.array("corruption", "correct")
+    return None if correct is None else correct.mean(axis=(0, 1))
+
+
+def _less(values: np.ndarray | None, baseline: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values - baseline
+
+
+def _mean_of(models: Iterable[Evaluated], values_of: Values) -> np.ndarray | None:
+    """The mean over models of their values [P], None if none has any."""
+    values = [values for each in models if (values := values_of(each)) is not None]
+    return np.mean(values, axis=0) if values else None
+
+
+def _cases(models: Sequence[Evaluated], values_of: Values) -> list[Case]:
+    """A case for each teacher: the mean of the values [P] of its students of mixup distillation."""
+    variance, freedom = _seed_variance(models, values_of)
+    cases = []
+    for teacher, group in _students(models):
+        group = [each for each in group if values_of(each) is not None]
+        mean = _mean_of(group, values_of)
+        if mean is not None:
+            seeds = min(len([each for each in group if each.arm == arm]) for arm in {each.arm for each in group})
+            case = Case(teacher, _draws(mean[None])[:, 0], [each.key for each in group], seeds, freedom=freedom)
+            cases.append(_with_seeds(case, variance / len(group)))
+    return cases
+
+
+def _seed_variance(models: Iterable[Evaluated], values_of: Values) -> tuple[float, float]:
+    """The variance of a model's mean value by its seed, pooled over arms, and its degrees of freedom."""
+    by_arm: dict[str, list[float]] = {}
+    for each in models:
+        if each.arm and (values := values_of(each)) is not None:
+            by_arm.setdefault(each.arm, []).append(float(values.mean()))
+    freedom = sum(len(values) - 1 for values in by_arm.values())
+    squares = sum(float(np.sum((np.array(values) - np.mean(values)) ** 2)) for values in by_arm.values())
+    return (squares / freedom, float(freedom)) if freedom else (0.0, np.inf)
+
+
+def _with_seeds(case: Case, variance: float) -> Case:
+    """A case whose draws also vary as its seeds do."""
+    noise = scipy.special.ndtri((np.random.Philox(key=_SEED).random_raw(len(case.draws)) >> np.uint64(12)) * 2.0**-52 + 2.0**-53)
+    draws = case.draws + np.sqrt(variance) * noise
+    total = case.seed_variance + variance
+    return Case(case.name, draws, case.trials, case.num_seeds, total, total, case.freedom)
+
+
+def _draws(values: np.ndarray) -> np.ndarray:
+    """Means of values [M, P] in resamples of the pairs or images, [R, M]; the same resamples for equal P."""
+    return resampled_means(values, resample_counts(values.shape[1], _RESAMPLES, _SEED))
