@@ -4,7 +4,7 @@ All models share the same resamples of the images, so that the draws of two mode
 image hard for both cancels. Figures that are means over images (confidence, NLL, Brier) are simply computed on the
 resamples. Where that would be wrong, a draw is the quantile of a confidence distribution at the rank of its resample:
 for accuracy, which a sample without an error would make certain (`accuracy_draws`), and for sums of absolute gaps,
-which noise makes too large (`analysis.statistics.absolute_gaps`).
+which noise makes too large (`kd_core.measure.absolute_gaps`).
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # submodules are loaded on first use
 
-from analysis.statistics.absolute_gaps import absolute_gap_draws, ranks
 from analysis.statistics.classwise import classwise_gaps
+from kd_core.measure.absolute_gaps import absolute_gap_draws, ranks
 from kd_core.measure.calibration import NUM_BINS, bin_index, equal_mass_bin_index
 from kd_core.measure.predictions import RAW, SCALED, SUFFIXES, Predictions, Reading
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kd_core.measure.calibration import counted
+from kd_core.measure.calibration import area_under_risk_coverage, counted
 
 
 def area_under_generalized_risk_coverage(
@@ -18,3 +18,9 @@ def area_under_generalized_risk_coverage(
     _, tie = np.unique(-confidence, return_inverse=True)
     tied, wrong = np.bincount(tie, weights), np.bincount(tie, weights * (1 - correct))
     return float(np.sum(tied * (np.cumsum(wrong) - wrong / 2)) / tied.sum() ** 2)
+
+
+def excess_area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """E-AURC: the AURC less that of the best order of as many errors, all of them last (Geifman 2019)."""
+    best = area_under_risk_coverage(np.asarray(correct, dtype=np.float64), correct)
+    return max(0.0, area_under_risk_coverage(confidence, correct) - best)

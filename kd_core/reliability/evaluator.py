@@ -42,7 +42,13 @@ class Model:
 
 
 Figures = Iterator[tuple[str, float | np.ndarray]]
-"""Pairs of a name and its value: a number is a metric, an array is kept beside the metrics."""
+"""Pairs of a name and its value: a number is a metric, an array is kept beside the metrics.
+
+A metric's name is the one it is listed under, so it starts with that of its evaluator: linearity/nonlinearity. Arrays
+are kept by evaluator, so theirs do not: nonlinearity [L], the curve behind it. Endings are those of `kd_core.measure`:
+_scaled after temperature scaling, then _low and _high for the ends of an interval of 95 %. A figure that is not defined
+for a model is left out.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Evaluator:
     source: str
     """the papers that define its figures"""
     inputs: tuple[str, ...]
-    """the sets of inputs that it reads"""
+    """the sets of inputs that it reads; it is asked about a model that has all of these"""
     evaluate: Callable[[Model, Model | None, EvaluateConfig], Figures]
     """the figures of a model beside its teacher; None for a teacher, or a student without one"""
     version: int = 1

@@ -7,9 +7,9 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import norm
 
-from analysis.statistics.absolute_gaps import absolute_gap_draws
 from analysis.statistics.bootstrap import Estimate, resample
 from analysis.statistics.evidence import evidence_of
+from kd_core.measure.absolute_gaps import absolute_gap_draws
 from kd_core.measure.calibration import NUM_BINS, bin_index
 from tests.benchmarks.coverage.population import QUANTILES, miscalibrated, model
 

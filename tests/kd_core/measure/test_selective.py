@@ -1,10 +1,11 @@
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from kd_core.measure.selective import area_under_generalized_risk_coverage
+from kd_core.measure.calibration import area_under_risk_coverage
+from kd_core.measure.selective import area_under_generalized_risk_coverage, excess_area_under_risk_coverage
 
 
 def sample(num: int = 80, seed: int = 0, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -47,3 +48,13 @@ def test_integer_weights_equal_repetition():
     rows = np.repeat(np.arange(len(correct)), counts)
     expected = area_under_generalized_risk_coverage(confidence[rows], correct[rows])
     assert area_under_generalized_risk_coverage(confidence, correct, counts) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [None, 5])
+def test_excess_aurc_is_none_of_a_perfect_order_and_the_difference_from_the_best_of_all(steps):
+    confidence, correct = sample(num=7, seed=1, steps=steps)
+    assert excess_area_under_risk_coverage(np.where(correct, 0.9, 0.1), correct) == 0
+    assert excess_area_under_risk_coverage(np.where(correct, 0.9, 0.8) * confidence, np.ones(7, dtype=bool)) == 0
+    best = min(area_under_risk_coverage(np.array(order) / 7, correct) for order in permutations(range(7)))
+    ours = excess_area_under_risk_coverage(confidence, correct)
+    assert ours == pytest.approx(area_under_risk_coverage(confidence, correct) - best, abs=1e-12)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.statistics.absolute_gaps import _STEPS, _Shapes, absolute_gap_draws, ranks
 from analysis.statistics.bootstrap import Estimate
+from kd_core.measure.absolute_gaps import _STEPS, _Shapes, absolute_gap_draws, ranks
 from tests.benchmarks.coverage.seeds import seed_coverage
 from tests.benchmarks.coverage.shapes import coverage
 
