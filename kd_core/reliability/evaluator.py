@@ -34,10 +34,14 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Model:
-    """A teacher or student: its outputs by the name of the set, and the temperature fitted on validation."""
+    """A teacher or student: its outputs by the name of the set, and the temperature fitted on validation.
+
+    class_names [K] are empty where the data name no classes.
+    """
 
     outputs: Mapping[str, Outputs]
     temperature: float
+    class_names: tuple[str, ...] = ()
 
 
 Figures = Iterator[tuple[str, float | np.ndarray]]
@@ -60,7 +64,7 @@ class Evaluator:
     """raised whenever equal outputs give other figures"""
     options: tuple[str, ...] = ()
     """the fields of EvaluateConfig that it reads"""
-    objectives: Mapping[str, str] = field(default_factory=dict)
+    objectives: Mapping[str, str] = field(default_factory=dict, hash=False)
     """its metrics that a report may take as objectives, each max or min"""
     place: int = 100
     """where it is listed; those of one place by name"""
