@@ -70,7 +70,9 @@ def mismatch_dominates(models: Sequence[Evaluated]) -> Claim:
 
 def students_are_more_linear(models: Sequence[Evaluated]) -> Claim:
     """Sections 7.4 and 7.6, claim 2: Δ_lin > 0 (eq. 15), the mean over 0 < λ < 1."""
-    statement = "Students of mixup distillation are more linear between images than their teacher (linearity gain, nats)"
+    statement = (
+        "Students of mixup distillation are more linear between images than their teacher (linearity gain, nats)"
+    )
     cases = _cases(models, lambda each: each.array("linearity", "gain_by_pair"))
     return judge(statement, +1, cases, _needs("students of kd_mixup", "linearity"))
 
@@ -180,7 +182,8 @@ def _seed_variance(models: Iterable[Evaluated], values_of: Values) -> tuple[floa
 
 def _with_seeds(case: Case, variance: float) -> Case:
     """A case whose draws also vary as its seeds do."""
-    noise = scipy.special.ndtri((np.random.Philox(key=_SEED).random_raw(len(case.draws)) >> np.uint64(12)) * 2.0**-52 + 2.0**-53)
+    raw = np.random.Philox(key=_SEED).random_raw(len(case.draws)) >> np.uint64(12)
+    noise = scipy.special.ndtri((raw + 0.5) * 2.0**-52)
     draws = case.draws + np.sqrt(variance) * noise
     total = case.seed_variance + variance
     return Case(case.name, draws, case.trials, case.num_seeds, total, total, case.freedom)

@@ -67,6 +67,11 @@ CORRUPTION = Evaluator(
     inputs=("clean", "corrupted"),
     evaluate=evaluate,
     options=("resamples", "seed"),
+    headlines={
+        "corruption/accuracy": "accuracy, corrupted",
+        "corruption/ece": "ECE, corrupted",
+        "corruption/ece_scaled": "ECE as shipped, corrupted",
+    },
     objectives={"corruption/accuracy": "max", "corruption/ece": "min", "corruption/ece_scaled": "min"},
     place=2,
 )

@@ -34,7 +34,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Model:
-    """A teacher or student: its outputs by the name of the set, and the temperature fitted on validation."""
+    """A teacher or student: its outputs by the name of the set, and the temperature fitted on validation.
+
+    class_names [K] are empty where the data name no classes.
+    """
 
     outputs: Mapping[str, Outputs]
     temperature: float
@@ -67,9 +70,9 @@ class Evaluator:
     """raised whenever equal outputs give other figures"""
     options: tuple[str, ...] = ()
     """the fields of EvaluateConfig that it reads"""
-    headlines: Mapping[str, str] = field(default_factory=dict)
+    headlines: Mapping[str, str] = field(default_factory=dict, hash=False)
     """the few of its metrics that tables show, with the words above their columns"""
-    objectives: Mapping[str, str] = field(default_factory=dict)
+    objectives: Mapping[str, str] = field(default_factory=dict, hash=False)
     """its metrics that a report may take as objectives, each max or min"""
     place: int = 100
     """where it is listed; those of one place by name"""

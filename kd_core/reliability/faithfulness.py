@@ -87,5 +87,6 @@ FAITHFULNESS = Evaluator(
     inputs=("clean", "mixed", "near", "corrupted"),
     evaluate=evaluate,
     options=("seed",),
+    headlines={"faithfulness/agreement": "agreement with teacher"},
     objectives={"faithfulness/agreement": "max"},
 )

@@ -39,6 +39,7 @@ def evaluate(model: Model, teacher: Model | None, options: EvaluateConfig) -> Fi
         values = _values(spoken, mixing)
         yield from _of_means(values, counts, suffix)
         yield from _of_pairs(values["nonlinearity"], suffix)
+        yield from _by_pair(values, suffix)
         uniform = uniform_nonlinearity(values["linear_entropy"].mean(axis=1), num_classes)
         yield f"uniform{suffix}", uniform
         yield f"uniform_dominance{suffix}", uniform / np.log(num_classes)
@@ -87,12 +88,24 @@ def _of_pairs(nonlinearity: np.ndarray, suffix: str) -> Figures:
         yield f"linearity/{name}{suffix}", float(np.quantile(nonlinearity[1:-1].mean(axis=0), share))
 
 
+def _by_pair(values: dict[str, np.ndarray], suffix: str) -> Figures:
+    """What of the values [L, P] models are compared by, pair by pair."""
+    half = len(values["entropy"]) // 2
+    for name in ("nonlinearity", "entropy"):
+        yield f"{name}_half{suffix}", values[name][half].astype(np.float32)
+    if "gain" in values:
+        independence = values["kl"][1:-1].mean(axis=0) - values["kl"][[0, -1]].mean(axis=0)
+        yield f"gain_by_pair{suffix}", values["gain"][1:-1].mean(axis=0).astype(np.float32)
+        yield f"independence_by_pair{suffix}", independence.astype(np.float32)
+
+
 LINEARITY = Evaluator(
     "linearity",
     "Medina 2026, equations 10 to 15 and tables 5 and 6; Barber & Agakov 2003",
     inputs=("mixed",),
     evaluate=evaluate,
     options=("resamples", "seed"),
+    headlines={"linearity/nonlinearity": "nonlinearity, nats", "linearity/gain": "gain over teacher, nats"},
     objectives={"linearity/nonlinearity": "min", "linearity/nonlinearity_scaled": "min"},
     place=1,
 )
