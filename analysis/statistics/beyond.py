@@ -1,7 +1,7 @@
 """Statements of the paper for which predictions on test images are not enough: Medina 2026, sections 7.2 to 7.6.
 
-They are about models that were evaluated (`kdsweep evaluate`), on pairs of images and on corrupted ones. Every model saw
-the same, so that a resample of pairs or images is the same for all, and what seeds add is pooled over all arms.
+They are about models that were evaluated (`kdsweep evaluate`), on pairs of images and on corrupted ones. Every model
+saw the same, so that a resample of pairs or images is the same for all, and what seeds add is pooled over all arms.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -37,7 +37,8 @@ def test_a_teacher_has_those_that_need_none():
 
 def test_curves_are_symmetric_with_one_value_a_coefficient():
     ours = figures(LINEARITY, model(0), model(1))
-    curves = {name: value for name, value in ours.items() if not isinstance(value, float) and name != "lambda"}
+    arrays = {name: value for name, value in ours.items() if not isinstance(value, float) and name != "lambda"}
+    curves = {name: value for name, value in arrays.items() if "_half" not in name and "_by_pair" not in name}
     np.testing.assert_array_equal(ours["lambda"], LAMBDAS)
     assert len(curves) == 2 * (3 * 8 + 2 + 3)
     for name, curve in curves.items():
@@ -113,3 +114,14 @@ def test_logits_alike_in_everything_give_finite_figures():
     ours = figures(LINEARITY, same, same)
     assert_finite(ours)
     assert ours["linearity/entropy"] == pytest.approx(np.log(CLASSES))
+
+
+def test_values_by_pair_average_to_the_figures():
+    ours = figures(LINEARITY, model(0), model(1))
+    half = len(LAMBDAS) // 2
+    for suffix in ("", "_scaled"):
+        assert ours[f"gain_by_pair{suffix}"].mean() == pytest.approx(ours[f"linearity/gain{suffix}"], abs=1e-6)
+        independence = ours[f"independence_by_pair{suffix}"].mean()
+        assert independence == pytest.approx(ours[f"linearity/independence{suffix}"], abs=1e-6)
+        for name in ("nonlinearity", "entropy"):
+            assert ours[f"{name}_half{suffix}"].mean() == pytest.approx(ours[name + suffix][half], abs=1e-6)
