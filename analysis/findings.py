@@ -8,12 +8,14 @@ import pandas as pd
 
 from analysis.against import Against, against_of
 from analysis.choices import baseline_of
+from analysis.evaluations import evaluated_of
 from analysis.objectives import OBJECTIVES, figure_of
 from analysis.pareto import Front
 from analysis.readings import READINGS, Judgement, front_in, judgement_of
 from analysis.runs import journals_of, runs_of, teachers_of
 from analysis.sanity import Sanity, sanity_of
 from analysis.snapshot import Snapshot, reader_of
+from analysis.statistics.beyond import Evaluated
 from analysis.statistics.bootstrap import DRAWN, ON_DEMAND, num_resamples
 from analysis.statistics.cases import Claim
 from analysis.statistics.claims import claims_of
@@ -50,6 +52,7 @@ class Findings:
     baseline: str
     importances: list[Importance]
     claims: list[Claim]
+    evaluated: list[Evaluated]
     against_name: str
     against: dict[str, Against]
     protocol: dict[str, str]
@@ -96,7 +99,7 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
     taught, read_teacher = _kept(reader_of(snapshot.teachers, "test"), finished.tolist()[:MOST_TEACHERS])
     teacher_runs = teachers.assign(arm=teachers["teacher"], trial=teachers["key"])
     teacher_test = evidence_of(teacher_runs, "test", read_teacher, size)
-    baseline, journals = baseline_of(fronts[RAW]), journals_of(snapshot)
+    baseline, journals, evaluated = baseline_of(fronts[RAW]), journals_of(snapshot), evaluated_of(snapshot)
     labels = {evidence.split: evidence.label for evidence in (validation, test) if evidence is not None}
     ended = journals.merge(runs.loc[runs["status"] == "finished", ["arm", "seed"]])
     sanity = sanity_of(validation, test, teacher_test, baseline, labels, _num_classes(index, labels), ended)
@@ -116,7 +119,8 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
         teacher_test=teacher_test,
         predictions=drawn | taught,
         baseline=baseline,
-        claims=claims_of(fronts[RAW].points, test, teacher_test) if test is not None else [],
+        claims=claims_of(fronts[RAW].points, test, teacher_test, evaluated) if test is not None else [],
+        evaluated=evaluated,
         importances=importances_of(fronts[SCALED]),
         against_name=against.sweep.name if against else "",
         against=against_of(snapshot, against, objectives, size, figures) if against else {},

@@ -97,7 +97,7 @@ def matching(points: pd.DataFrame, dataset: str, teachers: pd.DataFrame) -> pd.D
     teacher do, a teacher if its architecture does. The student's network, the recipe and alpha may differ. Students
     that are both in Table 1 and in Table 3 are listed once.
     """
-    families: dict[Any, Any] = {"": ""} | dict(zip(teachers["teacher"], map(_family, teachers["model"]), strict=True))
+    families: dict[Any, Any] = {"": ""} | dict(zip(teachers["teacher"], map(family_of, teachers["model"]), strict=True))
     paper = paper_rows().assign(impossible=impossible)
     paper = paper.loc[paper["dataset"] == dataset]
     paper = paper.drop_duplicates(["role", "teacher", "method", "temperature", *FIGURES])
@@ -113,7 +113,7 @@ def _content() -> dict[str, Any]:
     return json.loads(_FILE.read_text())
 
 
-def _family(model: str) -> str | None:
+def family_of(model: str) -> str | None:
     """The paper's teacher with the architecture of a timm model, whatever its weights; None if it is no such model."""
     name = model.removeprefix("timm/").removeprefix("hf_hub:timm/")
     return next((family for family, names in FAMILIES.items() if re.match(rf"({names})(?![a-z0-9])", name)), None)

@@ -14,7 +14,7 @@ from kd_core.measure.predictions import SCALED
 from kd_core.store.files import damage_in, json_text, read_ahead, read_json, write_bytes, write_json
 from kd_core.store.records import Store
 
-REPORT_VERSION = 9  # increment when equal records give another report
+REPORT_VERSION = 10  # increment when equal records give another report
 PAGE, CONTENT, INPUTS = "report.html", "front.json", "inputs.json"
 Rows = list[dict[str, Any]]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -24,9 +25,10 @@ from analysis.drawing.panels import (
 )
 from analysis.drawing.reliability import FEWEST
 from analysis.drawing.style import GLYPHS, NO_TEACHER, Looks, figure_css, svg_of
+from analysis.drawing.trust import trust_figures
 from analysis.findings import Findings
 from analysis.objectives import SIZES, figure_of
-from analysis.paper import paper_source
+from analysis.paper import dataset_of, paper_source
 from analysis.pareto import Front
 from analysis.readings import Judgement
 from analysis.statistics.bootstrap import COVERAGE
@@ -46,6 +48,7 @@ from analysis.text.page_tables import (
 )
 from analysis.text.provenance import fresh_arms
 from analysis.text.tables import RUNS_TABLE, TEACHER_TABLE, Column, table_of
+from analysis.text.trust import paper_beside, paper_with_itself, trust_sentences, trust_source, trust_table
 from kd_core.measure.calibration import NUM_BINS
 from kd_core.measure.predictions import RAW, SCALED, STANDARDIZED
 
@@ -94,6 +97,7 @@ def _content(findings: Findings) -> dict[str, Any]:
         "untestable": [claim for claim in findings.claims if claim.verdict == NOT_TESTABLE],
         "paper": paper_table(findings) if drawn else None,
         "paper_source": paper_source(),
+        "trust": _trust(findings) if findings.evaluated else None,
         "keys": keys_of(findings),
         "teachers": table_of(teachers, TEACHER_TABLE),
         "taught": taught_of(findings, looks) if drawn else [],
@@ -130,6 +134,24 @@ def _reading(
         "against": against_table(against.differences) if against else None,
         "diagrams": diagrams[reading],
         "standardized": diagrams.get(STANDARDIZED, []) if reading == RAW else [],
+    }
+
+
+def _trust(findings: Findings) -> dict[str, Any]:
+    """What evaluations found: sentences, a table, figures, and the paper's figures beside them."""
+    models, points = findings.evaluated, findings.points
+    likely = likeliest(points, len(points))["arm"].tolist()
+    networks = dict(zip(findings.teachers["teacher"], findings.teachers["model"], strict=True))
+    data = yaml.safe_load(findings.spec_yaml or "{}").get("data", {})
+    return {
+        "sentences": trust_sentences(models, findings.shipped.choices.recommended),
+        "table": trust_table(models),
+        "paper": paper_beside(models, networks, dataset_of(data, None)),
+        "contradictions": paper_with_itself(),
+        "source": trust_source(),
+        "baseline": findings.baseline,
+        "generated": not (yaml.safe_load(findings.spec_yaml or "{}").get("evaluate") or {}).get("corruptions"),
+        **trust_figures(models, [findings.shipped.choices.recommended, *likely], findings.baseline),
     }
 
 

@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 import scipy
 
+from analysis.statistics.bootstrap import COVERAGE, Estimate
 from analysis.statistics.cases import Case, Claim, judge
 from kd_core.measure.resampling import resample_counts, resampled_means
 
@@ -123,6 +124,33 @@ def robustness_follows_linearity(models: Sequence[Evaluated]) -> Claim:
     measure = "accuracy at the largest gain minus that at the smallest, on a line through all teachers"
     needs = _needs("students of kd_mixup of two teachers", "linearity,corruption")
     return judge(f"{statement} ({measure})", +1, cases, needs, points=True)
+
+
+def corrupted_difference(
+    first: Sequence[Evaluated], second: Sequence[Evaluated], others: Sequence[Evaluated] = ()
+) -> Estimate | None:
+    """Accuracy on corrupted images of the models of one arm less that of another; None if an arm has none.
+
+    Seeds of `others` help to tell what seeds add.
+    """
+    means = [_mean_of(group, _robust) for group in (first, second)]
+    if means[0] is None or means[1] is None:
+        return None
+    variance, freedom = _seed_variance((*first, *second, *others), _robust)
+    draws = _draws((means[0] - means[1])[None])[:, 0]
+    case = _with_seeds(Case("", draws, [], freedom=freedom), variance * (1 / len(first) + 1 / len(second)))
+    return Estimate(case.value, *case.interval((1 - COVERAGE) / 2))
+
+
+def corrupted_gain(first: Sequence[Evaluated], second: Sequence[Evaluated]) -> np.ndarray | None:
+    """Accuracy by corruption of the models of one arm less that of another, with intervals by images: [3, C]."""
+    means = [_mean_of(group, lambda each: each.array("corruption", "correct")) for group in (first, second)]
+    if means[0] is None or means[1] is None:
+        return None
+    by_image = (means[0] - means[1]).mean(axis=1)
+    draws = _draws(by_image)
+    tail = (1 - COVERAGE) / 2
+    return np.stack([by_image.mean(axis=1), *np.quantile(draws, [tail, 1 - tail], axis=0)])
 
 
 def _needs(whom: str, evaluators: str) -> str:

@@ -8,20 +8,24 @@ only arms that are alike in every key but those that it is about (`analysis.stat
 test images, from paired draws: fractions, also of accuracy.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.cases import NOT_TESTABLE, Case, Claim, held, judge
+from analysis.statistics.beyond import Evaluated, beyond_predictions
+from analysis.statistics.cases import Case, Claim, held, judge
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.matching import MIXUP, TEACHER, TEACHING, TEMPERATURE, Arms
 
 ECES = {"ece": "", "ece_scaled": ", as shipped"}
 
 
-def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | None) -> list[Claim]:
-    """All claims on the arms of a front (points), in the order of the paper's sections."""
+def claims_of(
+    points: pd.DataFrame, test: Evidence, teacher_test: Evidence | None, evaluated: Sequence[Evaluated] = ()
+) -> list[Claim]:
+    """All claims on the arms of a front (points) and on evaluated models, in the order of the paper's sections."""
     arms = Arms(points, test)
     claims = [
         mixup_helps_alone(arms),
@@ -35,7 +39,7 @@ def claims_of(points: pd.DataFrame, test: Evidence, teacher_test: Evidence | Non
         *(sigma_has_the_highest_ece(arms, figure) for figure in ECES),
         *(calibration_is_passed_on(arms, teacher_test, figure) for figure in ECES),
         *(student_outdoes_its_teacher(arms, teacher_test, figure) for figure in ECES),
-        *beyond_predictions(),
+        *beyond_predictions(evaluated),
     ]
     return held(claims)
 
@@ -139,19 +143,6 @@ def student_outdoes_its_teacher(arms: Arms, teacher_test: Evidence | None, figur
     measure = "ECE of kd_mixup, averaged over fixed T, minus the teacher's"
     needs = "an arm of kd_mixup at a fixed temperature, and its teacher's predictions"
     return judge(f"{statement} ({measure})", -1, cases, needs)
-
-
-def beyond_predictions() -> list[Claim]:
-    """The three statements of Section 7.6, for which predictions on test images are not enough."""
-    needs = {
-        "On mixed images, the teacher's signal is dominated by its mismatch": "the teacher's non-linearity and entropy "
-        "on mixed images (dominance ratio, eq. 13)",
-        "Students become more linear between images than their teacher": "the non-linearity of teacher and student on "
-        "mixed images (linearity gain, eq. 15)",
-        "This linearity makes students more accurate on corrupted images": "accuracy on corrupted images (CIFAR-100-C)",
-    }
-    missing = "which kd-sweeps does not measure yet"
-    return [Claim(claim, NOT_TESTABLE, None, None, [], f"needs {what}, {missing}") for claim, what in needs.items()]
 
 
 def _compared(

@@ -12,6 +12,7 @@ from analysis.readings import Judgement
 from analysis.statistics.evidence import Evidence
 from analysis.text.key_sentences import key_sentences
 from analysis.text.table import Table
+from analysis.text.trust import trust_sentences
 from kd_core.measure.calibration import obeys_ece_bounds
 from kd_core.measure.predictions import SCALED, STANDARDIZED, SUFFIXES
 
@@ -46,6 +47,8 @@ def content_of(findings: Findings) -> dict[str, Any]:
         | {
             "arms": arm_rows(findings.points, findings.shipped.test),
             "claims": [claim.as_json() for claim in findings.claims],
+            "trust": trust_sentences(findings.evaluated, findings.shipped.choices.recommended),
+            "evaluated": [vars(each) | {"arrays": None} for each in findings.evaluated],
             "importances": [vars(importance) for importance in findings.importances],
             "keys": key_sentences(findings.importances, len(findings.points)),
             "baseline": findings.baseline,

@@ -26,6 +26,8 @@ def _figures(model: Model, teacher: Model | None, options: EvaluateConfig) -> Fi
     yield "geometry/v_measure_adjusted", float(np.mean([adjusted_v_measure(labels, clusters) for clusters in starts]))
     chosen = chosen_classes(teacher or model, options.classes)
     yield "chosen", chosen
+    if model.class_names:
+        yield "chosen_names", np.array([model.class_names[number] for number in chosen.tolist()])
     drawn = np.isin(labels, chosen)
     if not drawn.any():
         return

@@ -189,7 +189,7 @@ def label_signal(
 
 
 def run_models(
-    name: str, config: EvaluateConfig, models: Sequence[EvaluatedModel], dataset: Dataset, resources: dict[str, float]
+    name: str, models: Sequence[EvaluatedModel], config: EvaluateConfig, dataset: Dataset, resources: dict[str, float]
 ) -> None:
     """Run some models on the set of inputs of this name."""
     make_outputs(SETS[name](Source(dataset, config)), models, device_of(resources))
