@@ -1,6 +1,7 @@
 """Small models of every set of inputs, for the tests of the evaluators."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,9 @@ def changed(model: Model, name: str, logits: np.ndarray) -> Model:
     return replace(model, outputs={**model.outputs, name: outputs})
 
 
-def figures(evaluator: Evaluator, model: Model, teacher: Model | None = None, options: EvaluateConfig = OPTIONS):
+def figures(
+    evaluator: Evaluator, model: Model, teacher: Model | None = None, options: EvaluateConfig = OPTIONS
+) -> dict[str, Any]:
     """All that an evaluator yields, by name; no name twice."""
     pairs = list(evaluator.evaluate(model, teacher, options))
     assert len(dict(pairs)) == len(pairs)
