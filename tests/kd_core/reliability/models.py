@@ -19,7 +19,7 @@ def model(seed: int = 0, scale: float = 1.0, temperature: float = 1.5) -> Model:
     generator = np.random.default_rng(seed)
     hint = 2 * np.eye(CLASSES)[LABELS]
 
-    def outputs(labels, hint=0.0, features=None, **axes):
+    def outputs(labels: np.ndarray, hint: Any = 0.0, features: Any = None, **axes: Any) -> Outputs:
         shape = (*map(len, axes.values()), len(labels), CLASSES)
         return Outputs((scale * (generator.normal(size=shape) + hint)).astype(np.float32), labels, axes, features)
 
