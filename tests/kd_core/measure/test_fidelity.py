@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ def test_log_odds_of_a_certain_prediction_are_exact():
 @given(seed=st.integers(0, 10**6))
 def test_the_line_equals_scipy(seed):
     x, y = np.random.default_rng(seed).normal(size=(2, 12))
-    theirs = linregress(x, y)
+    theirs: Any = linregress(x, y)
     assert slope_and_correlation(x, y) == pytest.approx((theirs.slope, theirs.rvalue))
     assert slope_and_correlation(x, 3 - 2 * x) == pytest.approx((-2, -1))
 

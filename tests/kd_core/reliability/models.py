@@ -1,6 +1,7 @@
 """Small models of every set of inputs, for the tests of the evaluators."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def model(seed: int = 0, scale: float = 1.0, temperature: float = 1.5) -> Model:
     generator = np.random.default_rng(seed)
     hint = 2 * np.eye(CLASSES)[LABELS]
 
-    def outputs(labels, hint=0.0, features=None, **axes):
+    def outputs(labels: np.ndarray, hint: Any = 0.0, features: Any = None, **axes: Any) -> Outputs:
         shape = (*map(len, axes.values()), len(labels), CLASSES)
         return Outputs((scale * (generator.normal(size=shape) + hint)).astype(np.float32), labels, axes, features)
 
@@ -38,7 +39,9 @@ def changed(model: Model, name: str, logits: np.ndarray) -> Model:
     return replace(model, outputs={**model.outputs, name: outputs})
 
 
-def figures(evaluator: Evaluator, model: Model, teacher: Model | None = None, options: EvaluateConfig = OPTIONS):
+def figures(
+    evaluator: Evaluator, model: Model, teacher: Model | None = None, options: EvaluateConfig = OPTIONS
+) -> dict[str, Any]:
     """All that an evaluator yields, by name; no name twice."""
     pairs = list(evaluator.evaluate(model, teacher, options))
     assert len(dict(pairs)) == len(pairs)

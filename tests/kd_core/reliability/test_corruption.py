@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from kd_core.measure.calibration import expected_calibration_error
+from kd_core.measure.absolute_gaps import absolute_gap_draws
+from kd_core.measure.calibration import NUM_BINS, expected_calibration_error
+from kd_core.measure.resampling import gaps_by_bin, resample_counts, resampled_means
 from kd_core.reliability.corruption import CORRUPTION
 from tests.kd_core.reliability.models import (
     CLASSES,
@@ -68,6 +70,26 @@ def test_intervals_hold_their_figure_and_are_the_same_each_time():
             assert np.all(value <= ours[f"{name}_high"])
     other = figures(CORRUPTION, model(), options=OPTIONS.model_copy(update={"seed": 1}))
     assert other["corruption/accuracy_low"] != ours["corruption/accuracy_low"]
+
+
+def test_the_interval_of_accuracy_is_of_the_mean_over_all_cells():
+    ours, counts = figures(CORRUPTION, model()), resample_counts(IMAGES, OPTIONS.resamples, OPTIONS.seed)
+    draws = [np.repeat(ours["correct"], row.astype(int), axis=-1).mean() for row in counts]
+    ends = ours["corruption/accuracy_low"], ours["corruption/accuracy_high"]
+    assert ends == pytest.approx(np.quantile(draws, [0.025, 0.975]))
+
+
+@pytest.mark.parametrize(("suffix", "temperature"), [("", 1.0), ("_scaled", 2.0)])
+def test_the_interval_of_ece_is_that_of_all_cells_as_one_sum_of_gaps(suffix, temperature):
+    student = model(temperature=2.0)
+    said = softmax(student.outputs["corrupted"].logits.astype(np.float64) / temperature, axis=-1)
+    gaps = gaps_by_bin(said.max(axis=-1), said.argmax(axis=-1) == LABELS).reshape(6, NUM_BINS, IMAGES)
+    counts = resample_counts(IMAGES, OPTIONS.resamples, OPTIONS.seed)
+    low, high = np.quantile(absolute_gap_draws(gaps.mean(axis=-1), resampled_means(gaps, counts)), [0.025, 0.975])
+    ours = figures(CORRUPTION, student)
+    value = ours[f"corruption/ece{suffix}"]
+    assert ours[f"corruption/ece{suffix}_low"] == pytest.approx(min(low, value))
+    assert ours[f"corruption/ece{suffix}_high"] == pytest.approx(max(high, value))
 
 
 def test_images_are_resampled_together_in_all_cells():

@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from kd_core.reliability.evaluator import Outputs
 from kd_core.reliability.faithfulness import FAITHFULNESS
-from tests.kd_core.reliability.models import CLASSES, LABELS, assert_finite, changed, figures, metrics, model
+from tests.kd_core.reliability.models import CLASSES, IMAGES, LABELS, assert_finite, changed, figures, metrics, model
 
 KINDS = ("", "_mixed", "_near", "_corrupted")
 
@@ -48,6 +48,19 @@ def test_figures_equal_their_definitions(suffix, scales):
     np.testing.assert_allclose(ours["agreement_corrupted"], same.mean(axis=(1, 2)))
     np.testing.assert_allclose(ours[f"confidence_difference_corrupted{suffix}"], difference.mean(axis=(1, 2)))
     assert ours["corruption"].tolist() == ["fog", "contrast"]
+
+
+@pytest.mark.parametrize(("suffix", "scales"), [("", (1.0, 1.0)), ("_scaled", (1.5, 0.7))])
+def test_log_odds_are_of_the_class_that_the_teacher_predicts(suffix, scales):
+    models = model(0, temperature=1.5), model(1, temperature=0.7)
+    ours, predicted = figures(FAITHFULNESS, *models), models[1].outputs["clean"].logits.argmax(axis=1)
+    odds = []
+    for each, scale, name in zip(models, scales, ("student", "teacher"), strict=True):
+        said = softmax(each.outputs["clean"].logits.astype(np.float64) / scale, axis=1)[np.arange(IMAGES), predicted]
+        odds.append(np.log(said / (1 - said)))
+        np.testing.assert_allclose(ours[f"{name}_log_odds{suffix}"], odds[-1], rtol=1e-4)
+    assert ours[f"faithfulness/log_odds_slope{suffix}"] == pytest.approx(np.polyfit(odds[1], odds[0], 1)[0])
+    assert ours[f"faithfulness/log_odds_correlation{suffix}"] == pytest.approx(np.corrcoef(odds)[0, 1])
 
 
 def test_a_student_twice_as_sure_exaggerates_by_two():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from kd_core.measure.linearity import between
+from kd_core.measure.linearity import between, information_bound
 from kd_core.reliability.evaluator import Model, Outputs
 from kd_core.reliability.linearity import LINEARITY
 from tests.kd_core.reliability.models import CLASSES, LAMBDAS, OPTIONS, assert_finite, changed, figures, metrics, model
@@ -61,6 +61,16 @@ def test_figures_are_those_of_the_measures(suffix, temperature):
     uniform = np.log(CLASSES) - expected.linear_entropy.mean(axis=1)
     np.testing.assert_allclose(ours[f"uniform{suffix}"], uniform)
     assert (ours[f"uniform_dominance{suffix}"] < 1).all()
+
+
+@pytest.mark.parametrize(("suffix", "scales"), [("", (1.0, 1.0)), ("_scaled", (1.5, 0.7))])
+def test_the_bound_is_of_what_the_student_tells_of_its_teacher(suffix, scales):
+    models = model(0, temperature=1.5), model(1, temperature=0.7)
+    logits = [each.outputs["mixed"].logits.astype(np.float64) for each in models]
+    student, teacher = (log_softmax(z / scale, axis=-1) for z, scale in zip(logits, scales, strict=True))
+    ours = figures(LINEARITY, *models)
+    np.testing.assert_allclose(ours[f"bound{suffix}"], information_bound(teacher, student))
+    assert ours[f"linearity/bound{suffix}"] == pytest.approx(ours[f"bound{suffix}"][1:-1].mean())
 
 
 def test_a_student_equal_to_its_teacher_gains_nothing():
