@@ -120,7 +120,7 @@ def _draw_reference(axes: Axes, quantity: str, named: bool) -> None:
     line = label_entropy(lambdas) if quantity == "entropy" else np.ones_like(lambdas)
     axes.plot(lambdas, line, color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
     if named:
-        name = "mixed label" if quantity == "entropy" else "1: as much mismatch as entropy"
+        name = "mixed label" if quantity == "entropy" else "as much as entropy"
         look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 9.5, "color": SOFT, "gid": "label"}
         axes.annotate(name, (0.5, line[50]), (0, -4), textcoords="offset points", **look)
 

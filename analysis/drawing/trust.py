@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from analysis.drawing.embedding import Embedding, draw_embeddings
 from analysis.drawing.linearity import LinearityCurves, draw_gain, draw_linearity
-from analysis.drawing.panels import inline
+from analysis.drawing.panels import Panel, inline
 from analysis.drawing.robustness import CorruptionCurves, draw_gains, draw_severities
 from analysis.drawing.style import NO_TEACHER, TEACHER_COLOURS
 from analysis.statistics.beyond import Evaluated, corrupted_gain
-from analysis.text.trust import by_arm
+from analysis.text.trust import by_arm, short_name
 
 MOST_MODELS = 6  # of a figure
 
@@ -25,25 +25,21 @@ def trust_figures(models: Sequence[Evaluated], arms: Sequence[str], baseline: st
     Gains are over the arm `baseline`, of which there are none without it.
     """
     groups = by_arm(models)
-    teachers = [label for label, group in groups.items() if not group[0].arm]
-    order = [
-        *teachers,
-        *(arm for arm in dict.fromkeys([*arms, baseline, *groups]) if arm in groups and arm not in teachers),
-    ]
-    shown = {label: groups[label] for label in order[:MOST_MODELS]}
+    plain, teachers = groups.get(baseline), [label for label, group in groups.items() if not group[0].arm]
+    order = dict.fromkeys([*teachers, *arms, baseline, *groups])
+    chosen = [label for label in order if label in groups][:MOST_MODELS]
+    shown = {short_name(label, models): groups[label] for label in chosen}
     colours = dict(zip(shown, cycle((*TEACHER_COLOURS, NO_TEACHER)), strict=False))
-    linearity = [curves for label, group in shown.items() if (curves := _linearity(label, group)) is not None]
-    gaining = [each for each in linearity if each.gain is not None]
-    corruption = [
-        curves
-        for label, group in shown.items()
-        if (curves := _corruption(label, group, groups.get(baseline))) is not None
-    ]
-    robust = [each for each in corruption if each.gain is not None]
+    linearity = [each for label, group in shown.items() if (each := _linearity(label, group)) is not None]
+    corruption = [each for label, group in shown.items() if (each := _corruption(label, group, plain)) is not None]
+    gaining, robust = ([each for each in curves if each.gain is not None] for curves in (linearity, corruption))
+    gains = {
+        "Linearity gained over the teacher": draw_gain(gaining, colours) if gaining else None,
+        f"Accuracy gained over {baseline}": draw_gains(robust, colours, baseline) if robust else None,
+    }
     return {
         "linearity": _both(linearity, lambda narrow: draw_linearity(linearity, colours, narrow), "On mixed images"),
-        "gain": _both(gaining, lambda _: draw_gain(gaining, colours), "Linearity gained over the teacher"),
-        "gains": _both(robust, lambda _: draw_gains(robust, colours, baseline), f"Gain over {baseline}, by corruption"),
+        "gains": [Panel(inline(figure, name), name) for name, figure in gains.items() if figure is not None],
         "severities": _both(corruption, lambda narrow: draw_severities(corruption, colours, narrow), "By severity"),
         "maps": _maps(shown),
     }
@@ -76,7 +72,7 @@ def _corruption(
     share = correct.mean(axis=-1)
     half = 1.96 * correct.std(axis=-1, ddof=1) / np.sqrt(correct.shape[-1])
     made: dict[str, Any] = {}
-    if baseline is not None and label != baseline[0].arm and group[0].arm:
+    if baseline is not None and group[0].arm not in ("", baseline[0].arm):
         estimates = corrupted_gain(group, baseline)
         if estimates is not None:
             made = dict(zip(("gain", "gain_low", "gain_high"), estimates, strict=True))

@@ -64,7 +64,7 @@ def mismatch_dominates(models: Sequence[Evaluated]) -> Claim:
         if residual is not None and entropy is not None:
             means = _draws(np.stack([residual, entropy]))
             ratio = means[:, 0] / np.maximum(means[:, 1], np.finfo(float).tiny)
-            cases.append(Case(teacher.label, ratio - 1, [teacher.key], _FIXED))
+            cases.append(Case(teacher.teacher, ratio - 1, [teacher.key], _FIXED))
     statement = "On mixed images, the teacher's signal is dominated by its mismatch (dominance ratio at λ = ½, minus 1)"
     return judge(statement, +1, cases, _needs("a teacher", "linearity"))
 

@@ -31,12 +31,22 @@ def by_arm(models: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
     return groups
 
 
+def short_name(label: str, models: Sequence[Evaluated]) -> str:
+    """An arm's name without its teacher, if there is no other; a teacher's stays."""
+    teachers = {each.teacher for each in models} - {""}
+    words = label.split()
+    return label if len(teachers) != 1 or len(words) < 3 else " ".join(word for word in words if word not in teachers)
+
+
 def trust_table(models: Sequence[Evaluated]) -> Table:
     """A row a teacher or arm, averaged over its seeds, with the figures that evaluators take for the most telling."""
     groups = by_arm(models)
     words = {name: text for each in EVALUATORS.values() for name, text in each.headlines.items()}
     shown = {name: text for name, text in words.items() if any(name in each.metrics for each in models)}
-    rows = [[label, *(_mean_text(group, name) for name in shown), str(len(group))] for label, group in groups.items()]
+    rows = [
+        [short_name(label, models), *(_mean_text(group, name) for name in shown), str(len(group))]
+        for label, group in groups.items()
+    ]
     return Table(["Model", *map(_capital, shown.values()), "Seeds"], rows, [False, *[True] * (len(shown) + 1)])
 
 

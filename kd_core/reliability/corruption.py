@@ -68,9 +68,9 @@ CORRUPTION = Evaluator(
     evaluate=evaluate,
     options=("resamples", "seed"),
     headlines={
-        "corruption/accuracy": "accuracy, corrupted",
-        "corruption/ece": "ECE, corrupted",
-        "corruption/ece_scaled": "ECE as shipped, corrupted",
+        "corruption/accuracy": "accuracy, corr.",
+        "corruption/ece": "ECE, corr.",
+        "corruption/ece_scaled": "as shipped",
     },
     objectives={"corruption/accuracy": "max", "corruption/ece": "min", "corruption/ece_scaled": "min"},
     place=2,

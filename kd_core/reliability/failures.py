@@ -50,6 +50,6 @@ FAILURES = Evaluator(
     "Traub 2024 (AUGRC); Geifman 2019 (AURC, excess AURC); Hendrycks & Gimpel 2017 (AUROC of the confidence)",
     inputs=("clean", "corrupted"),
     evaluate=evaluate,
-    headlines={"failures/augrc_corrupted": "AUGRC, corrupted"},
+    headlines={"failures/augrc_corrupted": "AUGRC, corr."},
     objectives={"failures/augrc_corrupted": "min", "failures/augrc_corrupted_scaled": "min"},
 )

@@ -87,6 +87,6 @@ FAITHFULNESS = Evaluator(
     inputs=("clean", "mixed", "near", "corrupted"),
     evaluate=evaluate,
     options=("seed",),
-    headlines={"faithfulness/agreement": "agreement with teacher"},
+    headlines={"faithfulness/agreement": "agreement"},
     objectives={"faithfulness/agreement": "max"},
 )

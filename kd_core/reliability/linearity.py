@@ -105,7 +105,7 @@ LINEARITY = Evaluator(
     inputs=("mixed",),
     evaluate=evaluate,
     options=("resamples", "seed"),
-    headlines={"linearity/nonlinearity": "nonlinearity, nats", "linearity/gain": "gain over teacher, nats"},
+    headlines={"linearity/nonlinearity": "nonlinearity", "linearity/gain": "gain"},
     objectives={"linearity/nonlinearity": "min", "linearity/nonlinearity_scaled": "min"},
     place=1,
 )

@@ -31,6 +31,6 @@ OOD = Evaluator(
     "Hendrycks & Gimpel 2017 (greatest probability); Liu 2020 (energy)",
     inputs=("clean", "outside"),
     evaluate=evaluate,
-    headlines={"ood/auroc": "AUROC, other classes"},
+    headlines={"ood/auroc": "AUROC, other"},
     objectives={"ood/auroc": "max", "ood/auroc_energy": "max"},
 )
