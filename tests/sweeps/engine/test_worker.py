@@ -26,14 +26,16 @@ def setting(tiny, tmp_path):
     spec, store = read_spec(str(tiny)), Store.at(tmp_path / "runs")
     dataset = load(spec.data)
     teacher = store.teacher("teacher")
-    list(run_trial(finetuning_trial(spec.teachers["resnet"], spec.data, spec.view), dataset, teacher))
+    list(run_trial(finetuning_trial(spec.single_teachers["resnet"], spec.data, spec.view), dataset, teacher))
     return store, dataset, {trial.config.method: trial.config for trial in trials_of(spec)}
 
 
 def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
     """The config that Tune passes to a trainable with a live signal."""
-    trial = {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}
-    return {"trial": trial | {"identity": {}, "made_from": {"teacher": "0" * 64} if teacher_key else {}}}
+    made_from = {"teacher": "0" * 64} if teacher_key else {}
+    teachers = [{"key": teacher_key, "signal": None, "made_from": made_from}] if teacher_key else []
+    trial = {"key": key, "config": config.model_dump(mode="json"), "teachers": teachers}
+    return {"trial": trial | {"identity": {}, "made_from": made_from}}
 
 
 def start(store, dataset, config, retries=0):
