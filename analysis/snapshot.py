@@ -123,8 +123,9 @@ class FusedTeacher:
         from kd_core.measure.fusion import fused_log_probabilities
 
         predictions = [member.predictions(split, with_logits=True) for member in self.members]
-        logits = np.stack([each.logits for each in predictions if each.logits is not None])
-        return fused_log_probabilities(logits, self.entry.rule), predictions[0].label
+        logits = [each.logits for each in predictions]
+        assert all(each is not None for each in logits), f"{self.entry.name}: its members' logits were not kept"
+        return fused_log_probabilities(np.stack(logits), self.entry.rule), predictions[0].label  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

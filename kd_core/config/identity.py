@@ -126,7 +126,7 @@ def _teacher_identity(teacher: TeacherConfig | FusedTeacherConfig | None, key: T
     """A teacher as its students see it: the product, and the precision in which it labels; or several, and the rule."""
     if isinstance(teacher, FusedTeacherConfig):
         members = zip(teacher.fuse, key or (), strict=True)
-        return {"fuse": [_teacher_identity(*member) for member in members], "rule": teacher.rule}
+        return identity_of(teacher, fuse=[_teacher_identity(*member) for member in members])
     return {"key": key, "precision": teacher.precision} if teacher is not None else None
 
 
