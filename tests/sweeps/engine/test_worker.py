@@ -8,6 +8,7 @@ import pytest
 import ray
 import torch
 
+from kd_core.config.networks import FusedTeacherConfig
 from kd_core.config.trial import TrialConfig, finetuning_trial
 from kd_core.data.dataset import load
 from kd_core.store.records import Store
@@ -95,6 +96,22 @@ def test_a_teacher_stays_loaded_from_trial_to_trial(setting):
     trainable.reset_config(tune_config("two", configs["kd_mixup"], "teacher"))
     run_out(trainable)
     assert trainable.teachers == {("teacher", "float32"): loaded}
+
+
+def test_the_members_of_a_fused_teacher_stay_loaded_together_and_no_longer_than_needed(setting):
+    store, dataset, configs = setting
+    one, config = configs["kd_mixup"].teacher, configs["kd_mixup"]
+    other = one.model_copy(update={"precision": "bfloat16"})
+    fused = FusedTeacherConfig(fuse=(one, other))
+    given = tune_config("fused", config.model_copy(update={"teacher": fused}), "teacher")
+    given["trial"]["teachers"] *= 2
+    trainable = start(store, dataset, given)
+    assert run_out(trainable)[-1]["status"] == "finished"
+    assert trainable.teachers.keys() == {("teacher", "float32"), ("teacher", "bfloat16")}
+    loaded = trainable.teachers["teacher", "float32"]
+    trainable.reset_config(tune_config("alone", config, "teacher"))
+    run_out(trainable)
+    assert trainable.teachers["teacher", "float32"] is loaded
 
 
 def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):

@@ -6,7 +6,7 @@ from kd_core.store.manifest import File
 from tests import products
 
 TEACHERS = (
-    "teachers.vit={model: test_vit, image_size: 8, finetune: {epochs: 1}}",
+    "teachers.vit={model: test_vit, image_size: 16, finetune: {epochs: 1}}",
     "teachers.idle={model: test_vit, pretrained: true}",
     "teachers.both={fuse: [vit, resnet], rule: entropy}",
     "teachers.alone={fuse: [vit]}",
