@@ -1,6 +1,7 @@
 """A real sweep with two teachers and their fusion: it finishes, shares what is stored, and repeats nothing."""
 
 import json
+import shutil
 
 import pytest
 from safetensors.numpy import load
@@ -9,7 +10,9 @@ from analysis.report import update_report
 from analysis.snapshot import read_sweep
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
+from sweeps.plan.upkeep import problems_of
 from sweeps.terminal.status import status_of
+from tests.products import finish
 
 TEACHERS = (
     "teachers.vit={model: test_vit, image_size: 16, finetune: {epochs: 1, batch_size: 32}}",
@@ -60,6 +63,15 @@ def test_the_report_and_the_status_have_a_row_for_the_fused_teacher(swept):
     names = ("resnet", "vit", "both", "alone")
     assert rows == {f"teacher {name}": "finished" for name in names}
     assert json.dumps(outcome.as_json())
+
+
+def test_nothing_of_it_is_stale_until_a_member_has_other_weights(swept, tmp_path):
+    store = Store.at(shutil.copytree(swept[0].local, tmp_path / "runs", ignore=shutil.ignore_patterns("mlflow*")))
+    assert list(problems_of(store, "tiny")) == []
+    vit = store.sweep("tiny").index().teachers[1]
+    finish(store.teacher(vit.key))
+    stale = [problem for problem in problems_of(store, "tiny") if "other weights" in problem]
+    assert [problem.split("its teacher, ")[1].split(",")[0] for problem in stale] == ["vit", "both", "both"]
 
 
 def test_running_again_does_nothing(swept, sweep):
