@@ -96,7 +96,7 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
     drawn, read_test = _kept(read["test"], _diagrammed(fronts))
     test = evidence_of(runs, "test", read_test, size, figures)
     finished = teachers.loc[teachers["status"] == "finished", "key"]
-    taught, read_teacher = _kept(reader_of(snapshot.teachers, "test"), finished.tolist()[:MOST_TEACHERS])
+    taught, read_teacher = _kept(reader_of(snapshot.all_teachers, "test"), finished.tolist()[:MOST_TEACHERS])
     teacher_runs = teachers.assign(arm=teachers["teacher"], trial=teachers["key"])
     teacher_test = evidence_of(teacher_runs, "test", read_teacher, size)
     baseline, journals, evaluated = baseline_of(fronts[RAW]), journals_of(snapshot), evaluated_of(snapshot)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.settings import differing_settings
-from analysis.snapshot import Member, Snapshot, Teacher, Trial
+from analysis.snapshot import FusedTeacher, Member, Snapshot, Teacher, Trial
 from kd_core.evaluate.latency import Latency
 from kd_core.measure.predictions import RAW, SCALED, SUFFIXES, figure_names
 from kd_core.store.files import read_ahead
@@ -44,7 +44,8 @@ def runs_of(snapshot: Snapshot) -> pd.DataFrame:
 
 def teachers_of(snapshot: Snapshot) -> pd.DataFrame:
     """One row per teacher of a sweep, with the figures of its card."""
-    return _table([_teacher_row(teacher) for teacher in snapshot.teachers], TEACHER_COLUMNS)
+    rows = [_teacher_row(teacher) for teacher in snapshot.teachers] + [_fused_row(each) for each in snapshot.fused]
+    return _table(rows, TEACHER_COLUMNS)
 
 
 def journals_of(snapshot: Snapshot) -> pd.DataFrame:
@@ -122,6 +123,15 @@ def _trial_row(trial: Trial, latency: Latency | None) -> dict[str, Any]:
 def _teacher_row(teacher: Teacher) -> dict[str, Any]:
     network = teacher.config.get("student", {})  # fine-tuning is the trial whose student is the teacher
     return {"teacher": teacher.entry.name, "key": teacher.key, "model": network.get("model", "")} | _findings(teacher)
+
+
+def _fused_row(teacher: FusedTeacher) -> dict[str, Any]:
+    row = {"teacher": teacher.entry.name, "key": teacher.key, "model": teacher.description}
+    row |= {"status": teacher.status, "error": teacher.problem}
+    if teacher.status != "finished":
+        return row
+    figures = {"scaling_temperature": teacher.predictions("test").temperature, "num_parameters": teacher.num_parameters}
+    return row | figures | teacher.metrics
 
 
 def _findings(member: Member) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from kd_core.config.identity import digest
 from kd_core.evaluate.latency import Latency, comparable, form_of
 from kd_core.store.evaluation import EvaluationManifest
 from kd_core.store.files import read_ahead, read_bytes
-from kd_core.store.index import Index, TeacherEntry, TrialEntry
+from kd_core.store.index import FusedEntry, Index, TeacherEntry, TrialEntry
 from kd_core.store.manifest import File
-from kd_core.store.product import SPLITS, State, predictions_name
+from kd_core.store.product import SPLITS, State, Status, predictions_name, status_of_fused
 from kd_core.store.records import Store, SweepRecord, left_out
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from kd_core.measure.predictions import Predictions
 
 
@@ -66,6 +68,68 @@ class Teacher(Member):
 
 
 @dataclass(frozen=True)
+class FusedTeacher:
+    """A fused teacher of a sweep, with its entry in the index: no product, but what its members' files said."""
+
+    entry: FusedEntry
+    members: tuple[Teacher, ...]
+
+    @property
+    def key(self) -> str:
+        """The key by which its figures are found."""
+        return self.entry.key
+
+    @property
+    def status(self) -> Status:
+        """The status that its members leave it."""
+        return status_of_fused(member.status for member in self.members)
+
+    @property
+    def problem(self) -> str:
+        """Which of its members cannot be asked; "" if all can, or may be yet."""
+        lost = [each.entry.name for each in self.members if each.status in ("failed", "damaged")]
+        return f"its member, {lost[0]}, is {self.status}" if lost else ""
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words."""
+        return f"{self.entry.rule} of {', '.join(self.entry.members)}"
+
+    @property
+    def num_parameters(self) -> int:
+        """The parameters of all members, once they are finished."""
+        return sum(member.result.num_parameters for member in self.members if member.result)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Its metrics, as those of a product (`kd_core.store.manifest.TrialResult`); {} before it is finished."""
+        from kd_core.measure.predictions import summary_of
+
+        return summary_of(self._splits) if self.status == "finished" else {}
+
+    def predictions(self, split: str, with_logits: bool = False) -> "Predictions":
+        """Its predictions on a split, by the mean of its members' probabilities at T = 1; raises as a member's does."""
+        return self._splits[split]
+
+    @cached_property
+    def _splits(self) -> "dict[str, Predictions]":
+        from kd_core.measure.predictions import validation_and_test_predictions
+
+        return validation_and_test_predictions(self._said("validation"), self._said("test"))
+
+    def _said(self, split: str) -> "tuple[np.ndarray, np.ndarray]":
+        """Its logits [N, K] on a split, and the labels."""
+        import numpy as np
+
+        from kd_core.measure.fusion import fused_log_probabilities
+
+        predictions = [member.predictions(split, with_logits=True) for member in self.members]
+        logits = [each.logits for each in predictions]
+        assert all(each is not None for each in logits), f"{self.entry.name}: its members' logits were not kept"
+        return fused_log_probabilities(np.stack(logits), self.entry.rule), predictions[0].label  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A sweep at one time: its index, and its teachers and trials in the order of that."""
 
@@ -74,6 +138,17 @@ class Snapshot:
     index: Index
     teachers: list[Teacher]
     trials: list[Trial]
+
+    @cached_property
+    def fused(self) -> list[FusedTeacher]:
+        """The fused teachers, of those."""
+        teachers = {each.entry.name: each for each in self.teachers}
+        return [FusedTeacher(entry, tuple(teachers[name] for name in entry.members)) for entry in self.index.fused]
+
+    @property
+    def all_teachers(self) -> list[Teacher | FusedTeacher]:
+        """The teachers that trials learn from, and the members of fused ones."""
+        return [*self.teachers, *self.fused]
 
     @property
     def left_out(self) -> list[bool]:
@@ -143,7 +218,9 @@ def read_sweep(store: Store, name: str, known: Mapping[str, State] | None = None
     )
 
 
-def reader_of(members: Iterable[Member], split: str, with_logits: bool = False) -> Callable[[str], "Predictions"]:
+def reader_of(
+    members: Iterable[Member | FusedTeacher], split: str, with_logits: bool = False
+) -> Callable[[str], "Predictions"]:
     """A function that reads the predictions of these trials or teachers on a split, by their keys."""
     by_key = {member.key: member for member in members}
     return lambda key: by_key[key].predictions(split, with_logits)

@@ -14,12 +14,14 @@ from typing import Any
 from upath import UPath
 
 from kd_core.config.model_source import model_identity
+from kd_core.config.networks import FusedTeacherConfig, TeacherConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.fields import Config, Mark, Neutral
 
 STREAM_VERSION = 1  # increment when the vicinal stream yields other batches for the same seed
 LOSS_VERSION = 3  # increment when a method yields another loss for the same logits
 NETWORK_VERSION = 2  # increment when a network yields other bits for equal weights and images, or a step other weights
+TeacherKey = str | tuple[str, ...] | None  # of a teacher, of each member of a fused one, or None without a teacher
 
 
 def canonical_json(value: Any) -> str:
@@ -78,9 +80,11 @@ def signal_identity(config: TrialConfig, fingerprint: str, teacher_key: str) -> 
     """What can change a teacher's logits on the vicinal stream of a trial; T, alpha and the student cannot.
 
     Its digest is the key of the stored signal, which all trials of equal identity share; arguments are as in trial_key.
+    Each member of a fused teacher has a signal of its own, that of `config.taught_by(member)`.
     """
+    assert not isinstance(config.teacher, FusedTeacherConfig)
     return {
-        "teacher": _teacher_identity(config, teacher_key),
+        "teacher": _teacher_identity(config.teacher, teacher_key),
         "data": _data_identity(config, fingerprint),
         "view": _view_identity(config),
         "mixup": identity_of(config.mixup),
@@ -90,11 +94,12 @@ def signal_identity(config: TrialConfig, fingerprint: str, teacher_key: str) -> 
     }
 
 
-def trial_identity(config: TrialConfig, fingerprint: str, teacher_key: str | None = None) -> dict[str, Any]:
+def trial_identity(config: TrialConfig, fingerprint: str, teacher_key: TeacherKey = None) -> dict[str, Any]:
     """What can change the result of a trial.
 
     fingerprint identifies the loaded data (`kd_core.data.splits.fingerprint_of`). teacher_key is that of the trial that
-    makes the teacher, so that the keys of a whole sweep are known before anything runs; None without a teacher.
+    makes the teacher, so that the keys of a whole sweep are known before anything runs; of a fused teacher, those of
+    its members in their order; None without a teacher.
     """
     if config.teacher is not None and teacher_key is None:
         raise ValueError(f"the key of a {config.method} trial needs the key of its teacher")
@@ -102,12 +107,12 @@ def trial_identity(config: TrialConfig, fingerprint: str, teacher_key: str | Non
         config,
         data=_data_identity(config, fingerprint),
         view=_view_identity(config),
-        teacher=_teacher_identity(config, teacher_key),
+        teacher=_teacher_identity(config.teacher, teacher_key),
         recycle=config.recycle if config.recycles else None,
     ) | {"versions": {"stream": STREAM_VERSION, "loss": LOSS_VERSION, "network": NETWORK_VERSION}}
 
 
-def trial_key(config: TrialConfig, fingerprint: str, teacher_key: str | None = None) -> str:
+def trial_key(config: TrialConfig, fingerprint: str, teacher_key: TeacherKey = None) -> str:
     """The key of a trial's result: equal if and only if its identity is."""
     return digest(trial_identity(config, fingerprint, teacher_key))
 
@@ -117,9 +122,12 @@ def _data_identity(config: TrialConfig, fingerprint: str) -> str:
     return fingerprint if config.sees_unlabelled else fingerprint.partition("+")[0]
 
 
-def _teacher_identity(config: TrialConfig, teacher_key: str | None) -> dict[str, Any] | None:
-    """A teacher as its students see it: the product, and the precision in which it labels."""
-    return {"key": teacher_key, "precision": config.teacher.precision} if config.teacher is not None else None
+def _teacher_identity(teacher: TeacherConfig | FusedTeacherConfig | None, key: TeacherKey) -> dict[str, Any] | None:
+    """A teacher as its students see it: the product, and the precision in which it labels; or several, and the rule."""
+    if isinstance(teacher, FusedTeacherConfig):
+        members = zip(teacher.fuse, key or (), strict=True)
+        return identity_of(teacher, fuse=[_teacher_identity(*member) for member in members])
+    return {"key": key, "precision": teacher.precision} if teacher is not None else None
 
 
 def _view_identity(config: TrialConfig) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Networks, as frozen values: any network of timm, the student that is trained, and a teacher."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kd_core.config.model_source import normal_name
 from kd_core.config.recipe import FinetuneConfig, Precision
-from kd_core.fields import AbsolutePath, Config, Mark, Neutral, Pixels, Seed
+from kd_core.fields import AbsolutePath, Config, Mark, Neutral, Pixels, Seed, shown
+from kd_core.methods.fusion import FusionRule
 
 MODEL_ALIASES = {  # the paper's teachers, with weights of ImageNet-1K classifiers
     "convnext_large": "convnext_large.fb_in1k",
@@ -70,3 +72,51 @@ class TeacherConfig(NetworkConfig):
     """the recipe that fine-tunes the teacher on the data; without it, the weights are used as they are"""
     seed: Seed = 0
     """the seed of its head, dropout and batches"""
+
+
+class FusionConfig(Config):
+    """How several teachers teach as one; who they are, its kinds say: by name in a spec, by config in a trial."""
+
+    rule: FusionRule = "mean"
+    """how their probabilities are averaged on each image: mean, or weighted by their confidence or inverse entropy"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_of_a_network(cls, value: Any) -> Any:
+        strange = [shown(key) for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
+        if strange:
+            raise ValueError(f"{strange[0]}: a fused teacher has no such key; remove it, or use fuse and rule alone")
+        return value
+
+
+class FusedTeacherConfig(FusionConfig):
+    """Several teachers that teach as one; of one, it is that teacher."""
+
+    fuse: Annotated[tuple[TeacherConfig, ...], Field(min_length=1)]
+    """the teachers, in the order in which their probabilities are added"""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        check_different(self.fuse)
+        return self
+
+
+def check_different(members: Sequence[Any], names: Sequence[str] = ()) -> None:
+    """Raise ValueError if one of the members to fuse is the same as another; names are those to name them by."""
+    for index, member in enumerate(members):
+        if (before := members.index(member)) < index:
+            pair = f"{names[before]} and {names[index]}" if names else f"members {before + 1} and {index + 1}"
+            raise ValueError(f"{pair} are the same teacher; give each once")
+
+
+def of_its_kind(single: type[Config], fused: type[Config]) -> BeforeValidator:
+    """Read a teacher as fused if it has a key fuse, so that what is wrong is told of that kind alone."""
+
+    def read(value: Any) -> Any:
+        """The value, as one kind of teacher if it is a dict."""
+        return (fused if "fuse" in value else single).model_validate(value) if isinstance(value, dict) else value
+
+    return BeforeValidator(read)
+
+
+AnyTeacherConfig = Annotated[TeacherConfig | FusedTeacherConfig, of_its_kind(TeacherConfig, FusedTeacherConfig)]

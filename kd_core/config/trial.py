@@ -6,7 +6,13 @@ from pydantic import create_model, model_validator
 
 from kd_core.config.data import NO_MIXUP, DataConfig, ViewConfig
 from kd_core.config.methods import OPTIONS, Alpha, Beta, MethodName, Mixup, Temperature
-from kd_core.config.networks import NetworkConfig, StudentConfig, TeacherConfig
+from kd_core.config.networks import (
+    AnyTeacherConfig,
+    FusedTeacherConfig,
+    NetworkConfig,
+    StudentConfig,
+    TeacherConfig,
+)
 from kd_core.config.recipe import FinetuneConfig, TrainConfig
 from kd_core.fields import Config, Neutral, PositiveInt, Seed, number_of
 from kd_core.methods.method import Method
@@ -36,7 +42,7 @@ class LessonConfig(Config):
     """random crop and flip"""
     mixup: Mixup
     method: MethodName
-    teacher: TeacherConfig | None = None
+    teacher: AnyTeacherConfig | None = None
     """the teacher of a distillation method"""
     temperature: Temperature = None
 
@@ -118,6 +124,17 @@ class TrialConfig(_WithOptions):
     def num_images(self, data: ImageCounts) -> int:
         """The number of images of its vicinal stream; in head epochs, which need labels, there are num_train."""
         return data.num_train + (data.num_unlabelled if self.sees_unlabelled else 0)
+
+    @property
+    def teachers(self) -> tuple[TeacherConfig, ...]:
+        """The networks whose logits it learns from: its teacher, the members of a fused one, or none."""
+        if isinstance(self.teacher, FusedTeacherConfig):
+            return self.teacher.fuse
+        return () if self.teacher is None else (self.teacher,)
+
+    def taught_by(self, teacher: TeacherConfig) -> Self:
+        """The same trial with another teacher."""
+        return self.model_copy(update={"teacher": teacher})
 
     @property
     def options(self) -> Config | None:

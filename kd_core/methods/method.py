@@ -66,11 +66,17 @@ class Method:
     """whether the loss depends on the scale of the student's logits"""
     reads_labels: bool = False
     """whether the loss looks at the labels, so that every image must have one"""
+    rescale: Callable[[Tensor], Tensor] | None = None
+    """what the loss does, at any temperature, to the logits [B, K] of each side before it compares them"""
+    loss_of_rescaled: Loss | None = None
+    """the loss of logits to which that was done"""
     place: int = 100
     """where the method is listed; those of one place by name"""
 
     def __post_init__(self) -> None:
         assert (self.mixup == "either") == (self.twin is None), f"{self.name}: a bound method has a twin"
+        whole = (self.rescale is None) == (self.loss_of_rescaled is None)
+        assert whole, f"{self.name}: a rule of rescaling has a loss"
 
     @property
     def teacherless(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from kd_core.config.data import DataSummary
 from kd_core.config.evaluation import EvaluateConfig
 from kd_core.fields import Config
+from kd_core.methods.fusion import FusionRule
 from kd_core.store.manifest import Value
 
 Role = Literal["", "scout", "follower", "confirmation"]
@@ -15,6 +16,16 @@ class TeacherEntry(Config):
 
     name: str
     key: str
+
+
+class FusedEntry(Config):
+    """A fused teacher of a sweep, by the names of its members."""
+
+    name: str
+    key: str
+    """by which its figures are found; no product has it"""
+    members: tuple[str, ...]
+    rule: FusionRule
 
 
 class SignalEntry(Config):
@@ -40,7 +51,7 @@ class TrialEntry(Config):
     """with early stopping, scout for the seed of an arm that may be stopped, and follower for the others; confirmation
     for seeds on which nothing was selected"""
     signal: str | None = None
-    """the key of the stored signal that it learns from"""
+    """the key of the stored signal that it learns from; of a fused teacher's, that of the first, if all are stored"""
     settings: dict[str, Any] | None = None
     """of a search, the point that it proposed"""
 
@@ -54,8 +65,14 @@ class Index(Value):
     threads: dict[Literal["trial", "teacher"], int] | None = None
     """with which the sweep began"""
     teachers: tuple[TeacherEntry, ...] = ()
+    fused: tuple[FusedEntry, ...] = ()
     signals: tuple[SignalEntry, ...] = ()
     trials: tuple[TrialEntry, ...]
+
+    def members_of(self, teacher: str | None) -> tuple[str, ...]:
+        """The names of the networks that a teacher is: itself, those that it fuses, or none without a teacher."""
+        fused = next((entry.members for entry in self.fused if entry.name == teacher), None)
+        return fused or (() if teacher is None else (teacher,))
 
 
 class EvaluationIndex(Value):

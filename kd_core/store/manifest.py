@@ -5,6 +5,7 @@ kd-sweeps, and as good as missing.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import ValidationError
@@ -14,7 +15,12 @@ from kd_core.config.errors import DamagedError
 from kd_core.fields import Config
 from kd_core.store.files import load_json, write_json
 
-MadeFrom = dict[str, str]  # the sha256 of the weights that a product is made from: {"teacher": …}, or {}
+MadeFrom = dict[str, str]  # the sha256 of the weights that a product is made from (`made_from_weights`)
+
+
+def made_from_weights(sha256s: Iterable[str]) -> MadeFrom:
+    """What is made from the weights of these teachers: {"teacher": …, "teacher_2": …}; {} without one."""
+    return {f"teacher_{number}" if number > 1 else "teacher": each for number, each in enumerate(sha256s, start=1)}
 
 
 class Value(Config):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Status = Literal["finished", "stopped", "failed", "running", "stale", "damaged", "pending"]
 DONE = ("finished", "stopped")
+_WORST_FIRST: tuple[Status, ...] = ("failed", "damaged", "stale", "stopped", "running", "pending", "finished")
 SPLITS = ("validation", "test")
 MANIFEST, FAILURE, STOPPED, LEASE = "manifest.json", "failure.json", "stopped.json", "lease.json"
 _Value = TypeVar("_Value", bound=Value)
@@ -223,6 +224,11 @@ class Product:
 def predictions_name(split: str) -> str:
     """The name of the file of a network's predictions on a split."""
     return f"predictions-{split}.npz"
+
+
+def status_of_fused(members: Iterable[Status]) -> Status:
+    """The status of what consists of its members alone: finished if all are, else the worst of theirs."""
+    return min(members, key=_WORST_FIRST.index)
 
 
 def _listed(manifest: Manifest | None) -> Mapping[str, File]:

@@ -28,12 +28,12 @@ class TeacherPass:
     """
 
     def __init__(self, config: TrialConfig, dataset: Dataset, teacher: Network, device: torch.device | str) -> None:
-        assert config.teacher is not None
+        (teacher_config,) = config.teachers
         self.config, self.device, self.num_samples = config, torch.device(device), config.num_images(dataset)
         self.num_classes = dataset.num_classes
         self.stream = VicinalStream(config.stream_seed, self.num_samples, config.mixup, config.view)
         self.source: ViewSource = dataset.train.views(config.view, device)
-        self.signal = LiveSignal(teacher.to(device), config.teacher.precision)
+        self.signal = LiveSignal(teacher.to(device), teacher_config.precision)
         self.batch_size = config.train.batch_size
         if self.device.type == "cuda":
             self.batch_size = self._fitted_batch_size()

@@ -1,5 +1,6 @@
 """Sources of a student's teacher logits: the teacher itself, run on each mixed batch, or stored epochs."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,10 @@ class TeacherSignal(Protocol):
     """Logits of a fixed teacher on the vicinal stream."""
 
     def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
-        """float32 [B, K] on the mixed images [B, 3, H, W] of these slots of this epoch of the stream."""
+        """float32 [B, K] on the mixed images [B, 3, H, W] of these slots of this epoch of the stream.
+
+        Of a fused teacher [M, B, K], from which the loss makes one: how, depends on the temperature.
+        """
         ...
 
 
@@ -51,3 +55,14 @@ class StoredSignal:
         if epoch != self._epoch:
             self._epoch, self._logits = epoch, self.record.logits(epoch)
         return torch.from_numpy(self._logits[slots].astype(np.float32)).to(images.device)
+
+
+class FusedSignal:
+    """The logits of each of M members of a fused teacher, whose own signals may be live or stored."""
+
+    def __init__(self, members: Sequence[TeacherSignal]) -> None:
+        self.members = members
+
+    def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
+        """float32 [M, B, K]."""
+        return torch.stack([member.logits(epoch, slots, images) for member in self.members])

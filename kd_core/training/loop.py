@@ -224,6 +224,6 @@ def _validated(
 
 def _name(config: TrialConfig) -> str:
     """A short name of a trial for logs."""
-    teacher = [config.teacher.model] if config.teacher else []
+    teacher = ["+".join(teacher.model for teacher in config.teachers)] if config.teachers else []
     temperature = [f"T={config.temperature}"] if config.temperature else []
     return " ".join([config.method, *teacher, *temperature, config.student.model, f"seed {config.seed}"])

@@ -48,8 +48,9 @@ def run_trial(
     ends with the same result; so does one after the generator was closed, which writes a checkpoint. An error is
     written to the product before it is raised. The number of threads, by default torch's, can change the last bits, so
     a product that was begun goes on with the number that it began with. One that was made from other weights of the
-    teacher than made_from ({"teacher": their sha256}) says, if it is given, is made again. The manifest keeps made_from
-    and the identity (`kd_core.config.identity.trial_identity`), which the product's key digests.
+    teachers than made_from says (`kd_core.store.manifest.made_from_weights`), if it is given, is made again. The
+    manifest keeps made_from and the identity (`kd_core.config.identity.trial_identity`), which the product's key
+    digests.
     """
     while not product.lease.take():
         state = product.state()

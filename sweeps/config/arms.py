@@ -24,14 +24,15 @@ SHARED = ("data", "seed", "stream_seed", "teachers")  # keys that no arm may set
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One trial of a sweep: its label, the arm it replicates, the name of its teacher, its config, and the settings of
-    its arm."""
+    """One trial of a sweep: its label, the arm it replicates, the name of its teacher, its config, the settings of its
+    arm, and the names of the networks that its teacher is (`SweepSpec.members_of`)."""
 
     label: str
     arm: str
     teacher: str | None
     config: TrialConfig
     settings: dict[str, Any] = field(default_factory=dict, compare=False)
+    members: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -114,7 +115,7 @@ def planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: s
     for key in sorted(settings, key=lambda key: key.count(".")):  # a whole first, then parts of it
         _apply_setting(content, key, settings[key], where)
     if teacher is not None:
-        content["teacher"] = spec.teachers[teacher].model_dump(mode="json")
+        content["teacher"] = spec.teacher_config(teacher).model_dump(mode="json")
         content.setdefault("recycle", spec.signal.recycle)
     try:
         config = TrialConfig.model_validate(content)
@@ -124,7 +125,7 @@ def planned_trial(spec: SweepSpec, settings: dict[str, Any], seed: int, where: s
         key = f"{where}.train.epochs" if "train.epochs" in settings else f"{where.rsplit(': ', 1)[0]}: train.epochs"
         raise SpecError(f"{key}: 0: a student would learn nothing; raise it, or give train.head_epochs")
     arm = _label(settings, teacher, config)
-    return PlannedTrial(f"{arm} seed {seed}", arm, teacher, config, settings)
+    return PlannedTrial(f"{arm} seed {seed}", arm, teacher, config, settings, spec.members_of(teacher))
 
 
 def _teacher_name(spec: SweepSpec, given: Any, where: str) -> str | None:

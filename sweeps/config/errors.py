@@ -60,8 +60,9 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel], FieldInfo | None]:
     """Follow an error's location; returns the model in which it ends, and the field if it ends in one."""
     field: FieldInfo | None = None
-    for part in location:
+    for index, part in enumerate(location):
         field = model.model_fields.get(str(part))
         inside = models_in(field.annotation) if field is not None else []
-        model = inside[0] if inside else model
+        rest = set(map(str, location[index + 1 :]))
+        model = next((each for each in inside if rest & each.model_fields.keys()), inside[0] if inside else model)
     return model, field

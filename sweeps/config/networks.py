@@ -13,7 +13,7 @@ from sweeps.config.sweep import SweepSpec
 
 def check_networks(spec: SweepSpec, num_classes: int) -> None:
     """Raise SpecError for a network that timm cannot build as configured, or whose head has other classes."""
-    for name, teacher in spec.teachers.items():
+    for name, teacher in spec.single_teachers.items():
         _check(teacher, f"teachers.{name}", spec.data)
         _check_head(teacher, f"teachers.{name}", num_classes)
     for where, student in students_of(spec).items():

@@ -119,7 +119,8 @@ def _exists(path: Path) -> bool:
 
 def paths_of(spec: SweepSpec, source: str = "spec") -> list[tuple[str, str]]:
     """The data, the weights and the files of names that a spec names, each with its place in the spec."""
-    networks = {f"teachers.{name}": teacher for name, teacher in spec.teachers.items()} | students_of(spec, source)
+    networks = {f"teachers.{name}": teacher for name, teacher in spec.single_teachers.items()}
+    networks |= students_of(spec, source)
     found = [("data.path", spec.data.folder), ("data.labels", spec.data.labels)]
     found += [("data.unlabelled", spec.data.unlabelled_folder)]
     if spec.evaluate is not None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from analysis.objectives import LATE, SIZES, check_objectives, figure_of
 from kd_core.config.errors import SpecError
+from kd_core.config.networks import check_different
 from kd_core.fields import shown
 from kd_core.store.records import SAFE_NAME
 from sweeps.config.errors import naming_source, sentence_of
@@ -138,10 +139,12 @@ def _step(place: Any, part: str) -> Any:
 
 
 def _check_references(spec: SweepSpec, source: str) -> None:
-    """Raise SpecError for teachers without weights and unknown objectives; timm's part is in check_networks."""
-    for name, teacher in spec.teachers.items():
+    """Raise SpecError for teachers without weights or members, and unknown objectives; check_networks asks timm."""
+    for name, teacher in spec.single_teachers.items():
         if not (teacher.finetune or teacher.checkpoint or teacher.pretrained):
             raise SpecError(f"{source}: teachers.{name}.finetune: missing, and so are weights: it would know nothing")
+    for name, fused in spec.fused_teachers.items():
+        _check_members(spec, fused.fuse, f"{source}: teachers.{name}.fuse")
     try:
         check_objectives(spec.objectives)
     except ValueError as error:
@@ -158,3 +161,17 @@ def _check_references(spec: SweepSpec, source: str) -> None:
             f"{source}: early_stopping: {late[0]} is not measured after every epoch; remove early_stopping, or take "
             f"objectives that are, such as {{'validation/accuracy': max, 'validation/ece': min}}"
         )
+
+
+def _check_members(spec: SweepSpec, names: Sequence[str], where: str) -> None:
+    """Raise SpecError unless the teachers to fuse are different networks of the spec."""
+    for name in names:
+        if name in spec.fused_teachers:
+            raise SpecError(f"{where}: {name}: is fused itself; name its members instead")
+        if name not in spec.single_teachers:
+            known = shown(", ".join(spec.single_teachers)) or "none"
+            raise SpecError(f"{where}: {name}: no such teacher; the spec has {known}")
+    try:
+        check_different([spec.single_teachers[name] for name in names], names)
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from None

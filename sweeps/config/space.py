@@ -155,7 +155,7 @@ class Space:
     def _values_of(self, content: Mapping[str, Any], key: str, values: Dimension) -> list[Any]:
         """Which values of an arm's key a config may have been made from."""
         if key == "teacher":
-            teachers = {name: each.model_dump(mode="json") for name, each in self.spec.teachers.items()}
+            teachers = {name: self.spec.teacher_config(name).model_dump(mode="json") for name in self.spec.teachers}
             return [name for name in _values(values) if teachers.get(str(name)) == content["teacher"]]
         place: Any = content
         for part in key.split("."):

@@ -8,7 +8,14 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, mode
 from analysis.objectives import OBJECTIVES, Objectives
 from kd_core.config.data import DataConfig, ViewConfig
 from kd_core.config.evaluation import EvaluateConfig
-from kd_core.config.networks import StudentConfig, TeacherConfig
+from kd_core.config.networks import (
+    AnyTeacherConfig,
+    FusedTeacherConfig,
+    FusionConfig,
+    StudentConfig,
+    TeacherConfig,
+    of_its_kind,
+)
 from kd_core.config.recipe import TrainConfig
 from kd_core.fields import Config, PositiveFloat, PositiveInt, Seed, or_word
 from sweeps.config.search import EarlyStoppingConfig, SafeName, SearchConfig
@@ -90,6 +97,19 @@ class SignalConfig(Config):
         return {"mode": value} if isinstance(value, str) else value
 
 
+class FusedTeachersConfig(FusionConfig):
+    """Some of the spec's teachers that teach as one."""
+
+    fuse: Annotated[tuple[SafeName, ...], Field(min_length=1)]
+    """the names of the teachers, in the order in which their probabilities are added"""
+
+
+NamedTeacher = Annotated[
+    TeacherConfig | FusedTeachersConfig,
+    of_its_kind(TeacherConfig, FusedTeachersConfig),
+]
+
+
 class SweepSpec(Config):
     """A whole sweep: the settings that its trials share, and the arms in which they differ."""
 
@@ -99,8 +119,8 @@ class SweepSpec(Config):
     """the images and their splits"""
     view: ViewConfig = ViewConfig()
     """random crop and flip"""
-    teachers: dict[SafeName, TeacherConfig] = Field(default_factory=dict)
-    """the teachers by name"""
+    teachers: dict[SafeName, NamedTeacher] = Field(default_factory=dict)
+    """the teachers by name; {fuse: [NAME, NAME], rule: mean} makes one of several"""
     student: StudentConfig
     """the network that is trained"""
     train: TrainConfig
@@ -128,6 +148,28 @@ class SweepSpec(Config):
     """one to three figures, each to be max or min: validation/accuracy, ece, ece_debiased, nll, brier, abs_gap and aurc
     (each but accuracy and abs_gap also with _scaled, after temperature scaling), num_parameters, latency_ms_1 and
     latency_ms_64"""
+
+    @property
+    def single_teachers(self) -> dict[str, TeacherConfig]:
+        """The teachers that are one network each."""
+        return {name: each for name, each in self.teachers.items() if isinstance(each, TeacherConfig)}
+
+    @property
+    def fused_teachers(self) -> dict[str, FusedTeachersConfig]:
+        """The teachers that are several of those."""
+        return {name: each for name, each in self.teachers.items() if isinstance(each, FusedTeachersConfig)}
+
+    def members_of(self, teacher: str | None) -> tuple[str, ...]:
+        """The names of the networks that a teacher is: itself, those that it fuses, or none without a teacher."""
+        fused = self.fused_teachers.get(teacher or "")
+        return fused.fuse if fused else () if teacher is None else (teacher,)
+
+    def teacher_config(self, teacher: str) -> AnyTeacherConfig:
+        """A teacher as a trial knows it, with the configs of its members."""
+        fused = self.fused_teachers.get(teacher)
+        if fused is None:
+            return self.single_teachers[teacher]
+        return FusedTeacherConfig(fuse=tuple(map(self.single_teachers.__getitem__, fused.fuse)), rule=fused.rule)
 
 
 def objective_in(figures: Mapping[str, Any], name: str) -> float | None:

@@ -25,19 +25,22 @@ class Node:
     memory_bytes: float
 
 
-def form_of(config: TrialConfig, stored: bool) -> str:
+def form_of(config: TrialConfig, stored: Sequence[bool]) -> str:
     """The settings that determine a trial's memory, as JSON: networks, batches, optimiser and kernels.
 
-    If stored, the trial reads its teacher's logits and does not load the teacher.
+    stored says of each of its teachers whether the trial reads its logits, and does not load it.
     """
-    student, teacher = config.student, None if stored else config.teacher
+    student, loaded = (
+        config.student,
+        [each for each, is_stored in zip(config.teachers, stored, strict=True) if not is_stored],
+    )
     return canonical_json(
         {
             "student": student.architecture,
-            "teacher": teacher and teacher.architecture,
+            "teachers": [teacher.architecture for teacher in loaded],
             "train": config.train.model_dump(mode="json", include=_RECIPE_FORM),
             "view": config.view.model_dump(mode="json"),
-            "stored": stored,
+            "stored": any(stored),
         }
     )
 

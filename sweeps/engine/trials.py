@@ -24,8 +24,9 @@ from sweeps.engine.packing import form_of, num_at_once, packed, packing_line, re
 from sweeps.engine.scratch import scratch_folder
 from sweeps.engine.tasks import Task, reason_of, settled
 from sweeps.engine.worker import TrialTrainable, finetune_teacher, measure_trial, other_at_work, task_of
-from sweeps.plan.plan import Plan, TeacherPlan, TrialPlan
+from sweeps.plan.plan import Plan, TrialPlan
 from sweeps.plan.scouts import status_in
+from sweeps.plan.teachers import TeacherPlan
 from sweeps.search.grid import GridSearcher
 from sweeps.search.scheduler import ParetoAshaScheduler
 from sweeps.search.searcher import PointSearcher
@@ -44,7 +45,8 @@ def trial_resources(plan: Plan, dataset: Dataset, store: Store, progress: SweepP
     forms: dict[str, dict[str, Any]] = {}
     for each in pending:
         trial = _trial_config(each, plan)
-        forms.setdefault(form_of(each.trial.config, stored=trial["signal"] is not None), trial)
+        stored = [teacher["signal"] is not None for teacher in trial["teachers"]]
+        forms.setdefault(form_of(each.trial.config, stored), trial)
     try:
         footprints = _measured(list(forms.values()), resources, plan.threads["trial"], dataset, store)
     except RayError as error:
@@ -186,15 +188,20 @@ def _show_without_teacher(planned: TrialPlan, progress: SweepProgress) -> None:
 
 def _trial_config(planned: TrialPlan, plan: Plan) -> dict[str, Any]:
     """What a worker needs to know of a trial (`sweeps.engine.worker.TrialTrainable`)."""
-    teacher_key = next((each.product.key for each in plan.teachers if each.name == planned.trial.teacher), None)
-    signal = planned.signal.identity if planned.signal is not None and planned.signal.ready else None
-    config = planned.trial.config
+    config, made = planned.trial.config, {each.name: each for each in plan.teachers}
+    teachers = [made[name] for name in planned.trial.members]
     return {
         "key": planned.product.key,
-        "identity": trial_identity(config, plan.data.fingerprint, teacher_key),
+        "identity": trial_identity(config, plan.data.fingerprint, plan.teacher_key(planned.trial)),
         "config": config.model_dump(mode="json"),
-        "teacher_key": teacher_key,
-        "signal": signal,
+        "teachers": [
+            {
+                "key": teacher.product.key,
+                "signal": signal.identity if signal is not None and signal.ready else None,
+                "made_from": teacher.made_from,
+            }
+            for teacher, signal in zip(teachers, planned.signals, strict=True)
+        ],
         "made_from": planned.made_from,
     }
 

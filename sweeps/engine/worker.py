@@ -20,7 +20,7 @@ from ray import tune
 
 from kd_core.config.evaluation import EvaluateConfig
 from kd_core.config.identity import digest, trial_identity
-from kd_core.config.networks import TeacherConfig
+from kd_core.config.networks import FusedTeacherConfig, TeacherConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.data.dataset import Dataset
 from kd_core.evaluate.evaluated import EvaluatedModel, Question
@@ -34,7 +34,7 @@ from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
 from kd_core.teachers.labelling import TeacherPass, label_epochs
-from kd_core.teachers.signal import LiveSignal, StoredSignal, TeacherSignal
+from kd_core.teachers.signal import FusedSignal, LiveSignal, StoredSignal, TeacherSignal
 from kd_core.teachers.teacher import load_teacher
 from kd_core.training.loop import EpochResult, first_steps
 from kd_core.training.trial import WAIT_S, run_trial
@@ -44,10 +44,10 @@ from sweeps.config.sweep import ResourcesConfig
 class TrialTrainable(tune.Trainable):
     """Runs one trial after another in one actor, which gets the dataset once, through the object store.
 
-    The config is {"trial": {"key", "config": TrialConfig as JSON, "teacher_key": key or None, "signal": the identity of
-    a stored signal, or None for a live one, "identity", "made_from": `kd_core.store.manifest.MadeFrom`}}. A trial with
-    an error is tried again `retries` times; then the error is reported as an outcome, so that the actor and the sweep
-    continue.
+    The config is {"trial": {"key", "config": TrialConfig as JSON, "teachers", "identity", "made_from":
+    `kd_core.store.manifest.MadeFrom`}}; of each of its teachers, {"key", "signal": the identity of a stored signal, or
+    None for a live one, "made_from"}. A trial with an error is tried again `retries` times; then the error is reported
+    as an outcome, so that the actor and the sweep continue.
     """
 
     def setup(
@@ -83,6 +83,8 @@ class TrialTrainable(tune.Trainable):
 
     def _epochs(self, trial: dict[str, Any]) -> Generator[EpochResult]:
         config = TrialConfig.model_validate(trial["config"])
+        needed = zip(config.teachers, trial["teachers"], strict=True)
+        self.needed = {(given["key"], teacher.precision) for teacher, given in needed}
         try:
             signal = _signal(config, trial, self.store, self._teacher)
         except Exception as error:  # before the record begins
@@ -100,10 +102,11 @@ class TrialTrainable(tune.Trainable):
         )
 
     def _teacher(self, config: TeacherConfig, key: str) -> Network:
-        """The teacher, cached from trial to trial while its key and precision stay the same."""
+        """A teacher, cached from trial to trial as long as none of them needs another one."""
         form = key, config.precision
         if form not in self.teachers:
-            self.teachers.clear()
+            for other in self.teachers.keys() - self.needed:
+                del self.teachers[other]
             network = load_teacher(config, self.store.teacher(key), self.dataset.num_classes)
             self.teachers[form] = network.to(self.device)
         return self.teachers[form]
@@ -180,8 +183,8 @@ def label_signal(
 
     def make() -> TeacherPass:
         """The teacher's pass, which is needed only if an epoch is missing."""
-        assert trial.teacher is not None
-        network = load_teacher(trial.teacher, teacher, dataset.num_classes)
+        (config,) = trial.teachers
+        network = load_teacher(config, teacher, dataset.num_classes)
         return TeacherPass(trial, dataset, network, device_of(resources))
 
     for _ in label_epochs(signal, epochs, make):
@@ -223,11 +226,17 @@ def _signal(
     config: TrialConfig, trial: dict[str, Any], store: Store, load: Callable[[TeacherConfig, str], Network]
 ) -> TeacherSignal | None:
     """The teacher signal of a trial, or None; `load` loads a live teacher by its config and key."""
-    if trial["signal"] is not None:
-        return StoredSignal(store.signal(digest(trial["signal"])), trial["signal"] | {"made_from": trial["made_from"]})
-    if config.teacher is not None and trial["teacher_key"] is not None:
-        return LiveSignal(load(config.teacher, trial["teacher_key"]), config.teacher.precision)
-    return None
+    signals = [_signal_of(*each, store, load) for each in zip(config.teachers, trial["teachers"], strict=True)]
+    return FusedSignal(signals) if isinstance(config.teacher, FusedTeacherConfig) else next(iter(signals), None)
+
+
+def _signal_of(
+    teacher: TeacherConfig, given: dict[str, Any], store: Store, load: Callable[[TeacherConfig, str], Network]
+) -> TeacherSignal:
+    """The signal of one teacher, or member of a fused one; given is what the trial's config says of it."""
+    if (identity := given["signal"]) is not None:
+        return StoredSignal(store.signal(digest(identity)), identity | {"made_from": given["made_from"]})
+    return LiveSignal(load(teacher, given["key"]), teacher.precision)
 
 
 def device_of(resources: dict[str, float]) -> str:

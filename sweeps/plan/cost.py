@@ -42,11 +42,7 @@ def cost_of(plan: Plan) -> Cost:
         return sum(of_image * trial.train.num_epochs * trial.num_images(plan.data) for trial, of_image in flops)
 
     live = [each for each in plan.signals if each.live_passes]
-    teachers = [
-        (forward.of(each.trial.teacher) * each.trial.num_images(plan.data), each)
-        for each in live
-        if each.trial.teacher is not None
-    ]
+    teachers = [(forward.of(each.network) * each.trial.num_images(plan.data), each) for each in live]
     return Cost(
         student_flops=training(each.trial.config for each in plan.all_trials if not each.done),
         teacher_flops=sum(flops * signal.passes for flops, signal in teachers),
@@ -62,8 +58,8 @@ def bfloat16_gains(plan: Plan) -> dict[str, float]:
 
     By teacher name; only gains of at least _WORTH_SAYING (`kd_core.networks.execution.bfloat16_gain`).
     """
-    labelling = {each.teacher: each.trial.teacher for each in plan.signals if each.passes}
-    slow = {name: each for name, each in labelling.items() if each is not None and each.precision == "float32"}
+    labelling = {each.teacher: each.network for each in plan.signals if each.passes}
+    slow = {name: each for name, each in labelling.items() if each.precision == "float32"}
     if not slow:
         return {}
     from kd_core.networks.execution import bfloat16_gain

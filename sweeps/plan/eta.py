@@ -107,7 +107,7 @@ class Paces:
 def form_of_trial(config: Mapping[str, Any], data: DataSummary | None, stored: bool, threads: int | None) -> str:
     """What the time of an epoch depends on, as JSON; config is the JSON of a TrialConfig."""
     teacher = config["teacher"]
-    live = {name: teacher[name] for name in (*ARCHITECTURE, "precision")} if teacher and not stored else None
+    live = _live_form(teacher) if teacher and not stored else None
     return canonical_json(
         {
             "student": {name: config["student"][name] for name in ARCHITECTURE},
@@ -121,10 +121,16 @@ def form_of_trial(config: Mapping[str, Any], data: DataSummary | None, stored: b
     )
 
 
+def _live_form(teacher: Mapping[str, Any]) -> Any:
+    """What the time of a teacher's answer depends on, by the JSON of its config: each member's, if it is fused."""
+    if "fuse" in teacher:
+        return [_live_form(member) for member in teacher["fuse"]]
+    return {name: teacher[name] for name in (*ARCHITECTURE, "precision")}
+
+
 def form_in_plan(trial: TrialPlan, plan: Plan) -> str:
     """The form of a planned trial."""
-    stored = trial.signal is not None and trial.signal.stored
-    return form_of_trial(trial.trial.config.model_dump(mode="json"), plan.data, stored, plan.threads["trial"])
+    return form_of_trial(trial.trial.config.model_dump(mode="json"), plan.data, trial.stored, plan.threads["trial"])
 
 
 def time_of(plan: Plan, store: Store) -> TimeLeft:

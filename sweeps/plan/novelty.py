@@ -56,8 +56,7 @@ def novelties(plan: Plan, store: Store) -> list[Novelty]:
 
 
 def _novelty(trial: TrialPlan, plan: Plan, finished: Mapping[str, frozenset[tuple[str, str]]]) -> Novelty:
-    teacher = next((each.product.key for each in plan.teachers if each.name == trial.trial.teacher), None)
-    own = flattened(trial_identity(trial.trial.config, plan.data.fingerprint, teacher))
+    own = flattened(trial_identity(trial.trial.config, plan.data.fingerprint, plan.teacher_key(trial.trial)))
     items = _items(own)
     nearest = min(finished, key=lambda label: len(items ^ finished[label]))
     there = dict(finished[nearest] - items)

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from kd_core.config.checkpoint import is_given
 from kd_core.config.data import DataSummary
-from kd_core.config.identity import digest, signal_identity, trial_key
-from kd_core.config.trial import TrialConfig, finetuning_trial
-from kd_core.store.index import Index, Role, SignalEntry, TeacherEntry, TrialEntry
+from kd_core.config.identity import TeacherKey, trial_key
+from kd_core.store.index import Index, Role, SignalEntry, TrialEntry
 from kd_core.store.manifest import MadeFrom
 from kd_core.store.product import DONE, Product, State, Status
 from kd_core.store.records import LEFT_OUT, Store, left_out
@@ -19,34 +19,16 @@ from sweeps.config.reader import to_yaml
 from sweeps.config.sweep import SweepSpec, Threads
 from sweeps.plan.scouts import role_of, status_in
 from sweeps.plan.sharing import Need, SignalPlan, share_signals
+from sweeps.plan.teachers import FusedPlan, TeacherPlan, key_of_teacher, made_from, teachers_in
 from sweeps.plan.wanted import trials_wanted
 
 
 @dataclass(frozen=True)
-class TeacherPlan:
-    """One teacher that the sweep's trials need: its fine-tuning as a trial, and the state of its product."""
-
-    name: str
-    finetuning: TrialConfig
-    state: State
-    num_trials: int
-
-    @property
-    def product(self) -> Product:
-        """The product that it makes."""
-        return self.state.product
-
-    @property
-    def made_from(self) -> MadeFrom | None:
-        """What trials with this teacher are made from; None until it is finished."""
-        return {"teacher": self.state.manifest.weights_sha256} if self.state.manifest else None
-
-
-@dataclass(frozen=True)
 class TrialPlan:
-    """One trial, the state of its product, its status in the sweep, its role (`sweeps.plan.scouts`), and its signal.
+    """One trial, the state of its product, its status in the sweep, its role (`sweeps.plan.scouts`), and the signal of
+    each of its `trial.members`, None where that is foreseen by nobody.
 
-    made_from are the hashes of the products that it is made from; None until its teacher is finished. A follower is
+    made_from are the hashes of the products that it is made from; None until its teachers are finished. A follower is
     only `stopped` if it is left out.
     """
 
@@ -55,7 +37,7 @@ class TrialPlan:
     status: Status
     made_from: MadeFrom | None
     role: Role = ""
-    signal: SignalPlan | None = None
+    signals: tuple[SignalPlan | None, ...] = ()
 
     @property
     def product(self) -> Product:
@@ -66,6 +48,11 @@ class TrialPlan:
     def can_run(self) -> bool:
         """Whether it can be trained now: its teacher, if it has one, is finished."""
         return self.made_from is not None
+
+    @property
+    def stored(self) -> bool:
+        """Whether all that it learns of a teacher is stored."""
+        return bool(self.signals) and all(signal is not None and signal.stored for signal in self.signals)
 
     @property
     def done(self) -> bool:
@@ -99,6 +86,7 @@ class Plan:
     threads: Threads
     num_unproposed: int = 0
     unproposed: tuple[TrialPlan, ...] = ()
+    fused: tuple[FusedPlan, ...] = ()
 
     @property
     def all_trials(self) -> tuple[TrialPlan, ...]:
@@ -113,12 +101,18 @@ class Plan:
     @property
     def signals(self) -> list[SignalPlan]:
         """The different teacher signals of the trials."""
-        return list({id(each.signal): each.signal for each in self.all_trials if each.signal is not None}.values())
+        return list(
+            {id(each): each for trial in self.all_trials for each in trial.signals if each is not None}.values()
+        )
 
     @property
     def missing_teachers(self) -> list[TeacherPlan]:
         """The teachers that are not finished."""
         return [teacher for teacher in self.teachers if teacher.made_from is None]
+
+    def teacher_key(self, trial: PlannedTrial) -> TeacherKey:
+        """What the identity of a trial says of its teacher."""
+        return key_of_teacher(trial, {each.name: each for each in self.teachers})
 
     @property
     def given_teachers(self) -> list[str]:
@@ -145,9 +139,7 @@ class Plan:
         """The output of `kdsweep plan --json`: teachers, signals and trials with their status."""
         return {
             "sweep": self.spec.name,
-            "teachers": [
-                {"name": each.name, "status": each.state.status, "trials": each.num_trials} for each in self.teachers
-            ],
+            "teachers": [each.as_json() for each in (*self.teachers, *self.fused)],
             "signals": [
                 {
                     "label": each.label,
@@ -178,13 +170,14 @@ class Plan:
             objectives=dict(self.spec.objectives),
             data=self.data,
             threads=self.threads,
-            teachers=tuple(TeacherEntry(name=teacher.name, key=teacher.product.key) for teacher in self.teachers),
+            teachers=tuple(teacher.entry for teacher in self.teachers),
+            fused=tuple(teacher.entry for teacher in self.fused),
             signals=tuple(signals),
             trials=tuple(map(self._entry, self.trials)),
         )
 
     def _entry(self, planned: TrialPlan) -> TrialEntry:
-        trial, signal = planned.trial, planned.signal
+        trial, signal = planned.trial, next(iter(planned.signals), None)
         return TrialEntry(
             key=planned.product.key,
             label=trial.label,
@@ -192,7 +185,7 @@ class Plan:
             teacher=trial.teacher,
             seed=trial.config.seed,
             role=planned.role,
-            signal=signal.record.key if signal is not None and signal.stored else None,
+            signal=signal.record.key if signal is not None and planned.stored else None,
             settings=None if self.spec.search.is_grid else trial.settings,
         )
 
@@ -201,18 +194,15 @@ class Plan:
         store.sweep(self.spec.name).write(to_yaml(self.spec), self.index())
 
     def with_trials(self, trials: Sequence[PlannedTrial], store: Store) -> "Plan":
-        """The plan with the trials of one more point of a search; each uses a foreseen signal, or its teacher live."""
+        """The plan with the trials of one more point of a search; each uses foreseen signals, or its teacher live."""
         teachers = {each.name: each for each in self.teachers}
         signals, added = {each.record.key: each for each in self.signals}, []
         for trial in trials:
-            product = _product(store, self.data, teachers, trial)
-            planned = _planned(self.spec, teachers, trial, product.state())
-            signal = None
-            if trial.teacher is not None:
-                key = teachers[trial.teacher].product.key
-                signal = signals.get(digest(signal_identity(trial.config, self.data.fingerprint, key)))
-            covered = signal is not None and signal.num_epochs >= trial.config.num_stream_epochs
-            added.append(replace(planned, signal=signal if covered else None))
+            planned = _planned(self.spec, teachers, trial, _product(store, self.data, teachers, trial).state())
+            keys = [need.signal_key(self.data.fingerprint) for need in _needs(planned, teachers)]
+            least = trial.config.num_stream_epochs
+            foreseen = [each if each and each.num_epochs >= least else None for each in map(signals.get, keys)]
+            added.append(replace(planned, signals=tuple(foreseen)))
         num_unproposed = max(0, self.num_unproposed - 1)
         return replace(self, trials=(*self.trials, *_without_left_out(added)), num_unproposed=num_unproposed)
 
@@ -223,13 +213,8 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary, known: Mapping[
     Raises SpecError if signals that must be stored exceed signal.max_gib.
     """
     wanted = trials_wanted(spec, store)
-    num_known, teachers = len(wanted.trials), dict[str, TeacherPlan]()
-    for name, config in spec.teachers.items():
-        num_trials = sum(trial.teacher == name for trial in wanted.trials + wanted.unproposed)
-        if num_trials:
-            finetuning = finetuning_trial(config, spec.data, spec.view)
-            product = store.teacher(trial_key(finetuning, data.fingerprint))
-            teachers[name] = TeacherPlan(name, finetuning, product.state(), num_trials)
+    num_known = len(wanted.trials)
+    teachers, fused = teachers_in(spec, store, data, wanted.trials + wanted.unproposed)
     products = [_product(store, data, teachers, trial) for trial in wanted.trials]
     states = store.states(products, known)
     planned = _without_left_out(list(map(partial(_planned, spec, teachers), wanted.trials, states)))
@@ -238,26 +223,34 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary, known: Mapping[
         for trial in wanted.unproposed
     ]
     needs = [
-        _need(each, teachers, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
+        _needs(each, teachers, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
         for index, each in enumerate(planned)
     ]
-    signals = share_signals(needs, store, data, spec.signal)
-    shared = tuple(replace(each, signal=signal) for each, signal in zip(planned, signals, strict=True))
+    signals = iter(share_signals([need for each in needs for need in each], store, data, spec.signal))
+    shared = tuple(
+        replace(each, signals=tuple(islice(signals, len(own)))) for each, own in zip(planned, needs, strict=True)
+    )
     threads = _threads(spec, store)
     return Plan(
-        spec, data, tuple(teachers.values()), shared[:num_known], threads, wanted.num_unproposed, shared[num_known:]
+        spec=spec,
+        data=data,
+        teachers=tuple(teachers.values()),
+        trials=shared[:num_known],
+        threads=threads,
+        num_unproposed=wanted.num_unproposed,
+        unproposed=shared[num_known:],
+        fused=tuple(fused),
     )
 
 
 def _planned(spec: SweepSpec, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial, state: State) -> TrialPlan:
-    role, made_from = role_of(spec, trial.config.seed), teachers[trial.teacher].made_from if trial.teacher else {}
-    return TrialPlan(trial, state, status_in(spec, role, state, made_from), made_from, role)
+    role, weights = role_of(spec, trial.config.seed), made_from(trial, teachers)
+    return TrialPlan(trial, state, status_in(spec, role, state, weights), weights, role)
 
 
 def _product(store: Store, data: DataSummary, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial) -> Product:
     """The product that a trial makes."""
-    teacher_key = teachers[trial.teacher].product.key if trial.teacher else None
-    return store.trial(trial_key(trial.config, data.fingerprint, teacher_key))
+    return store.trial(trial_key(trial.config, data.fingerprint, key_of_teacher(trial, teachers)))
 
 
 def _without_left_out(trials: Sequence[TrialPlan]) -> list[TrialPlan]:
@@ -273,11 +266,19 @@ def _threads(spec: SweepSpec, store: Store) -> Threads:
     return spec.resources.threads
 
 
-def _need(
-    planned: TrialPlan, teachers: Mapping[str, TeacherPlan], *, stands_for_others: bool, foreseen: bool
-) -> Need | None:
+def _needs(
+    planned: TrialPlan, teachers: Mapping[str, TeacherPlan], *, stands_for_others: bool = False, foreseen: bool = True
+) -> list[Need]:
+    """What a trial needs of each network that it learns from."""
     trial = planned.trial
-    if trial.teacher is None:
-        return None
-    key = teachers[trial.teacher].product.key
-    return Need(trial.teacher, trial.config, key, not planned.done, stands_for_others, foreseen)
+    return [
+        Need(
+            name,
+            trial.config.taught_by(config),
+            teachers[name].product.key,
+            not planned.done,
+            stands_for_others,
+            foreseen,
+        )
+        for name, config in zip(trial.members, trial.config.teachers, strict=True)
+    ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from kd_core.config.data import DataSummary
 from kd_core.config.identity import digest, signal_identity
+from kd_core.config.networks import TeacherConfig
 from kd_core.config.trial import TrialConfig
 from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
@@ -18,7 +19,7 @@ _FLOAT16_BYTES = 2
 
 @dataclass(frozen=True)
 class Need:
-    """A trial's need of the logits of the teacher of a key.
+    """A trial's need of the logits of the teacher of a key, which is that of its config.
 
     stands_for_others says that a search may propose trials that need the same; foreseen is false if a range of the
     search changes the teacher's input, so that almost no two trials need the same.
@@ -30,6 +31,14 @@ class Need:
     pending: bool
     stands_for_others: bool = False
     foreseen: bool = True
+
+    def identity(self, fingerprint: str) -> dict[str, Any]:
+        """The identity of the signal that it needs."""
+        return signal_identity(self.trial, fingerprint, self.teacher_key)
+
+    def signal_key(self, fingerprint: str) -> str:
+        """The key of that signal."""
+        return digest(self.identity(fingerprint))
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,12 @@ class SignalPlan:
     stored: bool
     shared: bool
     foreseen: bool
+
+    @property
+    def network(self) -> TeacherConfig:
+        """The config of the teacher."""
+        (teacher,) = self.trial.teachers
+        return teacher
 
     @property
     def label(self) -> str:
@@ -95,7 +110,7 @@ def share_signals(
 
     Raises SpecError if signals that must be stored exceed config.max_gib.
     """
-    identities = [signal_identity(n.trial, data.fingerprint, n.teacher_key) if n else {} for n in needs]
+    identities = [need.identity(data.fingerprint) if need else {} for need in needs]
     keys = [digest(identity) for identity in identities]
     groups: dict[str, list[Need]] = {}
     for key, need in zip(keys, needs, strict=True):

@@ -11,13 +11,15 @@ from kd_core.config.errors import SignalError
 from kd_core.data.dataset import Dataset
 from kd_core.networks.models import ModelError
 from kd_core.store.files import damage_in, read_ahead
+from kd_core.store.manifest import made_from_weights
 from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.store.signal_record import REMEDY, SignalRecord
 from kd_core.teachers.labelling import Replay, TeacherPass, replay
 from kd_core.teachers.teacher import TeacherError, load_teacher
-from sweeps.plan.plan import Plan, TeacherPlan
+from sweeps.plan.plan import Plan
 from sweeps.plan.sharing import SignalPlan
+from sweeps.plan.teachers import TeacherPlan
 
 FLIPS = 0.01  # with a larger share of arg-max flips, a stored signal does not match its teacher
 
@@ -37,8 +39,9 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
     states = list(store.states(trials))
     teachers = {entry.name: store.teacher(entry.key).state().manifest for entry in index.teachers}
     for entry, state in zip(index.trials, states, strict=True):
-        teacher = teachers.get(entry.teacher or "")
-        if state.manifest and teacher and state.made_from != {"teacher": teacher.weights_sha256}:
+        members = [teachers.get(name) for name in index.members_of(entry.teacher)]
+        hashes = [each.weights_sha256 for each in members if each]
+        if state.manifest and members and all(members) and state.made_from != made_from_weights(hashes):
             yield f"{stale_text(state.product, entry.teacher)}; run its spec again"
     finished = all(state.manifest for state in states)
     for entry in index.signals:
@@ -62,7 +65,7 @@ def to_make_again(plan: Plan) -> Iterator[str]:
     yield from (stale_text(each.product, each.trial.teacher) for each in plan.pending if each.status == "stale")
     begun = [each.product for each in plan.pending if each.state.sizes]
     yield from (problem for problems in read_ahead(Product.problems, begun) for problem in problems)
-    needed = {each.trial.teacher for each in [*plan.pending, *plan.unproposed]}
+    needed = {name for each in [*plan.pending, *plan.unproposed] for name in each.trial.members}
     for teacher in plan.teachers:
         if teacher.name in needed:
             yield from teacher.product.check(teacher.product.weights.name)
@@ -96,12 +99,11 @@ def verify_signals(plan: Plan, dataset: Dataset, num_slots: int) -> Iterator[Ver
 
 
 def _verified(signal: SignalPlan, teacher: TeacherPlan, dataset: Dataset, num_slots: int) -> Verification:
-    assert signal.trial.teacher is not None
     record = signal.record
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         record.check(signal.identity | {"made_from": teacher.made_from})
-        network = load_teacher(signal.trial.teacher, teacher.product, dataset.num_classes)
+        network = load_teacher(signal.network, teacher.product, dataset.num_classes)
         found = replay(record, TeacherPass(signal.trial, dataset, network, device), num_slots)
     except (SignalError, TeacherError, ModelError) as error:
         return Verification(signal.label, None, str(error))

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,7 @@ class Wanted:
 
     def foresees(self, trial: PlannedTrial) -> bool:
         """Whether the signal of a trial is known before the first trial."""
-        return self.foreseen is None or _teacher_input(trial) in self.foreseen
+        return self.foreseen is None or self.foreseen.issuperset(_teacher_inputs(trial))
 
 
 def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
@@ -55,17 +56,18 @@ def trials_wanted(spec: SweepSpec, store: Store) -> Wanted:
     points = proposed_points(space, store)
     trials = [trial for settings in points.values() for trial in space.trials(settings)]
     in_the_middle = [trial for settings in space.middles() for trial in space.trials(settings)]
-    foreseen = set(map(_teacher_input, at_ends)).intersection(map(_teacher_input, in_the_middle))
+    foreseen = _all_inputs(at_ends) & _all_inputs(in_the_middle)
     num_unproposed = max(0, int(min(spec.search.trials, space.size)) - len(points))
     rng = random.Random(spec.search.seed)
     drawn = [trial for _ in range(num_unproposed) for trial in space.trials(space.drawn(rng))]
     longest: dict[str, PlannedTrial] = {}
     if num_unproposed:
         for trial in sorted(at_ends, key=lambda each: -each.config.num_stream_epochs):
-            if trial.teacher and _teacher_input(trial) in foreseen:
-                longest.setdefault(_teacher_input(trial), trial)
+            for needed in foreseen.intersection(_teacher_inputs(trial)):
+                longest.setdefault(needed, trial)
     trials += confirming_trials(spec, store, trials)
-    return Wanted(trials, num_unproposed, [*drawn, *longest.values()], foreseen)
+    stand_ins = {id(trial): trial for trial in longest.values()}
+    return Wanted(trials, num_unproposed, [*drawn, *stand_ins.values()], foreseen)
 
 
 def proposed_points(space: Space, store: Store) -> dict[str, dict[str, Any]]:
@@ -83,6 +85,11 @@ def proposed_points(space: Space, store: Store) -> dict[str, dict[str, Any]]:
     return dict(itertools.islice(found.items(), space.spec.search.trials))
 
 
-def _teacher_input(trial: PlannedTrial) -> str:
-    """A text that is the same for trials whose teacher sees the same images; "" without a teacher."""
-    return canonical_json(signal_identity(trial.config, "", trial.teacher)) if trial.teacher else ""
+def _all_inputs(trials: Iterable[PlannedTrial]) -> set[str]:
+    return {text for trial in trials for text in _teacher_inputs(trial)}
+
+
+def _teacher_inputs(trial: PlannedTrial) -> list[str]:
+    """Of each network that it learns from, a text that is the same for trials for which that sees the same images."""
+    members = zip(trial.members, trial.config.teachers, strict=True)
+    return [canonical_json(signal_identity(trial.config.taught_by(config), "", name)) for name, config in members]

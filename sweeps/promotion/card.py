@@ -1,6 +1,7 @@
 """The model card of a promoted student: what it is, how good it is, and what it is not good for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from analysis.snapshot import Snapshot
 from analysis.statistics.bootstrap import Estimate
@@ -68,9 +69,7 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
         "method": run["method"],
         "temperature of distillation": run["temperature"],
         "weight of the hard labels": f"{run['alpha']:g}",
-        "teacher": f"{run['teacher']}, {teacher.get('model')}{_teacher_figures(snapshot, run['teacher'])}"
-        if teacher
-        else "",
+        "teacher": _teacher(snapshot, run["teacher"], teacher) if teacher else "",
         "data": f"{config['data']['source']}, {student.num_train:,} training{unlabelled}, {len(student.validation):,} "
         f"validation and {len(student.test):,} test images of {width}×{height} pixels",
         "data's fingerprint": data.fingerprint if data else "",
@@ -81,13 +80,16 @@ def _origin(snapshot: Snapshot, choice: Choice, student: Student) -> list[list[s
     return [[name, text] for name, text in rows.items() if text]
 
 
-def _teacher_figures(snapshot: Snapshot, name: str) -> str:
-    """The teacher's own accuracy and ECE on test, if its record is whole."""
-    result = next((teacher.result for teacher in snapshot.teachers if teacher.entry.name == name), None)
-    if result is None:
-        return ""
-    accuracy, ece = (result.metrics[f"test/{figure}"] for figure in ("accuracy", "ece"))
-    return f", {100 * accuracy:.2f} % accurate with an ECE of {ece:.4f}"
+def _teacher(snapshot: Snapshot, name: str, config: Mapping[str, Any]) -> str:
+    """The teacher, and its own accuracy and ECE on test, if its record is whole; config is its part of a trial's."""
+    results = {each.entry.name: each.result.metrics for each in snapshot.teachers if each.result}
+    results |= {each.entry.name: each.metrics for each in snapshot.fused}
+    models = {each.entry.name: each.description for each in snapshot.fused}
+    told = f"{name}, {models.get(name, config.get('model'))}"
+    if not (metrics := results.get(name)):
+        return told
+    accuracy, ece = (metrics[f"test/{figure}"] for figure in ("accuracy", "ece"))
+    return f"{told}, {100 * accuracy:.2f} % accurate with an ECE of {ece:.4f}"
 
 
 def _figures(choice: Choice) -> list[list[str]]:

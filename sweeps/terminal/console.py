@@ -90,6 +90,9 @@ def _teachers_table(plan: Plan) -> Table:
         recipe, num_trials = teacher.finetuning, str(teacher.num_trials)
         num_epochs = str(recipe.train.num_epochs)
         teachers.add_row(teacher.name, recipe.student.model, teacher.state.status, num_trials, num_epochs)
+    for fused in plan.fused:
+        of = f"{fused.rule} of {', '.join(fused.entry.members)}"
+        teachers.add_row(fused.name, of, fused.status, str(fused.num_trials), "")
     return teachers
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analysis.snapshot import Member, Snapshot, Trial
+from analysis.snapshot import FusedTeacher, Member, Snapshot, Trial
 from kd_core.config.recipe import TrainConfig
 from kd_core.store.files import read_ahead
 from kd_core.store.index import SignalEntry
@@ -17,9 +17,10 @@ def status_of(snapshot: Snapshot) -> dict[str, Rows]:
     """The teachers, signals and trials of a sweep: label, key, status, epoch, epochs and error; of trials, the role."""
     index, store = snapshot.index, snapshot.store
     teachers = [_product(f"teacher {each.entry.name}", each) for each in snapshot.teachers]
+    teachers += map(_fused, snapshot.fused)
     signals = [_signal(each, store.signal(each.key)) for each in index.signals]
     trials = read_ahead(lambda each: _product(each.entry.label, each), snapshot.trials)
-    failed = {each.entry.name for each in snapshot.teachers if each.status == "failed"}
+    failed = {each.entry.name for each in snapshot.all_teachers if each.status == "failed"}
     rows = [
         row
         | {"role": each.entry.role}
@@ -28,6 +29,11 @@ def status_of(snapshot: Snapshot) -> dict[str, Rows]:
         for each, row, out in zip(snapshot.trials, trials, snapshot.left_out, strict=True)
     ]
     return {"teachers": teachers, "signals": signals, "trials": rows}
+
+
+def _fused(teacher: FusedTeacher) -> dict[str, Any]:
+    row = {"label": f"teacher {teacher.entry.name}", "key": teacher.key, "status": teacher.status}
+    return row | {"epoch": None, "epochs": None, "error": teacher.problem or None}
 
 
 def _of_teacher(trial: Trial, failed: set[str]) -> dict[str, str]:

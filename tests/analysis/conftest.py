@@ -66,8 +66,12 @@ def write_sweep(
     seeds: tuple[int, ...] = (0, 1),
     size: int = 200,
     unfinished: tuple[str, ...] = (),
+    fused: dict[str, Any] | None = None,
 ) -> Store:
-    """A store whose sweep `demo` has finished every arm and seed; the trials labelled in unfinished have failed."""
+    """A store whose sweep `demo` has finished every arm and seed; the trials labelled in unfinished have failed.
+
+    fused are the members and the rule of a fused teacher, `both`, which nobody learns from.
+    """
     store, generator = Store.at(root), np.random.default_rng(0)
     configs = {name: {"model": f"{name}18", "finetune": TRAIN} for name in teachers}
     for name in teachers:
@@ -92,6 +96,7 @@ def write_sweep(
                 finish(store.trial(key), config, random_predictions(generator, margin, sharpness, size, standardized))
     listed = [{"name": name, "key": f"teacher-{name}"} for name in teachers]
     content = {"sweep": "demo", "objectives": OBJECTIVES, "teachers": listed, "trials": members}
+    content["fused"] = [{"name": "both", "key": "teachers-both"} | fused] if fused else []
     products.write_members(store.sweep("demo"), "name: demo\n", content)
     return store
 

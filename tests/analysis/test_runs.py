@@ -4,7 +4,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
+from analysis.findings import findings_of
 from analysis.pareto import front_of
 from analysis.report import write_report
 from analysis.runs import (
@@ -20,8 +22,10 @@ from analysis.runs import (
 )
 from analysis.snapshot import read_sweep
 from kd_core.evaluate.latency import form_of
+from kd_core.measure.calibration import expected_calibration_error
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
+from tests.damages import damage
 from tests.products import DATA, STOP, edit, members_of, write_members
 
 
@@ -145,6 +149,45 @@ def test_teachers_are_rows_with_the_figures_of_their_cards(store):
         "finished",
     )
     assert row["test/accuracy"] == store.teacher("teacher-resnet").result().metrics["test/accuracy"]
+
+
+def test_a_fused_teacher_is_a_row_with_the_figures_of_the_average_of_its_members(make_sweep):
+    store = make_sweep(teachers=("resnet", "vit"), fused={"members": ("vit", "resnet"), "rule": "mean"})
+    snapshot = read_sweep(store, "demo")
+    *_, row = teachers_of(snapshot).to_dict("records")
+    assert (row["teacher"], row["key"], row["status"]) == ("both", "teachers-both", "finished")
+    assert row["model"] == "mean of vit, resnet"
+    members = [each.predictions("test", with_logits=True) for each in snapshot.teachers]
+    probabilities = np.mean([softmax(each.logits.astype(np.float64), axis=1) for each in members], axis=0)
+    correct, confidence = probabilities.argmax(axis=1) == members[0].label, probabilities.max(axis=1)
+    assert row["test/accuracy"] == pytest.approx(correct.mean())
+    assert row["test/confidence"] == pytest.approx(confidence.mean(), rel=1e-6)
+    assert row["test/ece"] == pytest.approx(expected_calibration_error(confidence, correct), rel=1e-5)
+    assert row["num_parameters"] == sum(each.result.num_parameters for each in snapshot.teachers)
+    evidence = findings_of(snapshot).teacher_test
+    assert evidence is not None
+    assert evidence.arms == ["resnet", "vit", "both"]
+
+
+@pytest.mark.parametrize("rule", ["mean", "confidence", "entropy"])
+def test_a_fused_teacher_of_one_member_has_its_figures(make_sweep, rule):
+    member, fused = teachers_of(read_sweep(make_sweep(fused={"members": ("resnet",), "rule": rule}), "demo")).to_dict(
+        "records"
+    )
+    for name in ("accuracy", "ece", "nll", "ece_scaled", "classwise_ece"):
+        assert fused[f"test/{name}"] == pytest.approx(member[f"test/{name}"], rel=1e-5), name
+
+
+def test_a_fused_teacher_of_a_member_that_failed_or_is_damaged_says_so(make_sweep):
+    store = make_sweep(teachers=("resnet", "vit"), fused={"members": ("vit", "resnet"), "rule": "mean"})
+    product = store.teacher("teacher-vit")
+    damage(product.path / "predictions-test.npz", "flipped")
+    table = findings_of(read_sweep(store, "demo")).teachers
+    assert table["status"].tolist() == ["finished", "damaged", "damaged"]
+    assert table["error"].iloc[-1] == "its member, vit, is damaged"
+    (product.path / "manifest.json").unlink()
+    product.fail("ValueError: no teacher", "")
+    assert teachers_of(read_sweep(store, "demo"))["status"].tolist() == ["finished", "failed", "failed"]
 
 
 def test_journals_are_one_row_an_epoch_of_every_trial_that_trained(store):

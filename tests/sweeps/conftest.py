@@ -18,10 +18,11 @@ from PIL import Image
 from analysis.report import write_report
 from analysis.snapshot import read_sweep
 from kd_core.config.identity import trial_identity
+from kd_core.config.networks import FusedTeacherConfig
 from kd_core.data.dataset import load
 from kd_core.data.survey import summarize
 from kd_core.store.records import Store
-from kd_core.teachers.signal import LiveSignal, StoredSignal
+from kd_core.teachers.signal import FusedSignal, LiveSignal, StoredSignal
 from kd_core.teachers.teacher import load_teacher
 from kd_core.training.trial import run_trial
 from sweeps.cli import main
@@ -199,13 +200,18 @@ def _train_here(spec: SweepSpec, store: Store) -> None:
         if shared.stored:
             shared.record.begin(shared.identity | {"made_from": made_from[shared.teacher]})
             label_signal(shared.trial, dataset, shared.record, teachers[shared.teacher], shared.missing, given)
-    for each in plan_sweep(spec, store, summarize(spec.data)).trials:
-        config, signal, teacher = each.trial.config, None, teachers.get(each.trial.teacher or "")
-        if each.signal is not None and each.signal.ready:
-            signal = StoredSignal(each.signal.record, each.signal.identity | {"made_from": each.made_from})
-        elif teacher is not None:
-            signal = LiveSignal(load_teacher(config.teacher, teacher, dataset.num_classes))
-        identity = trial_identity(config, dataset.fingerprint, teacher and teacher.key)
+    plan = plan_sweep(spec, store, summarize(spec.data))
+    for each in plan.trials:
+        config, signals = each.trial.config, []
+        for name, network, shared in zip(each.trial.members, config.teachers, each.signals, strict=True):
+            if shared is not None and shared.ready:
+                own = StoredSignal(shared.record, shared.identity | {"made_from": made_from[name]})
+            else:
+                own = LiveSignal(load_teacher(network, teachers[name], dataset.num_classes))
+            signals.append(own)
+        fused = isinstance(config.teacher, FusedTeacherConfig)
+        signal = FusedSignal(signals) if fused else next(iter(signals), None)
+        identity = trial_identity(config, dataset.fingerprint, plan.teacher_key(each.trial))
         list(run_trial(config, dataset, each.product, signal=signal, identity=identity, made_from=each.made_from))
     plan_sweep(spec, store, summarize(spec.data)).write(store)
     write_report(read_sweep(store, spec.name))

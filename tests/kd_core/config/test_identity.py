@@ -5,14 +5,14 @@ from typing import Annotated
 import pytest
 from pydantic import create_model
 
-from kd_core.config.identity import canonical_json, digest, identity_of, signal_identity, trial_key
+from kd_core.config.identity import canonical_json, digest, identity_of, signal_identity, trial_identity, trial_key
 from kd_core.config.trial import TrialConfig
 from kd_core.fields import Config, Neutral
 from tests.kd_core.config import golden
 
 CONFIGS = {
     *("TrialConfig", "DataConfig", "ViewConfig", "MixupConfig", "StudentConfig", "TeacherConfig", "TrainConfig"),
-    *("FinetuneConfig", "PieceConfig", "DkdConfig", "DistConfig", "CudConfig"),
+    *("FusedTeacherConfig", "FinetuneConfig", "PieceConfig", "DkdConfig", "DistConfig", "CudConfig"),
 }
 
 
@@ -150,7 +150,8 @@ def configs_in(config: Config) -> dict[type[Config], Config]:
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_a_new_field_with_a_neutral_value_changes_no_identity_and_one_without_does(config_of, name):
     pieces = {"epochs": 1, "schedule": "piecewise", "pieces": [{"until": 1, "start": 0.1, "end": 0}]}
-    trials = [config_of(method, teacher={"model": "resnet18"}) for method in ("dkd", "dist", "cud")]
+    trials = [config_of(teacher={"fuse": [{"model": "resnet18"}]})]
+    trials += [config_of(method, teacher={"model": "resnet18"}) for method in ("dkd", "dist", "cud")]
     trials += [
         config_of("kd", teacher={"model": "resnet18", "finetune": {"epochs": 1}}),
         config_of(train=pieces),
@@ -175,3 +176,30 @@ def test_no_key_changes_without_a_new_version():
     golden file anew: python -m tests.kd_core.config.golden.
     """
     assert golden.keys() == golden.written()
+
+
+def fused(config_of, rule="mean", precision="float32") -> TrialConfig:
+    members = [{"model": "resnet18", "finetune": {"epochs": 1}}, {"model": "vit", "pretrained": True}]
+    return config_of(teacher={"fuse": [members[0], members[1] | {"precision": precision}], "rule": rule})
+
+
+def test_a_fused_teacher_is_its_members_keys_in_their_order_their_precisions_and_the_rule(config_of):
+    trials = [
+        trial_key(fused(config_of), "fingerprint", ("one", "two")),
+        trial_key(fused(config_of), "fingerprint", ("two", "one")),
+        trial_key(fused(config_of), "fingerprint", ("one", "three")),
+        trial_key(fused(config_of, rule="confidence"), "fingerprint", ("one", "two")),
+        trial_key(fused(config_of, rule="entropy"), "fingerprint", ("one", "two")),
+        trial_key(fused(config_of, precision="bfloat16"), "fingerprint", ("one", "two")),
+        trial_key(config_of(), "fingerprint", "one"),
+    ]
+    assert len(set(trials)) == len(trials)
+    identity = trial_identity(fused(config_of), "fingerprint", ("one", "two"))
+    members = [{"key": key, "precision": "float32"} for key in ("one", "two")]
+    assert identity["teacher"] == {"fuse": members, "rule": "mean"}
+
+
+def test_each_member_of_a_fused_teacher_has_the_signal_that_it_has_alone(config_of):
+    alone, together = config_of(), fused(config_of)
+    as_member = signal_identity(together.taught_by(together.teachers[0]), "fingerprint", "teacher")
+    assert as_member == signal_identity(alone, "fingerprint", "teacher")

@@ -15,7 +15,7 @@ from kd_core.data.dataset import Dataset
 from kd_core.networks.models import Network, build_teacher
 from kd_core.store.records import Store
 from kd_core.teachers.labelling import TeacherPass, label_epochs
-from kd_core.teachers.signal import LiveSignal, StoredSignal
+from kd_core.teachers.signal import FusedSignal, LiveSignal, StoredSignal
 from kd_core.training.loop import train
 
 TEACHER = {"model": "test_efficientnet", "image_size": 16}
@@ -168,3 +168,45 @@ def test_a_trial_stops_at_a_damaged_epoch_with_a_sentence(trial, digits, signal,
     assert next(epochs).epoch == 1
     with pytest.raises(SignalError, match=r"epoch-00002\.npy: its sha256 is"):
         next(epochs)
+
+
+OTHER = {"model": "test_resnet", "image_size": 16}
+
+
+@pytest.fixture(scope="module")
+def other_signal() -> LiveSignal:
+    """Another teacher of random weights."""
+    torch.manual_seed(8)
+    return LiveSignal(build_teacher(TeacherConfig.model_validate(OTHER), num_classes=10))
+
+
+FUSED = {
+    "kd": ("kd", "mean", {}),
+    "kd_mixup": ("kd_mixup", "confidence", {"temperature": 4, "alpha": 0.2}),
+    "sigma": ("kd_mixup", "entropy", {"temperature": "sigma"}),
+    "zscore": ("zscore", "mean", {}),
+    "dkd": ("dkd", "entropy", {}),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_stored_and_live_members_make_the_same_student_bit_for_bit(trial, digits, signal, other_signal, tmp_path, name):
+    method, rule, edits = FUSED[name]
+    config = trial(method, teacher={"fuse": [TEACHER, OTHER], "rule": rule}, **edits)
+    live = [signal, other_signal]
+    from_store = [
+        stored(config.taught_by(teacher), digits, own, tmp_path / teacher.model)
+        for teacher, own in zip(config.teachers, live, strict=True)
+    ]
+    students = [
+        weights(config, digits, FusedSignal(members)) for members in (live, from_store, [live[0], from_store[1]])
+    ]
+    assert len(set(students)) == 1
+    assert weights(trial(method, **edits), digits, signal) != students[0]
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_the_fusion_of_one_teacher_makes_the_student_of_that_teacher_bit_for_bit(trial, digits, signal, name):
+    method, rule, edits = FUSED[name]
+    config = trial(method, teacher={"fuse": [TEACHER], "rule": rule}, **edits)
+    assert weights(config, digits, FusedSignal([signal])) == weights(trial(method, **edits), digits, signal)

@@ -62,3 +62,14 @@ def test_parts_of_a_whole_are_set_after_it_wherever_they_stand(tiny):
     for arm in ("teacher.precision: bfloat16, teacher: resnet", "teacher: resnet, teacher.precision: bfloat16"):
         with pytest.raises(SpecError, match=r"teacher\.precision: teacher has no keys of its own; remove precision"):
             trials_of(read_spec(str(tiny), [f"arms=[{{method: kd, temperature: 2, {arm}}}]"]))
+
+
+def test_a_fused_teacher_is_named_like_any_other_and_its_trial_knows_its_members(tiny):
+    teachers = ["teachers.vit={model: vit, pretrained: true}", "teachers.both={fuse: [vit, resnet], rule: entropy}"]
+    spec = read_spec(str(tiny), [*teachers, "arms=[{method: kd_mixup, teacher: [resnet, both]}]"])
+    alone, together = trials_of(spec)
+    assert (alone.teacher, alone.members) == ("resnet", ("resnet",))
+    assert (together.teacher, together.members) == ("both", ("vit", "resnet"))
+    assert together.arm == "kd_mixup both T=2"
+    assert together.config.teachers == (spec.teachers["vit"], spec.teachers["resnet"])
+    assert together.config.teacher.rule == "entropy"

@@ -68,6 +68,18 @@ MISTAKES = {
     "objectives={}": "objectives: name one to three",
     "early_stopping=pareto_asha": "early_stopping: pareto_asha: must be null, or a rule such as {pareto_asha: ",
     "objectives={validation/ece: least}": "objectives.validation/ece: least: must be 'max' or 'min'",
+    **{
+        f"teachers.both={{{fused}}}": f"teachers.both{said}"
+        for fused, said in {
+            "fuse: []": ".fuse: Tuple should have at least 1 item after validation, not 0; fuse is the names",
+            "fuse: resnet": ".fuse: resnet: must be a valid tuple",
+            "fuse: [resnet, resnit]": ".fuse: resnit: no such teacher; the spec has resnet",
+            "fuse: [resnet, both]": ".fuse: both: is fused itself; name its members instead",
+            "fuse: [resnet, resnet]": ".fuse: resnet and resnet are the same teacher; give each once",
+            "fuse: [resnet], rule: max": ".rule: max: must be 'mean', 'confidence' or 'entropy'; rule is how their",
+            "fuse: [resnet], seed: 1": ": seed: a fused teacher has no such key; remove it",
+        }.items()
+    },
     "resources=many": "resources: many: must be auto, or what a trial takes, such as {cpu: 2, gpu: 0.25}",
     "resources={auto: true, gpu: 1}": "resources: auto chooses gpu; remove gpu, or remove auto",
     "resources={auto: true, gpu: 0, cpu: 1}": "resources: auto chooses cpu and gpu; remove cpu and gpu, or remove auto",

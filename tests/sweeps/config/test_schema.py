@@ -63,6 +63,7 @@ ARMS = "search: {sampler: random, trials: 2}\narms: "
     "edits",
     [
         *("search: grid", "search: {sampler: tpe, trials: 3}", "early_stopping: null", "{}"),
+        "teachers: {resnet: {model: a, pretrained: true}, both: {fuse: [resnet], rule: entropy}}",
         *("resources: auto", "resources: {auto: true, workers: 2}", "resources: {cpu: 2, gpu: 2e-1}"),
         *("signal: live", "signal: {mode: stored, max_gib: 1e1, recycle: 1_0}", "seeds: [0, '1']", "retries: 0"),
         *("view: {flip: 'no'}", "view: {flip: no}", "view: {crop: resized, scale: [2e-1, 1]}"),

@@ -113,3 +113,12 @@ def test_a_grid_refuses_a_range_and_takes_choices(tiny):
 def test_a_search_cannot_have_an_objective_that_is_measured_later(tiny):
     with pytest.raises(SpecError, match="search: latency_ms_1 is measured once all trials are finished"):
         read_spec(str(tiny), [SEARCH, "objectives={validation/accuracy: max, latency_ms_1: min}"])
+
+
+def test_a_fused_teacher_is_a_choice_that_is_found_again(space_of):
+    space = space_of(
+        "teachers.both={fuse: [resnet]}",
+        "arms=[{method: kd_mixup, teacher: [resnet, both], temperature: {low: 1, high: 8}}]",
+    )
+    settings = {"method": "kd_mixup", "teacher": "both", "temperature": 3}
+    assert space.settings_of(space.trials(settings)[0].config) == settings

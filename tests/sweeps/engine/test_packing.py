@@ -117,8 +117,8 @@ def test_trials_that_differ_in_temperature_alpha_or_seed_only_are_measured_once(
     arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: [2, sigma], alpha: [0, 0.2]}]"
     configs = [trial.config for trial in trials_of(read_spec(str(tiny), [arms, "seeds=[0, 1]"]))]
     assert len(configs) == 8
-    assert len({form_of(config, stored=True) for config in configs}) == 1
-    assert form_of(configs[0], stored=True) != form_of(configs[0], stored=False)
+    assert len({form_of(config, stored=[True]) for config in configs}) == 1
+    assert form_of(configs[0], stored=[True]) != form_of(configs[0], stored=[False])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_trials_that_differ_in_temperature_alpha_or_seed_only_are_measured_once(
 def test_what_takes_other_memory_is_measured_for_itself(tiny, difference):
     overrides = ["arms=[{method: classic}]", "student.stem_stride=null"]
     (one,), (other,) = (trials_of(read_spec(str(tiny), each)) for each in (overrides, [*overrides, difference]))
-    assert form_of(one.config, stored=False) != form_of(other.config, stored=False)
+    assert form_of(one.config, stored=[]) != form_of(other.config, stored=[])
 
 
 def test_nothing_is_measured_for_a_plan(tiny):

@@ -8,6 +8,7 @@ import pytest
 import ray
 import torch
 
+from kd_core.config.networks import FusedTeacherConfig
 from kd_core.config.trial import TrialConfig, finetuning_trial
 from kd_core.data.dataset import load
 from kd_core.store.records import Store
@@ -26,14 +27,16 @@ def setting(tiny, tmp_path):
     spec, store = read_spec(str(tiny)), Store.at(tmp_path / "runs")
     dataset = load(spec.data)
     teacher = store.teacher("teacher")
-    list(run_trial(finetuning_trial(spec.teachers["resnet"], spec.data, spec.view), dataset, teacher))
+    list(run_trial(finetuning_trial(spec.single_teachers["resnet"], spec.data, spec.view), dataset, teacher))
     return store, dataset, {trial.config.method: trial.config for trial in trials_of(spec)}
 
 
 def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
     """The config that Tune passes to a trainable with a live signal."""
-    trial = {"key": key, "config": config.model_dump(mode="json"), "teacher_key": teacher_key, "signal": None}
-    return {"trial": trial | {"identity": {}, "made_from": {"teacher": "0" * 64} if teacher_key else {}}}
+    made_from = {"teacher": "0" * 64} if teacher_key else {}
+    teachers = [{"key": teacher_key, "signal": None, "made_from": made_from}] if teacher_key else []
+    trial = {"key": key, "config": config.model_dump(mode="json"), "teachers": teachers}
+    return {"trial": trial | {"identity": {}, "made_from": made_from}}
 
 
 def start(store, dataset, config, retries=0):
@@ -93,6 +96,22 @@ def test_a_teacher_stays_loaded_from_trial_to_trial(setting):
     trainable.reset_config(tune_config("two", configs["kd_mixup"], "teacher"))
     run_out(trainable)
     assert trainable.teachers == {("teacher", "float32"): loaded}
+
+
+def test_the_members_of_a_fused_teacher_stay_loaded_together_and_no_longer_than_needed(setting):
+    store, dataset, configs = setting
+    one, config = configs["kd_mixup"].teacher, configs["kd_mixup"]
+    other = one.model_copy(update={"precision": "bfloat16"})
+    fused = FusedTeacherConfig(fuse=(one, other))
+    given = tune_config("fused", config.model_copy(update={"teacher": fused}), "teacher")
+    given["trial"]["teachers"] *= 2
+    trainable = start(store, dataset, given)
+    assert run_out(trainable)[-1]["status"] == "finished"
+    assert trainable.teachers.keys() == {("teacher", "float32"), ("teacher", "bfloat16")}
+    loaded = trainable.teachers["teacher", "float32"]
+    trainable.reset_config(tune_config("alone", config, "teacher"))
+    run_out(trainable)
+    assert trainable.teachers["teacher", "float32"] is loaded
 
 
 def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):

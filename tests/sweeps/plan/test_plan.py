@@ -89,8 +89,8 @@ def test_the_index_tells_the_size_of_the_data(planned):
 
 def test_trials_of_one_signal_point_to_it_and_others_to_none(planned):
     plan = planned()
-    assert plan.trials[0].signal is None
-    assert plan.trials[1].signal is plan.trials[2].signal is plan.signals[0]
+    assert plan.trials[0].signals == ()
+    assert plan.trials[1].signals[0] is plan.trials[2].signals[0] is plan.signals[0]
 
 
 @pytest.mark.parametrize("name", shipped_specs())

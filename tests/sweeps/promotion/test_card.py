@@ -40,6 +40,15 @@ def test_the_card_says_what_the_student_is(tiny_store):
     assert len(text) < 4000  # a registry keeps 5,000 characters
 
 
+def test_the_card_says_of_a_fused_teacher_what_it_is_and_how_good(store, sweep_here):
+    fused = "arms=[{method: classic}, {method: kd_mixup, teacher: both}]"
+    sweep_here(store, "teachers.both={fuse: [resnet], rule: entropy}", fused)
+    (told,) = row(card(store, "kd_mixup both T=2 seed 0"), "teacher")
+    assert re.fullmatch(r"both, entropy of resnet, \d+\.\d\d % accurate with an ECE of 0\.\d{4}", told)
+    metrics = read_sweep(store, "tiny").teachers[0].result.metrics
+    assert told.endswith(f"{100 * metrics['test/accuracy']:.2f} % accurate with an ECE of {metrics['test/ece']:.4f}")
+
+
 def test_the_figures_are_the_report_s_and_beside_them_those_of_the_record(tiny_store):
     text, choice = card(tiny_store, SIGMA), choose_trial(read_sweep(tiny_store, "tiny"), SIGMA)
     metrics = choice.trial.result.metrics

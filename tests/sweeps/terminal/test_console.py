@@ -56,6 +56,13 @@ def test_a_sweep_without_teachers_shows_none(shown):
     assert "teacher  " not in text
 
 
+def test_a_plan_lists_a_fused_teacher_after_its_members(shown):
+    arms = "arms=[{method: kd_mixup, teacher: both}]"
+    rows = [line.split() for line in shown("teachers.both={fuse: [resnet], rule: entropy}", arms).splitlines()]
+    place = rows.index(["resnet", "test_resnet", "pending", "1", "2"])
+    assert rows[place + 1] == ["both", "entropy", "of", "resnet", "pending", "1"]
+
+
 def test_a_plan_says_where_bfloat16_would_pay(shown):
     assert "bfloat16" not in shown()
     sentence = "resnet would label 2.1 times faster with --set teachers.resnet.precision=bfloat16"

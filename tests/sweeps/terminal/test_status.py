@@ -23,6 +23,22 @@ def test_what_a_failed_teacher_keeps_from_running_says_so(planned, kdsweep):
     assert "T=sigma seed 0" in kdsweep("status", "tiny", "--storage", store.root).stderr
 
 
+def test_a_fused_teacher_has_the_status_of_its_members_and_keeps_its_trials_from_running(planned):
+    store, plan = planned
+    sweep, content = store.sweep("tiny"), members_of(store.sweep("tiny"))
+    fused = {"name": "both", "key": "key", "members": ["resnet"], "rule": "mean"}
+    trials = [trial | {"teacher": "both" if trial["teacher"] else None} for trial in content["trials"]]
+    write_members(sweep, "", content | {"fused": [fused], "trials": trials})
+    row = {"label": "teacher both", "key": "key", "status": "pending", "epoch": None, "epochs": None, "error": None}
+    assert status_of(read_sweep(store, "tiny"))["teachers"][-1] == row
+    plan.teachers[0].product.fail("ValueError: no teacher", "")
+    told = status_of(read_sweep(store, "tiny"))
+    assert told["teachers"][-1] == row | {"status": "failed", "error": "its member, resnet, is failed"}
+    assert [trial["error"] for trial in told["trials"]] == [None] + ["its teacher, both, failed"] * 2
+    news = Follower(store, sweep, Board()).refresh()
+    assert [reason for *_, reason in news] == ["ValueError: no teacher"] + ["its teacher, both, failed"] * 2
+
+
 def test_a_trial_is_pending_then_running_then_finished(planned):
     store, plan = planned
     record, config = plan.trials[0].product, plan.trials[0].trial.config.model_dump(mode="json")
