@@ -32,7 +32,8 @@ def trust_figures(models: Sequence[Evaluated], arms: Sequence[str], baseline: st
     colours = dict(zip(shown, cycle((*TEACHER_COLOURS, NO_TEACHER)), strict=False))
     linearity = [each for label, group in shown.items() if (each := _linearity(label, group)) is not None]
     corruption = [each for label, group in shown.items() if (each := _corruption(label, group, plain)) is not None]
-    gaining, robust = ([each for each in curves if each.gain is not None] for curves in (linearity, corruption))
+    gaining = [each for each in linearity if each.gain is not None]
+    robust = [each for each in corruption if each.gain is not None]
     gains = {
         "Linearity gained over the teacher": draw_gain(gaining, colours) if gaining else None,
         f"Accuracy gained over {baseline}": draw_gains(robust, colours, baseline) if robust else None,

@@ -78,7 +78,12 @@ def _on_corrupted(recommended: str, ours: Sequence[Evaluated], others: Mapping[s
         if difference is not None and difference.low > 0:
             better.append((difference.value, arm, difference))
     if not better:
-        return [f"{begin}; none of the {len(others)} other evaluated arms is visibly more accurate there."]
+        none = (
+            f"none of the {len(others)} other evaluated arms is"
+            if len(others) > 1
+            else "the other evaluated arm is not"
+        )
+        return [f"{begin}; {none} visibly more accurate there."] if others else [f"{begin}."]
     _, arm, difference = max(better)
     points = f"{100 * difference.value:+.1f} points ({100 * difference.low:.1f} to {100 * difference.high:.1f})"
     return [f"{begin}; {arm} is visibly more accurate there, by {points}.".replace("+", "").replace("-", "−")]

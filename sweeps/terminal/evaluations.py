@@ -9,6 +9,8 @@ from upath import UPath
 from analysis.snapshot import Snapshot
 from kd_core.reliability.registry import EVALUATORS
 
+_WIDTH = 120  # letters of a line in a log, which has no width of its own
+
 
 def print_evaluations(snapshot: Snapshot, answers: Mapping[str, int], problems: Sequence[str], report: UPath) -> None:
     """Print the figures of all evaluated models, what failed, and where the report is, on stderr.
@@ -16,6 +18,7 @@ def print_evaluations(snapshot: Snapshot, answers: Mapping[str, int], problems: 
     answers counts those that were asked for, those among them that were there before (reused), and those missing.
     """
     console = Console(stderr=True, highlight=False)
+    console.width = max(console.width, _WIDTH)
     known = {each.key: f"teacher {each.entry.name}" for each in snapshot.teachers}
     known |= {each.key: each.entry.label for each in snapshot.trials}
     metrics = {
@@ -25,7 +28,8 @@ def print_evaluations(snapshot: Snapshot, answers: Mapping[str, int], problems: 
     }
     headlines = {name: words for each in EVALUATORS.values() for name, words in each.headlines.items()}
     shown = {name: words for name, words in headlines.items() if any(name in figures for figures in metrics.values())}
-    table = Table("model", title="beyond the test images", box=None, title_justify="left")
+    table = Table(title="beyond the test images", box=None, title_justify="left")
+    table.add_column("model", no_wrap=True)
     for words in shown.values():
         table.add_column(words, justify="right")
     for label, figures in metrics.items():

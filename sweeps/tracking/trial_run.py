@@ -12,6 +12,7 @@ from analysis.snapshot import Trial
 from kd_core.config.data import DataSummary
 from kd_core.config.errors import DamagedError
 from kd_core.measure.predictions import RAW
+from kd_core.store.evaluation import EvaluationManifest
 
 ESTIMATED = ("accuracy", "ece", "ece_scaled", "nll_scaled")  # on test, with an interval: test/ece_low, test/ece_high
 PASSING = ("kdsweep.error", "stop_reason", "rung")  # tags of an end that another try makes void
@@ -145,6 +146,12 @@ def arm_metrics(row: Mapping[str, Any]) -> dict[str, float]:
         estimate = {"low": low, "high": high, "estimate": row.get(f"{metric}_estimate")}
         metrics |= {f"test/{metric}_{part}": value for part, value in estimate.items()}
     return {name: value for name, value in metrics.items() if value is not None}
+
+
+def answer_metrics(answers: Mapping[str, EvaluationManifest]) -> dict[str, float]:
+    """The metrics of a trial's evaluations, without the ends of their intervals, which are in the report."""
+    metrics = {name: value for answer in answers.values() for name, value in answer.metrics.items()}
+    return {name: value for name, value in metrics.items() if not name.endswith(("_low", "_high"))}
 
 
 def standing_of(trial: Trial | None, row: Mapping[str, Any]) -> str:

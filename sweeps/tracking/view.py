@@ -26,6 +26,7 @@ from sweeps.tracking.trial_run import (
     PASSING,
     RUN_STATUS,
     SWEEP_STANDING,
+    answer_metrics,
     arm_metrics,
     changed_metrics,
     datasets_of,
@@ -133,7 +134,7 @@ class SweepView:
             tags = {"kdsweep.place": str(place), "kdsweep.in_spec": str(listed is not None).lower()}
             tags |= name_tags(listed) if listed else {}
             row, latency, trial = rows.get(key, {}), snapshot.latencies.get(key), trials.get(key)
-            metrics = arm_metrics(row)
+            metrics = arm_metrics(row) | answer_metrics(snapshot.evaluations.get(key, {}))
             tags["standing"] = standing_of(trial, row)
             if rows:
                 tags |= {name: str(row.get(name, False)).lower() for name in ("on_front", "plausible")}

@@ -1,0 +1,79 @@
+"""`kdsweep evaluate` from a shell on a real Ray: once and again; its answers in MLflow and the report."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from analysis.snapshot import read_sweep
+from kd_core.store.evaluation import ARRAYS
+from kd_core.store.records import Store
+from sweeps.tracking.sync import embedded_uri
+
+FEW = [f"--set=evaluate.{each}" for each in ("images=20", "pairs=10", "lambdas=3", "draws=1", "resamples=50")]
+
+
+@pytest.fixture
+def store(finished, tmp_path) -> Store:
+    """A copy of the finished store."""
+    shutil.copytree(finished.store.local, tmp_path / "runs")
+    return Store.at(tmp_path / "runs")
+
+
+@pytest.fixture
+def evaluate(store, ray_cluster, monkeypatch):
+    """Runs the command in a process of its own on the Ray of the tests; returns what it printed."""
+
+    def run(*options: str, code: int = 0) -> tuple[dict, str]:
+        command = [sys.executable, "-m", "sweeps", "evaluate", "tiny", f"--storage={store.root}", "--json", *FEW]
+        command += [f"--address={ray_cluster}", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout or "{}"), done.stderr
+
+    return run
+
+
+def test_a_sweep_is_evaluated_reported_and_shown_in_mlflow_and_a_second_time_costs_nothing(evaluate, store):
+    content, said = evaluate("--all")
+    assert content["answers"] == {"asked": 20, "reused": 0, "missing": 0}  # five evaluators, a teacher and three trials
+    assert "20 of 20 evaluations finished, 0 of them before" in said
+    assert "agreement" in said
+    gains = {label for label, metrics in content["metrics"].items() if "linearity/gain" in metrics}
+    assert gains == {"kd_mixup resnet T=2", "kd_mixup resnet T=sigma"}
+    assert '<section id="trust">' in (store.sweep("tiny").report / "report.html").read_text()
+    client = MlflowClient(embedded_uri(store))
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    runs = client.search_runs([experiment], "metrics.`corruption/accuracy` >= 0")
+    assert len(runs) == 3
+    made = {path: path.stat().st_mtime_ns for path in store.local.rglob(ARRAYS)}
+    again, _ = evaluate("--all")
+    assert again["answers"] == {"asked": 20, "reused": 20, "missing": 0}
+    assert again["metrics"] == content["metrics"]
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_one_evaluator_of_one_trial_and_what_is_no_name(evaluate, store):
+    label = read_sweep(store, "tiny").trials[0].entry.label
+    content, _ = evaluate("--only=linearity", "--trial", label)
+    assert list(content["metrics"]) == [label]
+    assert {name.split("/")[0] for name in content["metrics"][label]} == {"linearity"}
+    for options, said in (
+        (["--trial=nobody"], "--trial: nobody: tiny has no such finished trial"),
+        (["--only=beauty"], "--only: beauty: no such evaluator; there are linearity"),
+        (["--set=evaluate.classes=[cat]"], "evaluate.classes: cat: the data have no such class"),
+    ):
+        _, stderr = evaluate(*options, code=2)
+        assert said in stderr
+        assert "Traceback" not in stderr
+
+
+def test_images_of_other_classes_are_told_apart_if_they_are_given(evaluate, cifar100):
+    source = f"{{source: parquet, path: {cifar100}, label_column: fine_label}}"
+    content, said = evaluate("--only=ood", f"--set=evaluate.ood={source}", "--all")
+    assert "AUROC" in said
+    assert all(0 <= metrics["ood/auroc"] <= 1 for metrics in content["metrics"].values())
+    assert len(content["metrics"]) == 4
