@@ -64,7 +64,7 @@ def evaluate(
         if uri is not None and not is_synced(snapshot, uri):
             BackgroundSync(store, name, uri, progress.note).finish()
     content = outcome.as_json()
-    print_evaluations(snapshot, content["answers"], outcome.problems, report.path)
+    print_evaluations(snapshot, content["answers"], report.content["trust"], outcome.problems, report.path)
     if as_json:
         print_json(content | {"report": str(report.path)})
     sys.exit(1 if outcome.problems else 0)

@@ -120,7 +120,9 @@ def _apply(content: dict[str, Any], override: str) -> Location:
     try:
         for parent in parents:
             step = _step(place, parent)
-            place = place[step] if isinstance(place, list) else place.setdefault(step, {})
+            if isinstance(place, dict) and place.get(step) is None:  # not given, or null
+                place[step] = {}
+            place = place[step]
             location += (step,)
         step = _step(place, last)
         place[step] = value
