@@ -84,6 +84,16 @@ class Evaluation:
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
 
+    def problems(self) -> list[str]:
+        """What is damaged, after reading all of it; nothing of one that is not finished."""
+        try:
+            self.arrays()
+        except DamagedError as error:
+            return [str(error)]
+        except FileNotFoundError:
+            pass
+        return []
+
     def write(
         self,
         identity: Mapping[str, Any],

@@ -13,7 +13,7 @@ from kd_core.networks.models import ModelError
 from kd_core.store.files import damage_in, read_ahead
 from kd_core.store.manifest import made_from_weights
 from kd_core.store.product import Product
-from kd_core.store.records import Store
+from kd_core.store.records import EVALUATIONS, Store
 from kd_core.store.signal_record import REMEDY, SignalRecord
 from kd_core.teachers.labelling import Replay, TeacherPass, replay
 from kd_core.teachers.teacher import TeacherError, load_teacher
@@ -49,7 +49,11 @@ def problems_of(store: Store, name: str) -> Iterator[str]:
         stored = signal.epochs()
         if stored:
             yield from signal.problems(sorted(stored.union(range(1, entry.epochs + 1)) if finished else stored))
-    others = [*store.latency_files(), *(sweep.path / file for file in ("mlflow.json", "confirmation.json"))]
+    answers = sweep.evaluations()
+    for key in (key for names in (answers.answers if answers else {}).values() for key in names.values()):
+        yield from store.evaluation(key).problems()
+    files = (sweep.path / file for file in ("mlflow.json", "confirmation.json", EVALUATIONS))
+    others = [*store.latency_files(), *files]
     yield from filter(None, map(damage_in, others))
     yield from report_problems(store, name)
 

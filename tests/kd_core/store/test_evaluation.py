@@ -19,6 +19,7 @@ def record(tmp_path):
 
 
 def test_what_is_written_is_read(record):
+    assert record.problems() == []
     manifest, arrays = record.manifest(), record.arrays()
     assert (manifest.kind, manifest.key, manifest.metrics) == ("evaluation", record.key, {"x/mean": 0.5})
     assert arrays.keys() == ARRAY.keys()
@@ -29,6 +30,13 @@ def test_equal_arrays_give_equal_bytes(record, tmp_path):
     again = Store.at(tmp_path / "again").outputs("fedcba9876543210")
     again.write({}, ARRAY, {}, MACHINE)
     assert (again.path / ARRAYS).read_bytes() == (record.path / ARRAYS).read_bytes()
+
+
+def test_arrays_that_are_damaged_are_refused_when_they_are_read(record):
+    path = record.path / ARRAYS
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(DamagedError, match="evaluate again"):
+        record.arrays()
 
 
 @pytest.mark.parametrize("name", [MANIFEST, ARRAYS])
@@ -48,7 +56,10 @@ def test_a_flipped_bit_is_found_when_the_arrays_are_read_and_puts_them_aside(rec
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert record.manifest() is not None
-    with pytest.raises(DamagedError, match="evaluate again"):
+    [problem] = record.problems()
+    assert f"{path}: is damaged" in problem
+    assert record.problems() == []  # it has been put aside, for the next evaluation
+    with pytest.raises(FileNotFoundError):
         record.arrays()
     assert record.manifest() is None
     record.write({"evaluation": "x"}, ARRAY, {}, MACHINE)

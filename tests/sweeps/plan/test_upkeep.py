@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from kd_core.store.evaluation import ARRAYS
 from kd_core.store.records import Store
-from sweeps.plan.upkeep import unneeded_signals
-from tests.products import finish, write_members
+from sweeps.plan.upkeep import problems_of, unneeded_signals
+from tests.answers import write_answers
+from tests.products import finish, members_of, write_members
 
 
 def test_a_stored_signal_is_what_the_teacher_says(kdsweep, store):
@@ -117,3 +119,12 @@ def test_prune_frees_it_and_again_there_is_nothing_to_free(kdsweep, signals):
 def test_what_is_being_labelled_stays(signals):
     with signals.signal("nobody").lease(2).held():
         assert "nobody" not in {each.record.key for each in unneeded_signals(signals, finished=True)}
+
+
+def test_damaged_evaluations_are_found(store):
+    write_answers(store, "tiny")
+    assert list(problems_of(store, "tiny")) == []
+    path = store.evaluation(f"corruption-{members_of(store.sweep('tiny'))['trials'][0]['key']}").path / ARRAYS
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    [problem] = problems_of(store, "tiny")
+    assert f"{path}: is damaged" in problem
