@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 POINT_SIZE = 10.0  # pixels a side that a marker keeps free
-_RADII = np.arange(9.0, 160.0, 5.0)
+_RADII = np.arange(9.0, 260.0, 5.0)
 _ANGLES = np.deg2rad([0, 180, 90, 270, 35, 145, 325, 215, 60, 120, 300, 240])
 _HARD = 15.0  # how much worse it is to cover a point or a label than a line
 _FAR = 1.5  # square pixels of a line that a label rather covers than be a pixel farther from its point

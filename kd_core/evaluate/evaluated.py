@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kd_core.config.networks import NetworkConfig
+from kd_core.methods.fusion import FusionRule
 from kd_core.reliability.evaluator import Evaluator
 from kd_core.store.evaluation import Evaluation
 from kd_core.store.product import Product
@@ -35,6 +36,19 @@ class EvaluatedModel:
     temperature: float
     outputs: Mapping[str, Job] = field(default_factory=dict)
 
+    @property
+    def networks(self) -> "tuple[EvaluatedModel, ...]":
+        """The networks whose outputs it needs: its own."""
+        return (self,)
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """A fused teacher: networks, whose outputs it averages by a rule (`kd_core.methods.fusion`)."""
+
+    networks: tuple[EvaluatedModel, ...]
+    rule: FusionRule
+
 
 @dataclass(frozen=True)
 class Question:
@@ -42,5 +56,10 @@ class Question:
 
     evaluator: Evaluator
     model: EvaluatedModel
-    teacher: EvaluatedModel | None
+    teacher: EvaluatedModel | FusedModel | None
     job: Job
+
+    @property
+    def networks(self) -> tuple[EvaluatedModel, ...]:
+        """The networks whose outputs the answer needs."""
+        return (*self.model.networks, *(self.teacher.networks if self.teacher is not None else ()))

@@ -5,18 +5,21 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from kd_core.config.evaluation import EvaluateConfig
-from kd_core.evaluate.evaluated import EvaluatedModel, Question
+from kd_core.evaluate.evaluated import EvaluatedModel, FusedModel, Question
 from kd_core.evaluate.inputs import Inputs
 from kd_core.evaluate.latency import processor_name
 from kd_core.evaluate.outputs import outputs_from, outputs_of
+from kd_core.measure.fusion import fused_log_probabilities
+from kd_core.methods.fusion import FusionRule
 from kd_core.networks.models import Network, build_network
 from kd_core.networks.weights import load_weights
-from kd_core.reliability.evaluator import Model
+from kd_core.reliability.evaluator import Model, Outputs
 
 
 def make_outputs(inputs: Inputs, models: Sequence[EvaluatedModel], device: str = "cpu") -> None:
@@ -67,10 +70,25 @@ def loaded(model: EvaluatedModel) -> Network:
     return network
 
 
-def model_of(model: EvaluatedModel, sets: Iterable[str], class_names: tuple[str, ...]) -> Model:
-    """What a model said of these sets; raises FileNotFoundError or DamagedError for outputs that must be made."""
+def model_of(model: EvaluatedModel | FusedModel, sets: Iterable[str], class_names: tuple[str, ...]) -> Model:
+    """What a model said of these sets; raises FileNotFoundError or DamagedError for outputs that must be made.
+
+    A fused teacher says the logarithm of its mean probabilities, at T = 1.
+    """
+    if isinstance(model, FusedModel):
+        sets = list(sets)
+        members = [model_of(each, sets, class_names) for each in model.networks]
+        return Model({name: _fused(members, name, model.rule) for name in sets}, 1.0, class_names)
     said = {name: outputs_from(model.outputs[name].record.arrays()) for name in sets}
     return Model(said, model.temperature, class_names)
+
+
+def _fused(members: Sequence[Model], name: str, rule: FusionRule) -> Outputs:
+    """What a fused teacher says of one set, by what its members said."""
+    first = members[0].outputs[name]
+    logits = np.stack([each.outputs[name].logits for each in members])
+    rows = fused_log_probabilities(logits.reshape(len(members), -1, logits.shape[-1]), rule)
+    return replace(first, logits=rows.reshape(logits.shape[1:]).astype(np.float32), features=None)
 
 
 def _machine(device: str) -> dict[str, str]:

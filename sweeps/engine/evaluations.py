@@ -71,7 +71,7 @@ def _missing(plan: EvaluationPlan) -> dict[str, list[EvaluatedModel]]:
     """The models by the name of each set on which they are still to be run."""
     wanted: dict[str, dict[str, EvaluatedModel]] = {}
     for question in plan.missing:
-        for model in filter(None, (question.model, question.teacher)):
+        for model in question.networks:
             for name in question.evaluator.inputs:
                 if not model.outputs[name].done:
                     wanted.setdefault(name, {})[model.product.key] = model

@@ -9,7 +9,7 @@ from kd_core.config.errors import SpecError
 from kd_core.config.evaluation import EvaluateConfig
 from kd_core.config.identity import digest
 from kd_core.config.networks import StudentConfig
-from kd_core.evaluate.evaluated import EvaluatedModel, Job, Question
+from kd_core.evaluate.evaluated import EvaluatedModel, FusedModel, Job, Question
 from kd_core.reliability.evaluator import Evaluator
 from kd_core.reliability.registry import EVALUATORS
 from kd_core.reliability.sets import set_identity, sets_of
@@ -66,14 +66,19 @@ def plan_evaluations(
         return EvaluatedModel(label, member.product, network, *sizes, result.temperature, outputs)
 
     chosen = [each for each in snapshot.trials if each.manifest and each.key in wanted]
-    names = {each.entry.teacher for each in chosen}
+    names = {name for each in chosen for name in snapshot.index.members_of(each.entry.teacher)}
     teachers = {
         each.entry.name: model(each, f"teacher {each.entry.name}")
         for each in snapshot.teachers
         if each.manifest and each.entry.name in names
     }
+    taught_by: dict[str | None, EvaluatedModel | FusedModel] = dict(teachers)
+    for entry in snapshot.index.fused:
+        if set(entry.members) <= set(teachers):
+            taught_by[entry.name] = FusedModel(tuple(teachers[name] for name in entry.members), entry.rule)
+    pairs: list[tuple[EvaluatedModel, EvaluatedModel | FusedModel | None]]
     pairs = [(teacher, None) for teacher in teachers.values()]
-    pairs += [(model(each, each.entry.label), teachers.get(each.entry.teacher or "")) for each in chosen]
+    pairs += [(model(each, each.entry.label), taught_by.get(each.entry.teacher)) for each in chosen]
     evaluators = [each for each in EVALUATORS.values() if set(each.inputs) <= set(sets)]
     asked = [each for each in evaluators if not only or each.name in only]
     return EvaluationPlan(
@@ -108,7 +113,11 @@ def evaluated_trials(snapshot: Snapshot, content: Mapping[str, Any], which: str)
 
 
 def _question(
-    store: Store, config: EvaluateConfig, evaluator: Evaluator, model: EvaluatedModel, teacher: EvaluatedModel | None
+    store: Store,
+    config: EvaluateConfig,
+    evaluator: Evaluator,
+    model: EvaluatedModel,
+    teacher: EvaluatedModel | FusedModel | None,
 ) -> Question:
     identity = {
         "evaluation": evaluator.name,
@@ -120,8 +129,10 @@ def _question(
     return Question(evaluator, model, teacher, _job(store.evaluation, identity))
 
 
-def _asked(evaluator: Evaluator, model: EvaluatedModel) -> dict[str, Any]:
+def _asked(evaluator: Evaluator, model: EvaluatedModel | FusedModel) -> dict[str, Any]:
     """What the figures of an evaluator depend on, of one model."""
+    if isinstance(model, FusedModel):
+        return {"rule": model.rule, "members": [_asked(evaluator, each) for each in model.networks]}
     outputs = {name: model.outputs[name].record.key for name in evaluator.inputs}
     return {"temperature": model.temperature, "outputs": outputs}
 

@@ -7,9 +7,10 @@ from kd_core.config.errors import DamagedError
 from kd_core.config.evaluation import EvaluateConfig
 from kd_core.config.identity import digest
 from kd_core.config.networks import StudentConfig
-from kd_core.evaluate.evaluated import EvaluatedModel, Job, Question
+from kd_core.evaluate.evaluated import EvaluatedModel, FusedModel, Job, Question
 from kd_core.evaluate.inputs import SETS, Source
 from kd_core.evaluate.suite import answer, make_outputs, model_of
+from kd_core.measure.fusion import fused_log_probabilities
 from kd_core.networks.models import build_student
 from kd_core.networks.weights import weights_bytes
 from kd_core.reliability.evaluator import Evaluator
@@ -97,3 +98,14 @@ def test_damaged_outputs_answer_nothing_and_are_put_aside(store, digits):
         answer(question, CONFIG, digits.class_names)
     assert not question.job.done
     assert not asked.outputs["clean"].done
+
+
+@pytest.mark.parametrize("rule", ["mean", "confidence", "entropy"])
+def test_a_fused_teacher_says_what_its_members_average_to(store, digits, rule):
+    members = tuple(model(store, name) for name in ("one", "two"))
+    make_outputs(SETS["near"](Source(digits, CONFIG)), members)
+    said = [model_of(each, ["near"], digits.class_names).outputs["near"].logits for each in members]
+    fused = model_of(FusedModel(members, rule), ["near"], digits.class_names)
+    expected = fused_log_probabilities(np.stack([each.reshape(-1, 10) for each in said]), rule).reshape(said[0].shape)
+    np.testing.assert_allclose(fused.outputs["near"].logits, expected, rtol=1e-5)
+    assert (fused.temperature, fused.outputs["near"].axes) == (1.0, {"draw": (0, 1, 2, 3)})

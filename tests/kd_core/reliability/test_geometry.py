@@ -70,7 +70,8 @@ def test_equal_seeds_give_equal_bits_and_other_seeds_other_starts():
 @pytest.mark.parametrize("num", [8, 16, 40])
 def test_few_images_and_missing_classes_give_finite_figures(num, left_out):
     found = figures(model(num, NAMES, left_out))
-    assert all(np.isfinite(value).all() for value in found.values())
+    assert all(np.isfinite(value).all() for name, value in found.items() if name != "chosen_names")
+    assert list(found["chosen_names"]) == [NAMES[number] for number in found["chosen"]]
     assert ("embedding" in found) == (len(left_out) < NUM_CLASSES - 1)  # the only class left is none of the paper's
 
 
