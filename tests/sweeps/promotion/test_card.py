@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 
+import pytest
+
 from analysis.report import update_report
 from analysis.snapshot import read_sweep
 from kd_core.measure.predictions import SCALED
