@@ -73,6 +73,7 @@ def write_report(
     from analysis.findings import findings_of
     from analysis.text.exports import tables_of
     from analysis.text.tables import content_of, front_csv
+    from analysis.text.trust import corruption_csv
 
     inputs, folder = inputs_of(snapshot, objectives, against), snapshot.sweep.report
     findings = findings_of(snapshot, objectives, against)
@@ -84,6 +85,8 @@ def write_report(
         CONTENT: json_text(content),
         PAGE: page_of(findings),
     }
+    if findings.evaluated:
+        files["corruption.csv"] = corruption_csv(findings.evaluated)
     (folder / INPUTS).unlink(missing_ok=True)
     for file, text in files.items():
         write_bytes(folder / file, text.encode())

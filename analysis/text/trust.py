@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis.paper import family_of
 from analysis.statistics.beyond import Evaluated, corrupted_difference
@@ -13,6 +14,7 @@ from analysis.text.names import share_text
 from analysis.text.table import Table
 from kd_core.reliability.registry import EVALUATORS
 
+_CELLS = ("accuracy", "ece", "ece_scaled")  # of each corruption and severity
 _FILE = Path(__file__).parents[1] / "paper_reliability.json"
 _BESIDE = {  # figures of Tables 5 and 6 with our names for them
     "nonlinearity": "nonlinearity",
@@ -48,6 +50,23 @@ def trust_table(models: Sequence[Evaluated]) -> Table:
         for label, group in groups.items()
     ]
     return Table(["Model", *map(_capital, shown.values()), "Seeds"], rows, [False, *[True] * (len(shown) + 1)])
+
+
+def corruption_csv(models: Sequence[Evaluated]) -> str:
+    """Accuracy and ECE of each teacher and arm by corruption and severity, means over seeds, as CSV (Table 7)."""
+    rows = []
+    for label, group in by_arm(models).items():
+        cells = [each.arrays["corruption"] for each in group if each.arrays.get("corruption")]
+        if not cells:
+            continue
+        means = {figure: np.mean([each[figure] for each in cells], axis=0) for figure in _CELLS}
+        for place, corruption in enumerate(cells[0]["corruption"].tolist()):
+            for step, severity in enumerate(cells[0]["severity"].tolist()):
+                values = {figure: float(mean[place, step]) for figure, mean in means.items()}
+                rows.append(
+                    {"model": label, "seeds": len(cells), "corruption": corruption, "severity": severity} | values
+                )
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
 def trust_sentences(models: Sequence[Evaluated], recommended: str) -> list[str]:

@@ -1,4 +1,7 @@
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.evaluations import evaluated_of
@@ -6,6 +9,7 @@ from analysis.snapshot import read_sweep
 from analysis.statistics.beyond import Evaluated
 from analysis.text.trust import (
     by_arm,
+    corruption_csv,
     paper_beside,
     paper_with_itself,
     short_name,
@@ -37,6 +41,16 @@ def test_the_table_has_a_row_an_arm_with_means_over_its_seeds(models):
     assert [row[-1] for row in table.rows] == ["1", "2", "2", "2", "2"]
     gain = table.headers.index("Gain")
     assert [bool(row[gain]) for row in table.rows] == [False, False, False, True, True]
+
+
+def test_every_cell_of_table_7_is_in_a_file(models):
+    table = pd.read_csv(io.StringIO(corruption_csv(models)))
+    assert len(table) == 5 * 6 * 5  # models, corruptions, severities
+    row = table[(table["model"] == "classic") & (table["corruption"] == "fog") & (table["severity"] == 4)].iloc[0]
+    cells = [each.arrays["corruption"] for each in by_arm(models)["classic"]]
+    place = cells[0]["corruption"].tolist().index("fog")
+    assert row["accuracy"] == pytest.approx(np.mean([each["accuracy"][place, 3] for each in cells]))
+    assert row["seeds"] == 2
 
 
 def arm(name: str, accuracy: float, num: int = 2) -> list[Evaluated]:

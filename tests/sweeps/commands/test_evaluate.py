@@ -1,7 +1,9 @@
 """`kdsweep evaluate` from a shell on a real Ray: once and again; its answers in MLflow and the report."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -24,13 +26,18 @@ def store(finished, tmp_path) -> Store:
 
 
 @pytest.fixture
-def evaluate(store, ray_cluster, monkeypatch):
-    """Runs the command in a process of its own on the Ray of the tests; returns what it printed."""
+def command(store, ray_cluster) -> list[str]:
+    """The command line, for the Ray of the tests."""
+    shell = [sys.executable, "-m", "sweeps", "evaluate", "tiny", f"--storage={store.root}", "--json", *FEW]
+    return [*shell, f"--address={ray_cluster}"]
+
+
+@pytest.fixture
+def evaluate(command):
+    """Runs the command in a process of its own; returns what it printed."""
 
     def run(*options: str, code: int = 0) -> tuple[dict, str]:
-        command = [sys.executable, "-m", "sweeps", "evaluate", "tiny", f"--storage={store.root}", "--json", *FEW]
-        command += [f"--address={ray_cluster}", *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout or "{}"), done.stderr
 
@@ -53,6 +60,17 @@ def test_a_sweep_is_evaluated_reported_and_shown_in_mlflow_and_a_second_time_cos
     again, _ = evaluate("--all")
     assert again["answers"] == {"asked": 20, "reused": 20, "missing": 0}
     assert again["metrics"] == content["metrics"]
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_killed_and_run_again_it_goes_on_and_repeats_nothing(command, evaluate, store, wait_until):
+    with subprocess.Popen([*command, "--all"], stderr=subprocess.PIPE, text=True, start_new_session=True) as driver:
+        wait_until(lambda: len(list((store.local / "outputs").glob("*/manifest.json"))) > 3, driver)
+        os.killpg(driver.pid, signal.SIGKILL)
+    made = {path: path.stat().st_mtime_ns for path in store.local.glob("outputs/*/manifest.json")}
+    content, _ = evaluate("--all")
+    assert content["answers"]["missing"] == 0
+    assert len(made) < len(list(store.local.glob("outputs/*/manifest.json")))
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
