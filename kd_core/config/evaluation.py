@@ -2,12 +2,20 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from kd_core.config.data import DataConfig
 from kd_core.fields import AbsolutePath, Config, Mark, PositiveInt, Seed
 
-Odd = Annotated[int, Field(ge=3, le=1001)]
+
+def _odd(value: int) -> int:
+    """The value; raises ValueError unless it is odd, so that λ = ½ is on the grid."""
+    if value % 2 == 0:
+        raise ValueError("must be odd, so that one coefficient is a half")
+    return value
+
+
+Odd = Annotated[int, Field(ge=3, le=1001), AfterValidator(_odd)]
 
 
 class EvaluateConfig(Config):
