@@ -99,10 +99,7 @@ class _Folder:
         return files | ({"annotations": self.annotations} if self.annotations else {})
 
     def _refuse_names_that_are_no_text(self) -> None:
-        try:
-            b"/".join(self.index.names.tolist()).decode()
-        except UnicodeDecodeError:
-            wrong = sorted(name.decode(errors="backslashreplace") for name in self.index.names if not _is_text(name))
+        if wrong := self.index.names_that_are_no_text:
             refuse(self.place, [f"names that are not valid UTF-8: {some(wrong)}; rename them"])
 
     def _leave_out_damaged_files(self) -> None:
@@ -295,11 +292,3 @@ def _is_flat(folders: set[str]) -> bool:
 
 def _is_label_file(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in LABEL_SUFFIXES
-
-
-def _is_text(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

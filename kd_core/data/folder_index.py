@@ -45,6 +45,17 @@ class FolderIndex:
     times: np.ndarray
     rest: Rest
 
+    @property
+    def names_that_are_no_text(self) -> list[str]:
+        """The names that are not valid UTF-8, with what is wrong in them escaped."""
+        names = self.names.tolist()
+        try:
+            b"/".join(names).decode()  # all at once, since nearly always all are
+        except UnicodeDecodeError:
+            escaped = [name.decode(errors="backslashreplace") for name in names]
+            return sorted(text for text, name in zip(escaped, names, strict=True) if text.encode() != name)
+        return []
+
     def without(self, rows: np.ndarray) -> "FolderIndex":
         """The same files but those in these rows, a mask [N]."""
         return FolderIndex(self.root, self.names[~rows], self.sizes[~rows], self.times[~rows], self.rest)

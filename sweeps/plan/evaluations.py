@@ -72,7 +72,7 @@ def plan_evaluations(
         for each in snapshot.teachers
         if each.manifest and each.entry.name in names
     }
-    taught_by: dict[str | None, EvaluatedModel | FusedModel] = dict(teachers)
+    taught_by: dict[str | None, EvaluatedModel | FusedModel] = {**teachers}
     for entry in snapshot.index.fused:
         if set(entry.members) <= set(teachers):
             taught_by[entry.name] = FusedModel(tuple(teachers[name] for name in entry.members), entry.rule)

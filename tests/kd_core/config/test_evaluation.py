@@ -10,9 +10,7 @@ def test_all_options_have_defaults():
     assert EvaluateConfig.model_validate({"images": None, "ood": {"source": "digits"}}).ood is not None
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"lambdas": 4}, {"images": 0}, {"radius": 0}, {"resample": 3}, {"seed": -1}]
-)
+@pytest.mark.parametrize("wrong", [{"lambdas": 4}, {"images": 0}, {"radius": 0}, {"resample": 3}, {"seed": -1}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ValidationError):
         EvaluateConfig.model_validate(wrong)

@@ -126,3 +126,9 @@ def test_digests_are_numbers_of_the_hashes_and_none_where_a_file_is_not_hashed(t
     monkeypatch.setattr(images, "HASHED_BYTES", 25)  # of 70
     sampled = index_of(tmp_path / "data", {".png"}).digests(np.arange(10)).tolist()
     assert [number > 0 for number in sampled] == [row % 3 == 0 for row in range(10)]
+
+
+def test_names_that_are_no_text_are_found_among_all(tmp_path):
+    for name in (b"caf\xe9.png", "café.png".encode(), b"back\\xe9.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    assert index_of(tmp_path, {".png"}).names_that_are_no_text == ["caf\\xe9.png"]

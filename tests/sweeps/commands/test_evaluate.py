@@ -50,7 +50,7 @@ def test_a_sweep_is_evaluated_reported_and_shown_in_mlflow_and_a_second_time_cos
     assert "20 of 20 evaluations finished, 0 of them before" in said
     assert "agreement" in said
     gains = {label for label, metrics in content["metrics"].items() if "linearity/gain" in metrics}
-    assert gains == {"kd_mixup resnet T=2", "kd_mixup resnet T=sigma"}
+    assert gains == {"kd_mixup resnet T=2 seed 0", "kd_mixup resnet T=sigma seed 0"}
     assert '<section id="trust">' in (store.sweep("tiny").report / "report.html").read_text()
     client = MlflowClient(embedded_uri(store))
     experiment = client.get_experiment_by_name("tiny").experiment_id
