@@ -13,6 +13,7 @@ from kd_core.store.product import Product
 from kd_core.store.records import Store
 from kd_core.store.writer import ProductWriter
 from tests import products
+from tests.answers import write_answers
 
 NUM_CLASSES = 5
 DIGITS = {"source": "digits"}
@@ -111,3 +112,9 @@ def make_sweep(tmp_path: Path) -> Callable[..., Store]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Four arms by two seeds and one teacher, shared by a module's tests that only read; one trial failed."""
     return write_sweep(tmp_path_factory.mktemp("store"), unfinished=("mixup seed 1",))
+
+
+@pytest.fixture(scope="session")
+def evaluated_store(once: Callable[[str, Callable[[Path], object]], Path]) -> Store:
+    """Four arms by two seeds and one teacher, all of them evaluated; only to be read."""
+    return Store.at(once("evaluated", lambda folder: write_answers(write_sweep(folder))))

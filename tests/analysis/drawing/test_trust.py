@@ -5,14 +5,12 @@ from analysis.drawing.trust import MOST_MODELS, trust_figures
 from analysis.evaluations import evaluated_of
 from analysis.findings import findings_of
 from analysis.snapshot import read_sweep
-from tests.answers import NAMES, write_answers
+from tests.answers import NAMES
 
 
-@pytest.fixture
-def snapshot(make_sweep):
-    store = make_sweep()
-    write_answers(store)
-    return read_sweep(store, "demo")
+@pytest.fixture(scope="module")
+def snapshot(evaluated_store):
+    return read_sweep(evaluated_store, "demo")
 
 
 def test_figures_have_teachers_first_then_the_likeliest_arms(snapshot, words):

@@ -16,14 +16,11 @@ from analysis.text.trust import (
     trust_sentences,
     trust_table,
 )
-from tests.answers import write_answers
 
 
-@pytest.fixture
-def models(make_sweep):
-    store = make_sweep()
-    write_answers(store)
-    return evaluated_of(read_sweep(store, "demo"))
+@pytest.fixture(scope="module")
+def models(evaluated_store):
+    return evaluated_of(read_sweep(evaluated_store, "demo"))
 
 
 def test_the_table_has_a_row_an_arm_with_means_over_its_seeds(models):
