@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.against import Against, against_of
 from analysis.choices import baseline_of
 from analysis.evaluations import evaluated_of
-from analysis.objectives import OBJECTIVES, figure_of
+from analysis.objectives import EVALUATED, OBJECTIVES, figure_of
 from analysis.pareto import Front
 from analysis.readings import READINGS, Judgement, front_in, judgement_of
 from analysis.runs import journals_of, runs_of, teachers_of
@@ -19,7 +19,7 @@ from analysis.statistics.beyond import Evaluated
 from analysis.statistics.bootstrap import DRAWN, ON_DEMAND, num_resamples
 from analysis.statistics.cases import Claim
 from analysis.statistics.claims import claims_of
-from analysis.statistics.evidence import Evidence, evidence_of
+from analysis.statistics.evidence import Evidence, evidence_of, with_figures
 from analysis.statistics.importance import Importance, importances_of
 from analysis.text.protocol import protocol_of
 from kd_core.config.errors import DamagedError
@@ -86,20 +86,22 @@ def findings_of(
 
 def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: Snapshot | None) -> Findings:
     index, runs, teachers = snapshot.index, runs_of(snapshot), teachers_of(snapshot)
+    evaluated = evaluated_of(snapshot)
     objectives = dict(asked or index.objectives or OBJECTIVES)
     size, figures = num_resamples(len(runs)), _figures(objectives)
     read = {split: reader_of(snapshot.trials, split, "classwise_ece" in figures) for split in ("validation", "test")}
     validation = evidence_of(runs, "validation", read["validation"], size, figures)
+    validation = _with_evaluated(validation, runs, objectives, evaluated)
     fronts = {reading: front_in(reading, runs, objectives, validation) for reading in READINGS}
     if asked is not None:
         _check_measured(fronts[RAW])
     drawn, read_test = _kept(read["test"], _diagrammed(fronts))
-    test = evidence_of(runs, "test", read_test, size, figures)
+    test = _with_evaluated(evidence_of(runs, "test", read_test, size, figures), runs, objectives, evaluated)
     finished = teachers.loc[teachers["status"] == "finished", "key"]
     taught, read_teacher = _kept(reader_of(snapshot.all_teachers, "test"), finished.tolist()[:MOST_TEACHERS])
     teacher_runs = teachers.assign(arm=teachers["teacher"], trial=teachers["key"])
     teacher_test = evidence_of(teacher_runs, "test", read_teacher, size)
-    baseline, journals, evaluated = baseline_of(fronts[RAW]), journals_of(snapshot), evaluated_of(snapshot)
+    baseline, journals = baseline_of(fronts[RAW]), journals_of(snapshot)
     labels = {evidence.split: evidence.label for evidence in (validation, test) if evidence is not None}
     ended = journals.merge(runs.loc[runs["status"] == "finished", ["arm", "seed"]])
     sanity = sanity_of(validation, test, teacher_test, baseline, labels, _num_classes(index, labels), ended)
@@ -124,16 +126,38 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
         importances=importances_of(fronts[SCALED]),
         against_name=against.sweep.name if against else "",
         against=against_of(snapshot, against, objectives, size, figures) if against else {},
-        protocol=protocol_of(snapshot, runs, validation, test),
+        protocol=protocol_of(snapshot, runs, validation, test) | _caveat(objectives),
         spec_yaml=snapshot.spec_yaml,
     )
+
+
+def _with_evaluated(
+    evidence: Evidence | None, runs: pd.DataFrame, objectives: Mapping[str, str], models: Sequence[Evaluated]
+) -> Evidence | None:
+    """The evidence with the figures of corrupted images, in both readings, if one of them is an objective."""
+    if evidence is None or not EVALUATED.keys() & objectives.keys():
+        return evidence
+    figures = {}
+    for name, figure in EVALUATED.items():
+        draws = {each.key: each.array("corruption", f"{name.split('/')[-1]}_draws") for each in models}
+        figures[figure] = {key: array for key, array in draws.items() if array is not None}
+    return with_figures(evidence, runs, figures)
+
+
+def _caveat(objectives: Mapping[str, str]) -> dict[str, str]:
+    """What is to be known of a front by figures of corrupted images, which are made from test images."""
+    if not EVALUATED.keys() & objectives.keys():
+        return {}
+    images = "arms are judged by corrupted test images, so their figures there are of the images that selected them"
+    return {"Selection on corrupted images": images}
 
 
 def _check_measured(front: Front) -> None:
     """Raise ValueError for an objective that no finished arm has, such as a latency."""
     for name in front.objectives:
-        if len(front.points) and bool(front.points[name].isna().all()):
-            raise ValueError(f"objectives: {name} is not known of any arm; run the sweep again, which measures it")
+        if len(front.points) and (name not in front.points or bool(front.points[name].isna().all())):
+            remedy = "evaluate the sweep" if name in EVALUATED else "run the sweep again"
+            raise ValueError(f"objectives: {name} is not known of any arm; {remedy}, which measures it")
 
 
 def _num_classes(index: Index, labels: Mapping[str, np.ndarray]) -> int:

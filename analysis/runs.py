@@ -1,19 +1,23 @@
 """The trials and teachers of a sweep as tables, from its snapshot or from an MLflow experiment."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from analysis.objectives import EVALUATED
 from analysis.settings import differing_settings
 from analysis.snapshot import FusedTeacher, Member, Snapshot, Teacher, Trial
 from kd_core.evaluate.latency import Latency
 from kd_core.measure.predictions import RAW, SCALED, SUFFIXES, figure_names
+from kd_core.store.evaluation import EvaluationManifest
 from kd_core.store.files import read_ahead
+from kd_core.store.product import SPLITS
 from kd_core.store.records import LEFT_OUT
 
 METRICS = [name for split in ("validation", "test") for name in figure_names(split, standardized=True)]
+EVALUATED_METRICS = [*EVALUATED, *(f"{split}/{figure}" for split in SPLITS for figure in EVALUATED.values())]
 RECIPE = ["method", "teacher", "temperature", "alpha", "student"]
 SETTINGS = "settings"  # what else a sweep's trials differ in, {dotted key: value}
 TRIAL_COLUMNS = ["trial", "label", "arm", *RECIPE, SETTINGS, "seed", "role", "status", "error", "latency_device"]
@@ -33,6 +37,7 @@ def runs_of(snapshot: Snapshot) -> pd.DataFrame:
     trials = snapshot.trials
     rows = [
         _trial_row(trial, snapshot.latencies.get(trial.key))
+        | _evaluated_figures(snapshot.evaluations.get(trial.key, {}))
         | {SETTINGS: settings}
         | ({"status": "stopped", "error": LEFT_OUT} if out else {})
         for trial, settings, out in zip(
@@ -118,6 +123,13 @@ def _trial_row(trial: Trial, latency: Latency | None) -> dict[str, Any]:
     if latency is not None and trial.status == "finished":
         findings |= latency_figures(latency) | {"latency_device": latency["device"]}
     return identity | findings
+
+
+def _evaluated_figures(answers: Mapping[str, EvaluationManifest]) -> dict[str, float]:
+    """The figures of corrupted images that a report may take as objectives: they are the same on both splits."""
+    metrics = {name: value for answer in answers.values() for name, value in answer.metrics.items()}
+    known = {name: metrics[name] for name in EVALUATED if name in metrics}
+    return known | {f"{split}/{EVALUATED[name]}": value for name, value in known.items() for split in SPLITS}
 
 
 def _teacher_row(teacher: Teacher) -> dict[str, Any]:
@@ -206,7 +218,9 @@ def _is_final(metric: str) -> bool:
 
 def _table(rows: list[dict[str, Any]], identity: list[str]) -> pd.DataFrame:
     """Rows under the identity columns, then every figure as a float, NaN where there is none."""
-    columns = list(dict.fromkeys([*identity, *FIGURES, *METRICS, *(name for row in rows for name in row)]))
+    columns = list(
+        dict.fromkeys([*identity, *FIGURES, *METRICS, *EVALUATED_METRICS, *(name for row in rows for name in row)])
+    )
     numbers = ["alpha", *columns[len(identity) :]] if "alpha" in identity else columns[len(identity) :]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float)).copy()  # side by side in memory
     gaps = [f"{split}/{{}}gap{SUFFIXES[reading]}" for split in ("validation", "test") for reading in (RAW, SCALED)]

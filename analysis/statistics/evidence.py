@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -158,6 +158,25 @@ def evidence_of(
         one_seed_variance={name: noise.by_images for name, noise in seeds.items()},
         label=first.label,
     )
+
+
+def with_figures(evidence: Evidence, runs: pd.DataFrame, figures: Mapping[str, Mapping[str, np.ndarray]]) -> Evidence:
+    """Evidence with further figures, of which draws [R] of each trial are given, by its key; NaN where one has none.
+
+    runs are those of the evidence. Draws of one number mean the same resample of the images for all trials.
+    """
+    finished, size = counted(runs, evidence.split), evidence.num_resamples
+    trials = [finished.loc[finished["arm"] == arm, "trial"].tolist() for arm in evidence.arms]
+    chosen = _choices(trials, size, sum(len(of_arm) for of_arm in trials if len(of_arm) > 1))
+    plain, drawn = dict(evidence.plain), dict(evidence.draws)
+    for name, draws in figures.items():
+        by_seed = [[np.resize(draws.get(key, np.nan), size) for key in of_arm] for of_arm in trials]
+        noise = _SeedNoise.of([seeds if len(seeds) > 1 else [] for seeds in by_seed])
+        of_images = np.stack([np.mean(seeds, axis=0) for seeds in by_seed], axis=1)
+        drawn[name] = np.clip(of_images + noise.drawn(chosen), *_range(name))
+        values = finished[f"{evidence.split}/{name}"]
+        plain[name] = np.array([values[finished["arm"] == arm].mean() for arm in evidence.arms])
+    return replace(evidence, plain=plain, draws=drawn)
 
 
 def _range(name: str) -> tuple[float, float | None]:

@@ -19,7 +19,9 @@ def evaluate(model: Model, _teacher: Model | None, options: EvaluateConfig) -> F
     - metrics accuracy, ece and ece_scaled: the mean over all cells, and with clean_, of the images before corruption
     - the arrays correct, boolean [C, S, N], and clean_correct [N], to compare models image by image
 
-    Means have intervals over resamples of the images, the same images in all cells.
+    - the arrays accuracy_draws, ece_draws and ece_scaled_draws [R] of these means over all cells
+
+    Means have intervals over resamples of the images, the same images in all cells and of all models.
     """
     clean, corrupted = model.outputs["clean"], model.outputs["corrupted"]
     yield "corruption", np.array(corrupted.axes["corruption"])
@@ -46,6 +48,7 @@ def _accuracy(outputs: Outputs, counts: np.ndarray) -> Figures:
     draws = resampled_means(by_image, counts)
     yield "accuracy", _correct(outputs).mean(axis=-1)
     yield from with_interval("accuracy_mean", by_image.mean(axis=-1), draws)
+    yield "accuracy_draws", draws.mean(axis=1)
     yield from with_interval("corruption/accuracy", by_image.mean(), draws.mean(axis=1))
 
 
@@ -58,7 +61,9 @@ def _ece(outputs: Outputs, temperature: float, counts: np.ndarray, suffix: str) 
     yield f"ece{suffix}", ece
     yield from with_interval(f"ece{suffix}_mean", ece.mean(axis=1), np.stack(draws, axis=1))
     cells = (observed.reshape(-1, NUM_BINS), resampled.reshape(len(counts), -1, NUM_BINS))
-    yield from with_interval(f"corruption/ece{suffix}", ece.mean(), absolute_gap_draws(*cells))
+    of_mean = absolute_gap_draws(*cells)
+    yield f"ece{suffix}_draws", of_mean
+    yield from with_interval(f"corruption/ece{suffix}", ece.mean(), of_mean)
 
 
 CORRUPTION = Evaluator(

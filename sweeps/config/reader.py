@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from analysis.objectives import LATE, SIZES, check_objectives, figure_of
+from analysis.objectives import LATE, SIZES, check_selecting, figure_of
 from kd_core.config.errors import SpecError
 from kd_core.config.networks import check_different
 from kd_core.fields import shown
@@ -148,7 +148,7 @@ def _check_references(spec: SweepSpec, source: str) -> None:
     for name, fused in spec.fused_teachers.items():
         _check_members(spec, fused.fuse, f"{source}: teachers.{name}.fuse")
     try:
-        check_objectives(spec.objectives)
+        check_selecting(spec.objectives)
     except ValueError as error:
         raise SpecError(f"{source}: {error}") from None
     slow = [name for name in spec.objectives if name.startswith("latency")]
