@@ -87,6 +87,10 @@ class SweepProgress:
         self.board.num_expected = num_trials + sum(self.board.counts[state] for state in ENDED)
         self._logged[""] = time.monotonic()
 
+    def leave_trials(self) -> None:
+        """What is reported from now on is of no trial, and is not counted."""
+        self._num_total, self._num_done, self._runs_trials = 0, 0, False
+
     def begins(self, label: str) -> None:
         """Say that a trial starts, or goes on."""
         self._update(label, state="running")
