@@ -50,6 +50,8 @@ def evaluate_sweep(
     """
     config = spec.evaluate or EvaluateConfig()
     check_evaluators(only, config)
+    if config.classes and (unknown := sorted({*config.classes} - {*parts_of(spec.data).class_names})):
+        raise SpecError(f"evaluate.classes: {unknown[0]}: the data have no such class")
     snapshot = read_sweep(store, spec.name)
     trials = evaluated_trials(snapshot, update_report(snapshot).content, which)
     plan = plan_evaluations(snapshot, trials, config, _given(spec, config), only)
@@ -80,7 +82,5 @@ def _run(
     progress.note(f"evaluating: {len(plan.missing)} of {len(plan.questions)} answers are missing")
     with cluster(address, spec.resources):
         dataset = load(spec.data, spec.resources.workers)
-        if unknown := sorted({*plan.config.classes} - {*dataset.class_names}):
-            raise SpecError(f"evaluate.classes: {unknown[0]}: the data have no such class")
         resources = whole_resources(spec.resources)
         return run_evaluations(plan, dataset, resources, threads, spec.retries, progress)
