@@ -7,10 +7,14 @@ from typing import Protocol, TypeVar
 
 class _Named(Protocol):
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is found by."""
+        ...
 
     @property
-    def place(self) -> int: ...
+    def place(self) -> int:
+        """Where it is listed."""
+        ...
 
 
 _Kind = TypeVar("_Kind", bound=_Named)

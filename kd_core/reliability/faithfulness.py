@@ -34,6 +34,7 @@ def _inputs(model: Model, teacher: Model) -> Iterator[tuple[str, list[np.ndarray
     """The ending of the figures' names and the logits [..., N, K] of both models, of each kind of input."""
 
     def both(name: str) -> list[np.ndarray]:
+        """What student and teacher said of a set."""
         return [each.outputs[name].logits for each in (model, teacher)]
 
     clean, labels = both("clean"), model.outputs["clean"].labels
