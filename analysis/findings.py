@@ -36,7 +36,8 @@ class Findings:
     """What is known of a sweep; see the modules of each part. Evidence is None, and names are "", without arms.
 
     readings are in the order of READINGS, and so is against, which is empty without another sweep. predictions:
-    those on test, by the key of a trial or teacher, whose reliability is drawn.
+    those on test, by the key of a trial or teacher, whose reliability is drawn. corrupted_here: whether the corrupted
+    images of evaluations were made here, and are not the published ones.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Findings:
     importances: list[Importance]
     claims: list[Claim]
     evaluated: list[Evaluated]
+    corrupted_here: bool
     against_name: str
     against: dict[str, Against]
     protocol: dict[str, str]
@@ -123,12 +125,19 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
         baseline=baseline,
         claims=claims_of(fronts[RAW].points, test, teacher_test, evaluated) if test is not None else [],
         evaluated=evaluated,
+        corrupted_here=_corrupted_here(snapshot),
         importances=importances_of(fronts[SCALED]),
         against_name=against.sweep.name if against else "",
         against=against_of(snapshot, against, objectives, size, figures) if against else {},
         protocol=protocol_of(snapshot, runs, validation, test) | _caveat(objectives),
         spec_yaml=snapshot.spec_yaml,
     )
+
+
+def _corrupted_here(snapshot: Snapshot) -> bool:
+    """Whether corrupted images of evaluations were made here, and are not the published ones."""
+    index = snapshot.sweep.evaluations()
+    return index is None or index.config.corruptions is None
 
 
 def _with_evaluated(

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.report import Report, update_report
 from analysis.snapshot import Snapshot, read_sweep
 from kd_core.config.checkpoint import checkpoint_caveat
+from kd_core.config.errors import KdSweepsError
 from kd_core.data.survey import Survey, survey_of
 from kd_core.evaluate.latency import measure_latency, unmeasured
 from kd_core.store.files import write_bytes
@@ -104,7 +105,11 @@ def _evaluate(spec: SweepSpec, store: Store, progress: SweepProgress, address: s
     if spec.evaluate is not None:
         from sweeps.evaluate import evaluate_sweep
 
-        for problem in evaluate_sweep(spec, store, progress, address=address).problems:
+        try:
+            problems = evaluate_sweep(spec, store, progress, address=address).problems
+        except KdSweepsError as error:
+            problems = [str(error)]
+        for problem in problems:
             progress.note(f"not evaluated: {problem}")
 
 

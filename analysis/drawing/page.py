@@ -150,7 +150,7 @@ def _trust(findings: Findings) -> dict[str, Any]:
         "contradictions": paper_with_itself(),
         "source": trust_source(),
         "baseline": findings.baseline,
-        "generated": not (yaml.safe_load(findings.spec_yaml or "{}").get("evaluate") or {}).get("corruptions"),
+        "generated": findings.corrupted_here,
         **trust_figures(models, [findings.shipped.choices.recommended, *likely], findings.baseline),
     }
 

@@ -6,7 +6,6 @@ saw the same, so that a resample of pairs or images is the same for all, and wha
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import numpy as np
 import scipy
@@ -74,7 +73,7 @@ def students_are_more_linear(models: Sequence[Evaluated]) -> Claim:
     statement = (
         "Students of mixup distillation are more linear between images than their teacher (linearity gain, nats)"
     )
-    cases = _cases(models, lambda each: each.array("linearity", "gain_by_pair"))
+    cases = _cases(models, _gain)
     return judge(statement, +1, cases, _needs("students of kd_mixup", "linearity"))
 
 
@@ -86,43 +85,49 @@ def students_part_on_mixed_images(models: Sequence[Evaluated]) -> Claim:
 
 
 def students_are_more_robust(models: Sequence[Evaluated]) -> Claim:
-    """Sections 7.5 and 7.6, claim 3: accuracy on corrupted images against students of mixup alone."""
-    alone = [values for each in models if each.method == "mixup" if (values := _robust(each)) is not None]
+    """Sections 7.5 and 7.6, claim 3: accuracy on corrupted images against alike students of mixup alone."""
+    variance, freedom = _seed_variance(models, _robust)
+    alone: dict[str, list[np.ndarray]] = {}
+    for each in models:
+        if each.method == "mixup" and (values := _robust(each)) is not None:
+            alone.setdefault(_recipe(each), []).append(values)
+    cases = []
+    for name, group in _students(models, _robust):
+        others = alone.get(_recipe(group[0]))
+        if others:
+            mean = _known_mean(group, _robust) - np.mean(others, axis=0)
+            seeds = min(_num_seeds(group), len(others))
+            case = Case(name, _draws(mean[None])[:, 0], [each.key for each in group], seeds, freedom=freedom)
+            cases.append(_with_seeds(case, variance * (1 / len(group) + 1 / len(others))))
     statement = "Students of mixup distillation are more accurate on corrupted images than those of mixup alone"
-    baseline = np.mean(alone, axis=0) if alone else None
-    cases = [] if baseline is None else _cases(models, lambda each: _less(_robust(each), baseline))
-    extra = _seed_variance(models, _robust)[0] / max(1, len(alone))
-    cases = [_with_seeds(case, extra) for case in cases] if len(alone) > 1 else cases
-    detail = _needs("students of kd_mixup and of mixup", "corruption")
+    detail = _needs("students of kd_mixup and of mixup that are alike in all else", "corruption")
     return judge(f"{statement} (accuracy of kd_mixup, averaged over T, minus mixup)", +1, cases, detail, points=True)
 
 
 def robustness_follows_linearity(models: Sequence[Evaluated]) -> Claim:
     """Section 7.6, claim 3: teachers whose students gained more linearity have students that are more robust.
 
-    The number is the slope over teachers times the range of their gains.
+    The number is the slope over teachers times the range of their gains, for students that are alike in all else.
     """
-    by_teacher = {name: list(group) for name, group in _students(models)}
-    points = [
-        (_mean_of(group, lambda each: each.array("linearity", "gain_by_pair")), _mean_of(group, _robust), group)
-        for group in by_teacher.values()
-    ]
-    known = [(gain, robust, group) for gain, robust, group in points if gain is not None and robust is not None]
+    alike: dict[str, list[list[Evaluated]]] = {}
+    for _, group in _students(models, lambda each: None if _robust(each) is None else _gain(each)):
+        alike.setdefault(_recipe(group[0]), []).append(group)
+    variance, freedom = _seed_variance(models, _robust)
     cases = []
-    if len(known) > 1:
-        gains = np.stack([_draws(gain[None])[:, 0] for gain, _, _ in known], axis=1)
-        robusts = np.stack([_draws(robust[None])[:, 0] for _, robust, _ in known], axis=1)
+    for groups in (groups for groups in alike.values() if len({group[0].teacher for group in groups}) > 1):
+        gains, robusts = (
+            np.stack([_draws(_known_mean(group, of)[None])[:, 0] for group in groups], axis=1)
+            for of in (_gain, _robust)
+        )
         centred = gains - gains.mean(axis=1, keepdims=True)
         spread = np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny)
         slope = (centred * robusts).sum(axis=1) / spread * np.ptp(gains, axis=1)
-        trials = [each.key for _, _, group in known for each in group]
-        variance, freedom = _seed_variance(models, _robust)
-        share = variance * sum(1 / len(group) for _, _, group in known)
-        seeds = min(len(group) for _, _, group in known)
-        cases = [_with_seeds(Case(" → ".join(by_teacher), slope, trials, seeds, freedom=freedom), share)]
+        trials, seeds = [each.key for group in groups for each in group], min(map(_num_seeds, groups))
+        case = Case(" → ".join(group[0].teacher for group in groups), slope, trials, seeds, freedom=freedom)
+        cases.append(_with_seeds(case, variance * sum(1 / len(group) for group in groups)))
     statement = "The more linearity students gain, the more accurate they are on corrupted images"
     measure = "accuracy at the largest gain minus that at the smallest, on a line through all teachers"
-    needs = _needs("students of kd_mixup of two teachers", "linearity,corruption")
+    needs = _needs("students of kd_mixup of two teachers, alike in all else", "linearity,corruption")
     return judge(f"{statement} ({measure})", +1, cases, needs, points=True)
 
 
@@ -161,10 +166,34 @@ def _teachers(models: Iterable[Evaluated]) -> list[Evaluated]:
     return [each for each in models if not each.arm]
 
 
-def _students(models: Iterable[Evaluated]) -> Iterable[tuple[str, Iterable[Evaluated]]]:
-    """The students of mixup distillation at fixed temperatures, by their teacher."""
-    students = [each for each in models if each.method == "kd_mixup" and each.temperature != "sigma"]
-    return groupby(sorted(students, key=lambda each: each.teacher), key=lambda each: each.teacher)
+def _students(models: Iterable[Evaluated], values_of: Values) -> list[tuple[str, list[Evaluated]]]:
+    """The students of mixup distillation at fixed temperatures that have values, by what else tells their arms apart.
+
+    An arm's name has every key in which arms of its sweep differ, so those of one group differ in T alone.
+    """
+    groups: dict[str, list[Evaluated]] = {}
+    for each in models:
+        if each.method == "kd_mixup" and each.temperature != "sigma" and values_of(each) is not None:
+            words = [word for word in each.arm.split()[1:] if not word.startswith("T=")]
+            groups.setdefault(" ".join(words), []).append(each)
+    return list(groups.items())
+
+
+def _recipe(model: Evaluated) -> str:
+    """What tells an arm apart beside its method, its teacher, and how it learns from that."""
+    words = (word for word in model.arm.split()[1:] if not word.startswith(("T=", "alpha=", "beta=")))
+    return " ".join(word for word in words if word != model.teacher)
+
+
+def _num_seeds(group: Sequence[Evaluated]) -> int:
+    """The fewest seeds of an arm among these."""
+    arms = [each.arm for each in group]
+    return min(map(arms.count, arms))
+
+
+def _gain(model: Evaluated) -> np.ndarray | None:
+    """The linearity gain of each pair, [P]."""
+    return model.array("linearity", "gain_by_pair")
 
 
 def _robust(model: Evaluated) -> np.ndarray | None:
@@ -173,27 +202,27 @@ def _robust(model: Evaluated) -> np.ndarray | None:
     return None if correct is None else correct.mean(axis=(0, 1))
 
 
-def _less(values: np.ndarray | None, baseline: np.ndarray) -> np.ndarray | None:
-    return None if values is None else values - baseline
-
-
 def _mean_of(models: Iterable[Evaluated], values_of: Values) -> np.ndarray | None:
     """The mean over models of their values [P], None if none has any."""
     values = [values for each in models if (values := values_of(each)) is not None]
     return np.mean(values, axis=0) if values else None
 
 
+def _known_mean(models: Iterable[Evaluated], values_of: Values) -> np.ndarray:
+    """The mean over models, of which one has values at least."""
+    mean = _mean_of(models, values_of)
+    assert mean is not None
+    return mean
+
+
 def _cases(models: Sequence[Evaluated], values_of: Values) -> list[Case]:
-    """A case for each teacher: the mean of the values [P] of its students of mixup distillation."""
+    """A case for each group of students that differ in T alone: the mean of their values [P]."""
     variance, freedom = _seed_variance(models, values_of)
     cases = []
-    for teacher, group in _students(models):
-        group = [each for each in group if values_of(each) is not None]
-        mean = _mean_of(group, values_of)
-        if mean is not None:
-            seeds = min(len([each for each in group if each.arm == arm]) for arm in {each.arm for each in group})
-            case = Case(teacher, _draws(mean[None])[:, 0], [each.key for each in group], seeds, freedom=freedom)
-            cases.append(_with_seeds(case, variance / len(group)))
+    for name, group in _students(models, values_of):
+        draws = _draws(_known_mean(group, values_of)[None])[:, 0]
+        case = Case(name, draws, [each.key for each in group], _num_seeds(group), freedom=freedom)
+        cases.append(_with_seeds(case, variance / len(group)))
     return cases
 
 

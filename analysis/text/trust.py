@@ -104,8 +104,8 @@ def _on_corrupted(recommended: str, ours: Sequence[Evaluated], others: Mapping[s
         )
         return [f"{begin}; {none} visibly more accurate there."] if others else [f"{begin}."]
     _, arm, difference = max(better)
-    points = f"{100 * difference.value:+.1f} points ({100 * difference.low:.1f} to {100 * difference.high:.1f})"
-    return [f"{begin}; {arm} is visibly more accurate there, by {points}.".replace("+", "").replace("-", "−")]
+    points = f"{100 * difference.value:.1f} points ({100 * difference.low:.1f} to {100 * difference.high:.1f})"
+    return [f"{begin}; {arm} is visibly more accurate there, by {points.replace('-', '−')}."]
 
 
 def paper_beside(models: Sequence[Evaluated], networks: Mapping[str, str], dataset: str) -> Table | None:

@@ -45,9 +45,7 @@ def _arrays(inputs: Inputs, logits: list[np.ndarray], features: list[np.ndarray]
 
 def outputs_from(arrays: Mapping[str, np.ndarray]) -> Outputs:
     """The outputs that these arrays of `outputs_of` hold."""
-    axes = {
-        name.removeprefix("axis/"): tuple(each.tolist()) for name, each in arrays.items() if name.startswith("axis/")
-    }
+    axes = {name.removeprefix(_AXIS): tuple(each.tolist()) for name, each in arrays.items() if name.startswith(_AXIS)}
     return Outputs(arrays["logits"].astype(np.float32), arrays["labels"], axes, arrays.get("features"))
 
 

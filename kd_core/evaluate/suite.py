@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from kd_core.config.errors import KdSweepsError
 from kd_core.config.evaluation import EvaluateConfig
 from kd_core.evaluate.evaluated import EvaluatedModel, FusedModel, Question
 from kd_core.evaluate.inputs import Inputs
@@ -37,7 +38,7 @@ def make_outputs(inputs: Inputs, models: Sequence[EvaluatedModel], device: str =
             try:
                 networks.append(loaded(model).to(device))
                 jobs.append(job)
-            except (ValueError, OSError) as error:
+            except (KdSweepsError, ValueError, OSError) as error:
                 errors.append(error)
         made = outputs_of(networks, inputs) if networks else []
         for job, arrays in zip(jobs, made, strict=True):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.statistics.beyond import Evaluated, beyond_predictions, corrupted_difference, corrupted_gain
-from analysis.statistics.cases import CONTRADICTED, NOT_TESTABLE, SUPPORTED, UNDECIDED
+from analysis.statistics.cases import CONTRADICTED, NOT_TESTABLE, ONE_SEED, SUPPORTED, UNDECIDED
 from kd_core.measure.resampling import resample_counts
 
 PAIRS, IMAGES, CORRUPTIONS = 400, 300, ("fog", "jpeg")
@@ -86,6 +86,24 @@ def test_sigma_and_other_methods_are_no_part_of_the_claims_on_mixup_distillation
     others = [*seeds(arm="kd_mixup resnet T=sigma", temperature="sigma", gain=-9)]
     others += seeds(arm="kd resnet T=2", method="kd", gain=-9)
     assert beyond_predictions([teacher(), *seeds(), *others])[1].verdict == plain[1].verdict == SUPPORTED
+
+
+def test_only_arms_that_are_alike_in_all_else_are_compared():
+    small = {"arm": "kd_mixup resnet T=2 student.model=small", "accuracy": 0.3}
+    large = {"arm": "kd_mixup resnet T=2 student.model=large", "accuracy": 0.9}
+    plain = seeds(arm="mixup student.model=large", method="mixup", teacher="", temperature="", accuracy=0.8)
+    robust = beyond_predictions([*seeds(**small), *seeds(**large), *plain])[3]
+    assert robust.estimate == pytest.approx(0.1, abs=0.03)  # of the large ones alone
+    assert len(robust.trials) == 3
+    other = seeds(arm="mixup student.model=huge", method="mixup", teacher="", temperature="")
+    assert verdicts([*seeds(**small), *other])[3] == NOT_TESTABLE
+    linear = beyond_predictions([*seeds(**small), *seeds(**large)])[1]
+    assert linear.detail.count("student.model=") == 2  # a case each
+
+
+def test_a_single_seed_on_either_side_decides_nothing():
+    assert verdicts([*seeds(), *mixup()[:1]])[3] == ONE_SEED
+    assert verdicts([*seeds(1), *mixup()])[3] == ONE_SEED
 
 
 def test_differences_under_corruption_are_paired_by_image():

@@ -80,6 +80,11 @@ def test_the_answer_says_whether_the_recommended_arm_is_the_one_to_trust():
     assert worse[1].endswith("AUROC of 0.400, kd with 0.600.")
 
 
+def test_a_name_stays_as_it_is_in_a_sentence():
+    [said, _] = trust_sentences([*arm("kd vit-b+", 0.6), *arm("mixup", 0.4)], "mixup")
+    assert "; kd vit-b+ is visibly more accurate there" in said
+
+
 def test_an_arm_is_called_without_the_only_teacher():
     one = [Evaluated("a", "teacher vit", teacher="vit"), Evaluated("b", "x", "kd vit T=2", "vit")]
     assert short_name("kd vit T=2", one) == "kd T=2"
