@@ -136,7 +136,7 @@ def _findings_of(snapshot: Snapshot, asked: Mapping[str, str] | None, against: S
 
 def _corrupted_here(snapshot: Snapshot) -> bool:
     """Whether corrupted images of evaluations were made here, and are not the published ones."""
-    index = snapshot.sweep.evaluations()
+    index = snapshot.evaluation_index
     return index is None or index.config.corruptions is None
 
 

@@ -10,7 +10,7 @@ from kd_core.config.identity import digest
 from kd_core.evaluate.latency import Latency, comparable, form_of
 from kd_core.store.evaluation import EvaluationManifest
 from kd_core.store.files import read_ahead, read_bytes
-from kd_core.store.index import FusedEntry, Index, TeacherEntry, TrialEntry
+from kd_core.store.index import EvaluationIndex, FusedEntry, Index, TeacherEntry, TrialEntry
 from kd_core.store.manifest import File
 from kd_core.store.product import SPLITS, State, Status, predictions_name, status_of_fused
 from kd_core.store.records import Store, SweepRecord, left_out
@@ -173,9 +173,14 @@ class Snapshot:
         }
 
     @cached_property
+    def evaluation_index(self) -> EvaluationIndex | None:
+        """What its models were asked, and where the answers are; None if nothing was."""
+        return self.sweep.evaluations()
+
+    @cached_property
     def evaluations(self) -> dict[str, dict[str, EvaluationManifest]]:
         """The finished evaluations of each teacher and trial, by its key and the name of the evaluator."""
-        index = self.sweep.evaluations()
+        index = self.evaluation_index
         asked = [
             (key, name, each) for key, names in (index.answers if index else {}).items() for name, each in names.items()
         ]
