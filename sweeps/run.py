@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from analysis.report import Report, update_report
 from analysis.snapshot import Snapshot, read_sweep
 from kd_core.config.checkpoint import checkpoint_caveat
@@ -120,12 +118,11 @@ def _engine(plan: Plan, address: str | None, store: Store) -> Iterator[None]:
     Networks are checked only if something is left to train: those of finished trials have been built.
     """
     from sweeps.cluster.visibility import check_visible
-    from sweeps.engine.cluster import cluster, warm_up, whole_resources
+    from sweeps.engine.cluster import cluster
 
     with ThreadPoolExecutor(1) as thread:
         checked = thread.submit(_check_networks, plan)
         with cluster(address, plan.spec.resources):
-            warm_up(len(plan.missing_teachers), whole_resources(plan.spec.resources))
             checked.result()
             check_visible(_read_by_workers(plan.spec), store)
             yield
@@ -142,42 +139,21 @@ def _check_networks(plan: Plan) -> None:
     check_networks(plan.spec, plan.data.num_classes)
 
 
-def _planned_anew(plan: Plan, store: Store) -> Plan:
-    """Plan the same spec again, with what was made since, and write the index."""
-    anew = plan_sweep(plan.spec, store, plan.data, plan.finished)
-    anew.write(store)
-    return anew
-
-
 def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
     """Make everything that is missing on the cluster; returns the new plan, for which only that was read again."""
     from kd_core.data.dataset import load
-    from sweeps.engine.cluster import whole_resources
-    from sweeps.engine.teacher_pass import label_signals
-    from sweeps.engine.trials import finetune_teachers, run_trials, trial_resources
+    from sweeps.engine.steps import run_steps
     from sweeps.plan.upkeep import to_make_again
 
-    for problem in to_make_again(plan):
+    problems = list(to_make_again(plan))
+    for problem in problems:
         progress.note(f"{problem}; making it again")
-    dataset, resources = load(plan.spec.data, plan.spec.resources.workers), whole_resources(plan.spec.resources)
-    if missing := {teacher.name for teacher in plan.missing_teachers}:
-        finetune_teachers(plan, resources, dataset, progress)
-        plan = _planned_anew(plan, store)
-        for warning in teachers_at_chance(plan, missing, dataset.validation.labels):
-            progress.note(warning)
-    label_signals(plan, resources, dataset, progress)
-    resources = trial_resources(plan, dataset, store, progress)
-    run_trials(plan, resources, dataset, store, progress)
-    return _planned_anew(plan, store)
-
-
-def teachers_at_chance(plan: Plan, names: set[str], labels: np.ndarray) -> list[str]:
-    """A warning for each finished teacher of these names that is at chance on the validation images of labels [N]."""
-    from analysis.sanity import chance_warning
-
-    results = {each.name: each.state.result for each in plan.teachers if each.name in names}
-    accuracies = {name: result.metrics["validation/accuracy"] for name, result in results.items() if result}
-    return [warning for name, each in accuracies.items() if (warning := chance_warning(name, each, labels))]
+    if problems:
+        plan = plan_sweep(plan.spec, store, plan.data)
+    run_steps(plan, load(plan.spec.data, plan.spec.resources.workers), store, progress)
+    anew = plan_sweep(plan.spec, store, plan.data, plan.finished)
+    anew.write(store)
+    return anew
 
 
 def _measure_latencies(snapshot: Snapshot, progress: SweepProgress) -> None:

@@ -27,11 +27,9 @@ ROOMS = {  # each imports only from those before it; modules outside the rooms i
 }
 FOLDERS = {"kd_core": ROOMS["kd_core"][2:], "sweeps": (*ROOMS["sweeps"], "commands"), "analysis": ANALYSIS}
 KNOWN_ONLY_TO = {
-    "ray": {
-        f"sweeps/engine/{name}.py" for name in ("cluster", "evaluations", "tasks", "worker", "teacher_pass", "trials")
-    }
+    "ray": {f"sweeps/engine/{name}.py" for name in ("cluster", "evaluations", "measuring", "steps", "tasks", "worker")}
     | {
-        "sweeps/search/grid.py",
+        "sweeps/search/steps.py",
         "sweeps/search/scheduler.py",
         "sweeps/cluster/job_server.py",
         "sweeps/cluster/visibility.py",

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,10 @@ from kd_core.data.dataset import Dataset
 from kd_core.networks.models import Network
 from kd_core.store.signal_record import SignalRecord
 from kd_core.stream.vicinal import VicinalStream, ViewSource, all_slots
-from kd_core.teachers.signal import LiveSignal
+from kd_core.teachers.signal import LiveSignal, StoredSignal
 
 WAIT_S = 0.2
+_PATIENCE_S = 10.0  # after which an epoch that nobody labels is not expected any more
 _GPU_SHARE = 0.6  # of the free memory of a GPU, for one batch of the teacher
 
 
@@ -89,6 +91,38 @@ def _label(teacher_pass: TeacherPass, record: SignalRecord, epoch: int, progress
         for slots, logits in teacher_pass.over(epoch, all_slots(count, teacher_pass.batch_size)):
             stored[slots] = logits
             progress["done"] = slots.stop
+
+
+class LabelledSignal(StoredSignal):
+    """A stored signal whose labelling may still go on: it waits for an epoch that is to come.
+
+    An epoch that is missing while nobody labels the signal is labelled here; `make` loads the teacher for that.
+    """
+
+    def __init__(self, record: SignalRecord, manifest: dict[str, Any], make: Callable[[], TeacherPass]) -> None:
+        super().__init__(record, manifest)
+        self._make = make
+
+    def load(self, epoch: int) -> np.ndarray:
+        """The logits of an epoch once they are stored, float16 [N, K]; raises SignalError if they are damaged."""
+        try:
+            return super().load(epoch)
+        except SignalError:
+            if self.record.has(epoch):
+                raise
+        self._wait_for(epoch)
+        with torch.random.fork_rng(devices=[]):  # a teacher is built with random weights first
+            for _ in label_epochs(self.record, [epoch], self._make):
+                pass
+        return super().load(epoch)
+
+    def _wait_for(self, epoch: int) -> None:
+        """Wait until an epoch is stored, or nobody labels the signal any more."""
+        last = time.monotonic() + _PATIENCE_S
+        while not self.record.has(epoch) and time.monotonic() < last:
+            time.sleep(WAIT_S)
+            if self.record.being_labelled:
+                last = time.monotonic() + _PATIENCE_S
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,23 @@ class StoredSignal:
     def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
         """float32 [B, K] of these slots, on the device of the images."""
         if epoch != self._epoch:
-            self._epoch, self._logits = epoch, self.record.logits(epoch)
+            self._epoch, self._logits = epoch, self.load(epoch)
         return torch.from_numpy(self._logits[slots].astype(np.float32)).to(images.device)
+
+    def load(self, epoch: int) -> np.ndarray:
+        """The logits of an epoch by slot, float16 [N, K]."""
+        return self.record.logits(epoch)
+
+
+class BlankSignal:
+    """Zeros in the place of stored logits, for what depends on their shape alone."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def logits(self, epoch: int, slots: slice, images: torch.Tensor) -> torch.Tensor:
+        """float32 [B, K] of zeros, on the device of the images."""
+        return torch.zeros(len(images), self.num_classes, device=images.device)
 
 
 class FusedSignal:

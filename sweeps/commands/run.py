@@ -142,4 +142,4 @@ def _watch(store: Store, sweep: SweepRecord) -> None:
     from sweeps.terminal.progress import SweepProgress
 
     with ending_at_ctrl_c():
-        watch(store, sweep, SweepProgress(only_trials=True))
+        watch(store, sweep, SweepProgress())

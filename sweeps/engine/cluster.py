@@ -1,4 +1,4 @@
-"""The Ray cluster: connection, node resources and warmed-up workers; loads neither Tune nor torch."""
+"""The Ray cluster: connection and node resources; loads neither Tune nor torch."""
 
 import gc
 import logging
@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 _ENVIRONMENT = {
@@ -119,20 +118,3 @@ def nodes_of_cluster() -> list[Node]:
 def whole_resources(resources: ResourcesConfig) -> ResourcesConfig:
     """The resources of a teacher: those of the spec, or with auto, a whole GPU if the cluster has GPUs."""
     return whole(nodes_of_cluster(), resources.workers) if resources.auto else resources
-
-
-def warm_up(num_tasks: int, resources: ResourcesConfig) -> None:
-    """Start workers for num_tasks tasks and let them import their modules, without waiting for them.
-
-    Does nothing on GPUs, where a worker process ends with its task. Trials do not benefit: Ray starts new processes for
-    Tune's actors, which have their own environment.
-    """
-    if resources.gpu == 0:
-        num_cpus = sum(node.cpus for node in nodes_of_cluster())
-        task = ray.remote(num_cpus=resources.cpu, max_retries=0)(_get_ready)
-        for _ in range(min(num_tasks, int(num_cpus // resources.cpu))):
-            task.remote()
-
-
-def _get_ready() -> None:
-    import_module("sweeps.engine.worker")

@@ -28,7 +28,6 @@ def run_evaluations(
     progress: SweepProgress,
 ) -> list[str]:
     """Make all missing outputs and answers; returns the problem of each model that could not be evaluated."""
-    progress.leave_trials()
     shared, given = ray.put(dataset), resources.model_dump() | {"threads": threads}
     workers = num_at_once(nodes_of_cluster(), resources)
     run = partial(task_of(run_models, resources).remote, config=plan.config, dataset=shared, resources=given)

@@ -57,6 +57,12 @@ def num_at_once(nodes: Sequence[Node], resources: ResourcesConfig) -> int:
     return max(1, int(sum(map(min, by_cpu, by_gpu))))
 
 
+def has_room(nodes: Sequence[Node], taken: Sequence[ResourcesConfig]) -> bool:
+    """Whether the cluster as a whole has the cores and GPUs for all of these at once."""
+    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
+    return sum(each.cpu for each in taken) <= cpus and sum(each.gpu for each in taken) <= gpus
+
+
 def packed(
     footprints: Sequence[Footprint], nodes: Sequence[Node], num_trials: int, workers: int = 0
 ) -> ResourcesConfig:

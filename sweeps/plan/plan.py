@@ -29,7 +29,7 @@ class TrialPlan:
     each of its `trial.members`, None where that is foreseen by nobody.
 
     made_from are the hashes of the products that it is made from; None until its teachers are finished. A follower is
-    only `stopped` if it is left out.
+    only `stopped` if it is left out. foreseen says whether others may need the same signals.
     """
 
     trial: PlannedTrial
@@ -38,16 +38,12 @@ class TrialPlan:
     made_from: MadeFrom | None
     role: Role = ""
     signals: tuple[SignalPlan | None, ...] = ()
+    foreseen: bool = True
 
     @property
     def product(self) -> Product:
         """The product that it makes."""
         return self.state.product
-
-    @property
-    def can_run(self) -> bool:
-        """Whether it can be trained now: its teacher, if it has one, is finished."""
-        return self.made_from is not None
 
     @property
     def stored(self) -> bool:
@@ -95,8 +91,8 @@ class Plan:
 
     @property
     def pending(self) -> list[TrialPlan]:
-        """The trials that can be trained now: those that are not done and whose teacher is finished."""
-        return [each for each in self.trials if each.can_run and not each.done]
+        """The trials that are not done."""
+        return [each for each in self.trials if not each.done]
 
     @property
     def signals(self) -> list[SignalPlan]:
@@ -193,6 +189,38 @@ class Plan:
         """Write the spec and the current products of the sweep to the store."""
         store.sweep(self.spec.name).write(to_yaml(self.spec), self.index())
 
+    def with_teacher(self, ended: TeacherPlan, store: Store) -> "Plan":
+        """The plan once a teacher has ended: with its state now, by which trials may be stale that were finished."""
+        teachers = {each.name: each for each in self.teachers}
+        teachers[ended.name] = replace(teachers[ended.name], state=ended.product.state())
+        fused = [replace(each, members=tuple(teachers[name] for name in each.entry.members)) for each in self.fused]
+        trials = []
+        for each in self.all_trials:
+            status, weights = each.status, made_from(each.trial, teachers)
+            if each.state.manifest is not None:
+                status = status_in(self.spec, each.role, each.state, weights)
+            trials.append(replace(each, made_from=weights, status=status))
+        num_known = len(self.trials)
+        plan = replace(
+            self,
+            teachers=tuple(teachers.values()),
+            trials=tuple(_without_left_out(trials[:num_known])),
+            unproposed=tuple(trials[num_known:]),
+            fused=tuple(fused),
+        )
+        return plan if len(plan.pending) == len(self.pending) else plan.with_signals(store)
+
+    def with_signals(self, store: Store) -> "Plan":
+        """The plan with the signals that its trials share, by what of them is stored now; raises SpecError."""
+        teachers, num_known = {each.name: each for each in self.teachers}, len(self.trials)
+        needs = [_needs(each, teachers, index >= num_known) for index, each in enumerate(self.all_trials)]
+        signals = iter(share_signals([need for each in needs for need in each], store, self.data, self.spec.signal))
+        shared = tuple(
+            replace(each, signals=tuple(islice(signals, len(own))))
+            for each, own in zip(self.all_trials, needs, strict=True)
+        )
+        return replace(self, trials=shared[:num_known], unproposed=shared[num_known:])
+
     def with_trials(self, trials: Sequence[PlannedTrial], store: Store) -> "Plan":
         """The plan with the trials of one more point of a search; each uses foreseen signals, or its teacher live."""
         teachers = {each.name: each for each in self.teachers}
@@ -222,25 +250,17 @@ def plan_sweep(spec: SweepSpec, store: Store, data: DataSummary, known: Mapping[
         replace(_planned(spec, teachers, trial, State(_product(store, data, teachers, trial), {}, "pending")), role="")
         for trial in wanted.unproposed
     ]
-    needs = [
-        _needs(each, teachers, stands_for_others=index >= num_known, foreseen=wanted.foresees(each.trial))
-        for index, each in enumerate(planned)
-    ]
-    signals = iter(share_signals([need for each in needs for need in each], store, data, spec.signal))
-    shared = tuple(
-        replace(each, signals=tuple(islice(signals, len(own)))) for each, own in zip(planned, needs, strict=True)
-    )
-    threads = _threads(spec, store)
+    planned = [replace(each, foreseen=wanted.foresees(each.trial)) for each in planned]
     return Plan(
         spec=spec,
         data=data,
         teachers=tuple(teachers.values()),
-        trials=shared[:num_known],
-        threads=threads,
+        trials=tuple(planned[:num_known]),
+        threads=_threads(spec, store),
         num_unproposed=wanted.num_unproposed,
-        unproposed=shared[num_known:],
+        unproposed=tuple(planned[num_known:]),
         fused=tuple(fused),
-    )
+    ).with_signals(store)
 
 
 def _planned(spec: SweepSpec, teachers: Mapping[str, TeacherPlan], trial: PlannedTrial, state: State) -> TrialPlan:
@@ -266,9 +286,7 @@ def _threads(spec: SweepSpec, store: Store) -> Threads:
     return spec.resources.threads
 
 
-def _needs(
-    planned: TrialPlan, teachers: Mapping[str, TeacherPlan], *, stands_for_others: bool = False, foreseen: bool = True
-) -> list[Need]:
+def _needs(planned: TrialPlan, teachers: Mapping[str, TeacherPlan], stands_for_others: bool = False) -> list[Need]:
     """What a trial needs of each network that it learns from."""
     trial = planned.trial
     return [
@@ -278,7 +296,7 @@ def _needs(
             teachers[name].product.key,
             not planned.done,
             stands_for_others,
-            foreseen,
+            planned.foreseen,
         )
         for name, config in zip(trial.members, trial.config.teachers, strict=True)
     ]

@@ -5,17 +5,12 @@ followers: they run to the end once their scout has finished, and are left out i
 and those of another rule, count for nothing, so that their trials go on.
 """
 
-from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kd_core.store.index import Role
 from kd_core.store.manifest import MadeFrom
 from kd_core.store.product import State, Status
 from sweeps.config.sweep import SweepSpec
-
-if TYPE_CHECKING:
-    from sweeps.plan.plan import TrialPlan
 
 
 def role_of(spec: SweepSpec, seed: int) -> Role:
@@ -45,37 +40,3 @@ def status_in(spec: SweepSpec, role: Role, state: State, made_from: MadeFrom | N
         stop = state.stop.model_dump()
         return "stopped" if role == "scout" and stop | stopping_of(spec) == stop else "pending"
     return state.status
-
-
-class Line:
-    """The trials that are to run, in their order: scouts and whoever waits for none first, followers in due time."""
-
-    def __init__(self, spec: SweepSpec) -> None:
-        self._spec = spec
-        self._ready: deque[TrialPlan] = deque()
-        self._held: dict[str, list[TrialPlan]] = {}  # followers by arm, while their scout is in line or runs
-
-    def join(self, trials: Iterable["TrialPlan"]) -> None:
-        """Take those of some trials, all of whole arms, that can be trained and are not done."""
-        left = [each for each in trials if each.can_run and not each.done]
-        self._held |= {each.trial.arm: [] for each in left if each.role == "scout"}
-        for each in left:
-            held = self._held.get(each.trial.arm) if each.role == "follower" else None
-            (self._ready if held is None else held).append(each)
-
-    def next(self) -> "TrialPlan | None":
-        """The next trial that may start now, if there is one; it leaves the line."""
-        return self._ready.popleft() if self._ready else None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether there are trials that may start once others have ended."""
-        return any(self._held.values())
-
-    def ended(self, trial: "TrialPlan") -> list["TrialPlan"]:
-        """Learn from its files how a trial has ended; returns the followers that are not to run after that."""
-        held = self._held.pop(trial.trial.arm, []) if trial.role == "scout" else []
-        if held and status_in(self._spec, trial.role, trial.product.state(), trial.made_from) == "finished":
-            self._ready.extend(held)
-            return []
-        return held

@@ -71,7 +71,7 @@ def to_make_again(plan: Plan) -> Iterator[str]:
     yield from (problem for problems in read_ahead(Product.problems, begun) for problem in problems)
     needed = {name for each in [*plan.pending, *plan.unproposed] for name in each.trial.members}
     for teacher in plan.teachers:
-        if teacher.name in needed:
+        if teacher.name in needed and teacher.made_from is not None:
             yield from teacher.product.check(teacher.product.weights.name)
 
 

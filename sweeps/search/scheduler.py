@@ -35,7 +35,9 @@ class ParetoAshaScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop a scout that an epoch has brought to a rung where it does not go on."""
-        given = trial.config["trial"]
+        given = trial.config["step"]
+        if given["kind"] != "trial":
+            return self.CONTINUE
         config = TrialConfig.model_validate(given["config"])
         num_epochs = config.train.num_epochs
         is_scout = role_of(self.spec, config.seed) == "scout"

@@ -1,11 +1,10 @@
 """A search as a searcher of Ray Tune, which keeps no state: its study is rebuilt from the records at every start."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from kd_core.config.errors import SpecError
 from kd_core.config.identity import canonical_json
@@ -15,9 +14,10 @@ from kd_core.store.records import Store
 from sweeps.config.space import Settings, Space
 from sweeps.config.sweep import objective_in
 from sweeps.plan.plan import Plan, TrialPlan
+from sweeps.plan.schedule import Step
 from sweeps.plan.scouts import status_in
 from sweeps.plan.wanted import proposed_points
-from sweeps.search.grid import GridSearcher
+from sweeps.search.steps import Engine, StepSearcher
 from sweeps.search.study import Study, Trial
 
 _MOST_REPEATS = 50  # proposals in a row of points that were proposed before
@@ -33,32 +33,19 @@ class _Point:
     values: list[float] | None = None
 
 
-class PointSearcher(GridSearcher):
+class PointSearcher(StepSearcher):
     """Gives Tune the trials that a search has left, and then those of points that it proposes.
 
     A point is written to the sweep's index.json before its trials start. Trials that are finished in the store are
     answered from there, whichever sweep has trained them.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        store: Store,
-        num_at_once: Callable[[], int],
-        propose: Callable[[TrialPlan], None],
-        expect: Callable[[TrialPlan], dict[str, Any]],
-        give_up: Callable[[TrialPlan, TrialPlan], None],
-        note: Callable[[str], None],
-    ) -> None:
-        """num_at_once says how many trials the cluster has room for now.
-
-        propose is called with each trial of a new point; expect and give_up as in GridSearcher.
-        """
-        super().__init__(plan, expect, give_up)
-        self.store, self.num_at_once, self.propose, self.note = store, num_at_once, propose, note
+    def __init__(self, plan: Plan, store: Store, engine: Engine) -> None:
+        self.spec, self.store, self.engine = plan.spec, store, engine
         self.space = Space(plan.spec)
         self.points: dict[str, _Point] = {}
         self.rng = random.Random(f"{plan.spec.search.seed} {len(plan.trials)}")
+        self.is_exhausted = False
         known: dict[str, list[TrialPlan]] = {}
         for planned in plan.trials:
             if planned.role != "confirmation":
@@ -71,36 +58,50 @@ class PointSearcher(GridSearcher):
                     self.study.tell(self.study.begin(settings), values)
             for trials in known.values():
                 self._add(self.study.begin(trials[0].trial.settings), trials)
+        super().__init__(plan, store, engine)
 
-    def suggest(self, trial_id: str) -> Any:
-        """The config of the next trial, or FINISHED; None while a trial that was given before waits for room, or all
-        that are left wait for their scouts.
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to start, now or later."""
+        return super().is_over and (self.is_exhausted or not self.schedule.plan.num_unproposed)
+
+    def has_room(self) -> bool:
+        """Whether to give out a trial now: not while one that was given out before waits for room.
 
         So a point is proposed late, when most is known, and an autoscaler sees that there is more to do.
         """
-        if len(self.running) > self.num_at_once():
-            return None
-        return super().suggest(trial_id)
+        return len(self.running) <= self.engine.num_at_once() and super().has_room()
 
     def next_trial(self) -> TrialPlan | None:
-        """The next trial that may start now, of a new point if there is no other."""
-        while (planned := self.line.next()) is None and self.plan.num_unproposed:
-            if not self._propose():
+        """The next trial that may start now, of a new point if there is no other.
+
+        No more points are proposed ahead than there is room for, if all of them wait for teachers and labels.
+        """
+        while (planned := super().next_trial()) is None and self.schedule.plan.num_unproposed:
+            if self.schedule.num_behind_long >= self.engine.num_at_once() or not self._propose():
                 return None
         return planned
 
-    def end(self, planned: TrialPlan) -> int:
+    def end(self, step: Step) -> None:
         """Tell the study what came of a point once its last trial has ended, by the records."""
-        num_given_up = super().end(planned)
+        super().end(step)
+        if isinstance(step, TrialPlan):
+            self._trial_ended(step)
+
+    def give_up(self, planned: TrialPlan, needed: Step) -> None:
+        """Count a trial that is not to run as ended."""
+        super().give_up(planned, needed)
+        self._trial_ended(planned)
+
+    def _trial_ended(self, planned: TrialPlan) -> None:
         if planned.role != "confirmation":
             point = self.points[self.space.identity(planned.trial.settings)]
-            point.num_open -= 1 + num_given_up
+            point.num_open -= 1
             self._tell_if_ended(point)
-        return num_given_up
 
     def _add(self, trial: Trial, planned: list[TrialPlan]) -> None:
         """Add a point; one without a trial to run has ended."""
-        point = _Point(trial, planned, sum(each.can_run and not each.done for each in planned))
+        point = _Point(trial, planned, sum(not each.done for each in planned))
         self.points[self.space.identity(planned[0].trial.settings)] = point
         self._tell_if_ended(point)
 
@@ -110,7 +111,7 @@ class PointSearcher(GridSearcher):
         planned = point.planned
         states = [trial.state if trial.done else trial.product.state() for trial in planned]
         trials = list(zip(planned, states, strict=True))
-        statuses = [status_in(self.plan.spec, trial.role, state, trial.made_from) for trial, state in trials]
+        statuses = [status_in(self.spec, trial.role, state, trial.made_from) for trial, state in trials]
         stopped = "stopped" in statuses
         whole = [(trial.role, values) for trial, state in trials if (values := self._values(state)) is not None]
         point.values = _mean_objectives(whole) if whole and not stopped else None
@@ -120,7 +121,7 @@ class PointSearcher(GridSearcher):
         """The objectives of a finished trial."""
         result = state.result
         figures = result.metrics | {"num_parameters": result.num_parameters} if result else {}
-        values = [objective_in(figures, name) for name in self.plan.spec.objectives]
+        values = [objective_in(figures, name) for name in self.spec.objectives]
         return None if None in values else [value for value in values if value is not None]
 
     def _propose(self) -> bool:
@@ -130,22 +131,23 @@ class PointSearcher(GridSearcher):
                 self._admit(self.study.begin(settings), settings)
                 return True
         proposal = self._new_point()
+        self.is_exhausted = proposal is None
         if proposal is not None:
             self._admit(*proposal)
             try:
-                self.plan.write(self.store)
+                self.schedule.plan.write(self.store)
             except OSError as error:
-                self.note(f"{self.plan.spec.name}: index.json: not written: {error}")
+                self.engine.note(f"{self.spec.name}: index.json: not written: {error}")
         return proposal is not None
 
     def _admit(self, trial: Trial, settings: Settings) -> None:
-        num_before = len(self.plan.trials)
-        self.plan = self.plan.with_trials(self.space.trials(settings), self.store)
-        added = list(self.plan.trials[num_before:])
+        before = self.schedule.plan
+        self.schedule.plan = before.with_trials(self.space.trials(settings), self.store)
+        added = list(self.schedule.plan.trials[len(before.trials) :])
         for planned in added:
-            self.propose(planned)
-        self.line.join(added)
+            self.engine.propose(planned, self.schedule.plan)
         self._add(trial, added)
+        self.schedule.join(added)
 
     def _new_point(self) -> tuple[Trial, Settings] | None:
         """A point that was not proposed before, or None if there is none; repeats are answered at once."""
@@ -175,7 +177,7 @@ class PointSearcher(GridSearcher):
 
     def _warm_start(self) -> Iterable[tuple[Settings, list[float]]]:
         """The points of other sweeps that lie in the space, with their objectives."""
-        for name in self.plan.spec.search.warm_start:
+        for name in self.spec.search.warm_start:
             points: dict[str, tuple[Settings, list[tuple[str, list[float]]]]] = {}
             num_finished = 0
             for role, state in _finished(self.store, name):
@@ -185,7 +187,8 @@ class PointSearcher(GridSearcher):
                 if settings is not None and values is not None:
                     points.setdefault(canonical_json(settings), (settings, []))[1].append((role, values))
             num_used = sum(len(values) for _, values in points.values())
-            self.note(f"search.warm_start: {num_used} of {num_finished} finished trials of {name} lie in the space")
+            lying = f"{num_used} of {num_finished} finished trials of {name} lie in the space"
+            self.engine.note(f"search.warm_start: {lying}")
             yield from ((settings, _mean_objectives(seeds)) for settings, seeds in points.values())
 
 

@@ -25,7 +25,7 @@ LINE_S = 60.0  # between two lines of a log about one teacher or signal, or abou
 class SweepProgress:
     """Prints the events of a sweep to a stream; it has no effect on results."""
 
-    def __init__(self, stream: TextIO | None = None, *, only_trials: bool = False) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self.console = Console(file=stream or sys.stderr, highlight=False)
         self.live = self.console.is_terminal
         self.board = Board()
@@ -33,7 +33,6 @@ class SweepProgress:
         self._ending = ExitStack()
         self._waits: set[str] = set()
         self.failures: list[tuple[str, str]] = []
-        self._runs_trials = only_trials
         self._num_done = self._num_total = 0
 
     def __enter__(self) -> Self:
@@ -82,14 +81,10 @@ class SweepProgress:
         self.board.update_trial(trial.label, state, arm=trial.arm, num_epochs=trial.config.train.num_epochs, **fields)
 
     def expect(self, num_trials: int) -> None:
-        """Set the number of trials to run; what is reported from now on is of trials."""
-        self._num_total, self._num_done, self._runs_trials = num_trials, 0, True
+        """Set the number of trials to run."""
+        self._num_total, self._num_done = num_trials, 0
         self.board.num_expected = num_trials + sum(self.board.counts[state] for state in ENDED)
         self._logged[""] = time.monotonic()
-
-    def leave_trials(self) -> None:
-        """What is reported from now on is of no trial, and is not counted."""
-        self._num_total, self._num_done, self._runs_trials = 0, 0, False
 
     def begins(self, label: str) -> None:
         """Say that a trial starts, or goes on."""
@@ -120,17 +115,17 @@ class SweepProgress:
         """
         if status == "failed":
             self.failures.append((label, detail))
-        if self._is_trial(label):
+        is_trial, count = self._is_trial(label), ""
+        if is_trial:
             self._update(label, state=status, **({} if metrics is None else {"metrics": metrics}))
         else:
             self.board.others.pop(label, None)
-        count = ""
-        if self._num_total:
+        if is_trial and self._num_total:
             self._num_done += 1
             count = f"{self._num_done}/{self._num_total}  "
-        if status == "failed" or not (self.live and self._runs_trials):
+        if status == "failed" or not (self.live and is_trial):
             self.note(f"{count}{status}  {label}  {detail}".rstrip())
-        if self._runs_trials:
+        if is_trial:
             self.log_counts()
 
     def log_counts(self) -> None:
@@ -139,7 +134,7 @@ class SweepProgress:
             self.note(self.board.line())
 
     def _is_trial(self, label: str) -> bool:
-        return self._runs_trials or label in self.board.trials
+        return label in self.board.trials
 
     def _update(self, label: str, **fields: Any) -> None:
         update = self.board.update_trial if self._is_trial(label) else self.board.update_other

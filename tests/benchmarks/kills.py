@@ -40,7 +40,7 @@ resources: {{cpu: 1}}
 retries: 100
 """
 VICTIMS = ("driver", "worker", "server", "worker")  # as often as they are named here, in a random order
-AT_WORK = ("finetune_teacher", "label_signal", ".train")  # in the title of a worker that has something to lose
+AT_WORK = (".train",)  # in the title of a worker that has something to lose
 OF_THE_MACHINE = {"time", "epoch_s", "train/images_per_s"}  # figures that differ from run to run
 MEAN_S = 0.7  # from the moment when some worker is at work to a kill
 LEAVING_S = 120.0  # for Ray to notice that its driver has died, however busy the machine is

@@ -17,19 +17,17 @@ from PIL import Image
 
 from analysis.report import write_report
 from analysis.snapshot import read_sweep
-from kd_core.config.identity import trial_identity
-from kd_core.config.networks import FusedTeacherConfig
 from kd_core.data.dataset import load
 from kd_core.data.survey import summarize
 from kd_core.store.records import Store
-from kd_core.teachers.signal import FusedSignal, LiveSignal, StoredSignal
-from kd_core.teachers.teacher import load_teacher
-from kd_core.training.trial import run_trial
 from sweeps.cli import main
 from sweeps.config.reader import read_spec
 from sweeps.config.sweep import SweepSpec
-from sweeps.engine.worker import finetune_teacher, label_signal
+from sweeps.engine.labelling import Labeller
+from sweeps.engine.orders import order_of
+from sweeps.engine.worker import StepTrainable
 from sweeps.plan.plan import plan_sweep
+from sweeps.plan.schedule import Schedule
 from sweeps.run import SweepOutcome, run_sweep
 from sweeps.terminal.progress import SweepProgress
 from tests.products import members_of
@@ -190,29 +188,23 @@ def finished(tiny: Path, once: Callable[[str, Callable[[Path], object]], Path]) 
 
 def _train_here(spec: SweepSpec, store: Store) -> None:
     """Make all products of a sweep and its report one after another in this process: no Ray, MLflow or latencies."""
-    dataset, given = load(spec.data), {"cpu": 1, "gpu": 0, "workers": 0, "threads": 1}
-    for teacher in plan_sweep(spec, store, summarize(spec.data)).teachers:
-        finetune_teacher(teacher.finetuning, dataset, teacher.product, given)
-    plan = plan_sweep(spec, store, summarize(spec.data))
-    teachers = {teacher.name: teacher.product for teacher in plan.teachers}
-    made_from = {teacher.name: teacher.made_from for teacher in plan.teachers}
-    for shared in plan.signals:
-        if shared.stored:
-            shared.record.begin(shared.identity | {"made_from": made_from[shared.teacher]})
-            label_signal(shared.trial, dataset, shared.record, teachers[shared.teacher], shared.missing, given)
-    plan = plan_sweep(spec, store, summarize(spec.data))
-    for each in plan.trials:
-        config, signals = each.trial.config, []
-        for name, network, shared in zip(each.trial.members, config.teachers, each.signals, strict=True):
-            if shared is not None and shared.ready:
-                own = StoredSignal(shared.record, shared.identity | {"made_from": made_from[name]})
-            else:
-                own = LiveSignal(load_teacher(network, teachers[name], dataset.num_classes))
-            signals.append(own)
-        fused = isinstance(config.teacher, FusedTeacherConfig)
-        signal = FusedSignal(signals) if fused else next(iter(signals), None)
-        identity = trial_identity(config, dataset.fingerprint, plan.teacher_key(each.trial))
-        list(run_trial(config, dataset, each.product, signal=signal, identity=identity, made_from=each.made_from))
+    dataset, plan = load(spec.data), plan_sweep(spec, store, summarize(spec.data))
+    labeller = Labeller(plan, lambda: 1, SweepProgress(io.StringIO()))
+    schedule, worker = Schedule(plan, store, labeller.labellings, lambda *_: None), None
+    schedule.join(plan.trials)
+    while step := schedule.next_long() or schedule.next_trial():
+        resources = {"cpu": 1, "gpu": 0, "workers": 0, "threads": 1}
+        given = {"step": order_of(step, schedule.plan, labeller.is_usable) | {"resources": resources}}
+        schedule.started(step)
+        if worker is None:
+            worker = StepTrainable.__new__(StepTrainable)
+            worker.setup(given, dataset=dataset, storage=str(store.root))
+        else:
+            worker.reset_config(given)
+        while not (report := worker.step())["done"]:
+            pass
+        assert "error" not in report, report["error"]
+        schedule.ended(step)
     plan_sweep(spec, store, summarize(spec.data)).write(store)
     write_report(read_sweep(store, spec.name))
 

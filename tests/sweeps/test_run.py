@@ -6,19 +6,12 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from analysis.runs import runs_of, runs_of_experiment
-from analysis.sanity import chance_warning
 from analysis.snapshot import read_sweep
-from kd_core.data.dataset import load
-from kd_core.data.survey import summarize
 from kd_core.store.records import Store
 from sweeps.config.errors import SpecError
-from sweeps.config.reader import read_spec
-from sweeps.plan.plan import plan_sweep
-from sweeps.run import teachers_at_chance
 from sweeps.tracking.sync import embedded_uri
 
 
@@ -80,14 +73,12 @@ def test_ray_changes_no_bit_of_what_a_plain_loop_trains(finished, tiny_store, st
     assert students_of(finished.store) == students_of(tiny_store)
 
 
-def test_a_teacher_at_chance_is_told_with_a_remedy(tiny, tiny_store):
-    spec = read_spec(str(tiny))
-    plan, labels = plan_sweep(spec, tiny_store, summarize(spec.data)), load(spec.data).validation.labels
-    told = teachers_at_chance(plan, {"resnet"}, labels)
-    accuracy = plan.teachers[0].state.result.metrics["validation/accuracy"]
-    assert told == [text for text in [chance_warning("resnet", accuracy, labels)] if text]
-    assert "teachers.resnet.classes" in teachers_at_chance(plan, {"resnet"}, np.zeros(30, int))[0]
-    assert teachers_at_chance(plan, set(), np.zeros(30, int)) == []
+def test_a_teacher_at_chance_is_told_with_a_remedy(sweep, tmp_path):
+    store = Store.at(tmp_path)
+    _, log = sweep(
+        store, "teachers.resnet.finetune={epochs: 0, head_epochs: 1, learning_rate: 1.0e-9}", "arms.1.temperature=2"
+    )
+    assert "teachers.resnet.classes" in log
 
 
 def test_running_again_does_nothing(sweep, store):

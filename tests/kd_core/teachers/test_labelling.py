@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -17,7 +18,8 @@ from kd_core.store.records import Store
 from kd_core.store.signal_record import SignalRecord
 from kd_core.stream.vicinal import VicinalStream, all_slots, render
 from kd_core.teachers import labelling
-from kd_core.teachers.labelling import TeacherPass, label_epochs, replay
+from kd_core.teachers.labelling import LabelledSignal, TeacherPass, label_epochs, replay
+from tests.damages import damage
 
 
 class SlowPass(TeacherPass):
@@ -164,3 +166,47 @@ def test_a_replay_of_another_teacher_finds_it_out(record, digits, config, teache
     assert found.num_slots == len(digits.train)
     assert found.max_error >= found.mean_error > 0
     assert found.argmax_flips > 0
+
+
+MANIFEST = {"made_from": {}}
+
+
+def test_a_signal_waits_for_an_epoch_that_is_being_labelled(record, config, digits, teacher_pass):
+    """Another thread labels two epochs, slowly; nothing is labelled twice."""
+    record.begin(MANIFEST)
+    signal = LabelledSignal(record, MANIFEST, lambda: pytest.fail("the teacher was loaded"))
+    slow = SlowPass(config, digits, teacher_pass.signal.teacher, "cpu")
+    slow.pause_s = 0.1
+    thread = threading.Thread(target=lambda: list(label_epochs(record, [1, 2], lambda: slow)))
+    thread.start()
+    logits = signal.logits(2, slice(0, 4), torch.zeros(4, 3, 8, 8))
+    thread.join()
+    np.testing.assert_array_equal(logits.half().numpy(), record.logits(2)[:4])
+
+
+def test_a_signal_labels_an_epoch_that_nobody_does_and_leaves_the_random_numbers_as_they_are(
+    record, config, digits, teacher_pass, monkeypatch
+):
+    monkeypatch.setattr(labelling, "_PATIENCE_S", 0.1)
+    record.begin(MANIFEST)
+
+    def make():
+        """A pass of a teacher whose weights were drawn first."""
+        build_teacher(config.teacher, 10)
+        return teacher_pass
+
+    signal = LabelledSignal(record, MANIFEST, make)
+    torch.manual_seed(3)
+    signal.logits(1, slice(0, 4), torch.zeros(4, 3, 8, 8))
+    drawn = torch.rand(3)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(3))
+    assert record.epochs() == {1}
+
+
+def test_a_damaged_epoch_is_no_epoch_to_come(record, teacher_pass):
+    record.begin(MANIFEST)
+    list(label_epochs(record, [1], lambda: teacher_pass))
+    damage(record.path / "epoch-00001.npy", "flipped")
+    with pytest.raises(SignalError, match="its sha256 is"):
+        LabelledSignal(record, MANIFEST, lambda: pytest.fail("the teacher was loaded")).load(1)

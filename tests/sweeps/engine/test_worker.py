@@ -1,4 +1,4 @@
-"""The Tune trainable: one actor runs one trial after another, even if some fail."""
+"""The Tune trainable: one actor runs one step after another, even if some fail."""
 
 import os
 import subprocess
@@ -8,15 +8,17 @@ import pytest
 import ray
 import torch
 
+from kd_core.config.identity import digest, signal_identity
 from kd_core.config.networks import FusedTeacherConfig
 from kd_core.config.trial import TrialConfig, finetuning_trial
 from kd_core.data.dataset import load
+from kd_core.store.manifest import made_from_weights
 from kd_core.store.records import Store
 from kd_core.training.trial import run_trial
 from sweeps.config.arms import trials_of
 from sweeps.config.reader import read_spec
 from sweeps.config.sweep import ResourcesConfig
-from sweeps.engine.worker import TrialTrainable, device_of, measure_trial, task_of
+from sweeps.engine.worker import StepTrainable, device_of, measure_trial, task_of
 
 MIB = 2**20
 
@@ -31,24 +33,21 @@ def setting(tiny, tmp_path):
     return store, dataset, {trial.config.method: trial.config for trial in trials_of(spec)}
 
 
+RESOURCES = {"cpu": 1, "gpu": 0, "workers": 0, "threads": 1}
+
+
 def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
-    """The config that Tune passes to a trainable with a live signal."""
+    """The config that Tune passes to a trainable for a trial with a live signal."""
     made_from = {"teacher": "0" * 64} if teacher_key else {}
     teachers = [{"key": teacher_key, "signal": None, "made_from": made_from}] if teacher_key else []
-    trial = {"key": key, "config": config.model_dump(mode="json"), "teachers": teachers}
-    return {"trial": trial | {"identity": {}, "made_from": made_from}}
+    step = {"kind": "trial", "key": key, "config": config.model_dump(mode="json"), "teachers": teachers}
+    return {"step": step | {"identity": {}, "made_from": made_from, "resources": RESOURCES}}
 
 
 def start(store, dataset, config, retries=0):
     """A trainable that is set up without Ray."""
-    trainable = TrialTrainable.__new__(TrialTrainable)
-    trainable.setup(
-        config,
-        dataset=dataset,
-        storage=str(store.root),
-        resources={"cpu": 1, "gpu": 0, "workers": 0, "threads": 1},
-        retries=retries,
-    )
+    trainable = StepTrainable.__new__(StepTrainable)
+    trainable.setup(config, dataset=dataset, storage=str(store.root), retries=retries)
     return trainable
 
 
@@ -64,7 +63,7 @@ def test_a_trial_reports_each_epoch_and_then_that_it_is_done(setting):
     store, dataset, configs = setting
     reports = run_out(start(store, dataset, tune_config("one", configs["classic"])))
     assert [report.get("epoch") for report in reports] == [1, 2, None]
-    assert reports[-1]["status"] == "finished"
+    assert reports[-1]["status"] == "ended"
     assert store.trial("one").status == "finished"
 
 
@@ -77,7 +76,7 @@ def test_an_actor_outlives_a_failed_trial_and_takes_the_next(setting):
     assert run_out(trainable)[-1]["status"] == "failed"
     assert store.trial("broken").status == "failed"
     assert trainable.reset_config(tune_config("next", configs["kd_mixup"], "teacher"))
-    assert run_out(trainable)[-1]["status"] == "finished"
+    assert run_out(trainable)[-1]["status"] == "ended"
 
 
 def test_a_trial_with_an_error_is_tried_again_so_many_times(setting):
@@ -85,7 +84,7 @@ def test_a_trial_with_an_error_is_tried_again_so_many_times(setting):
     trainable = start(store, dataset, tune_config("orphan", configs["kd_mixup"], "nobody"), retries=2)
     assert [report["status"] for report in run_out(trainable)] == ["again", "again", "failed"]
     trainable.reset_config(tune_config("next", configs["classic"]))
-    assert run_out(trainable)[-1]["status"] == "finished"
+    assert run_out(trainable)[-1]["status"] == "ended"
 
 
 def test_a_teacher_stays_loaded_from_trial_to_trial(setting):
@@ -104,9 +103,9 @@ def test_the_members_of_a_fused_teacher_stay_loaded_together_and_no_longer_than_
     other = one.model_copy(update={"precision": "bfloat16"})
     fused = FusedTeacherConfig(fuse=(one, other))
     given = tune_config("fused", config.model_copy(update={"teacher": fused}), "teacher")
-    given["trial"]["teachers"] *= 2
+    given["step"]["teachers"] *= 2
     trainable = start(store, dataset, given)
-    assert run_out(trainable)[-1]["status"] == "finished"
+    assert run_out(trainable)[-1]["status"] == "ended"
     assert trainable.teachers.keys() == {("teacher", "float32"), ("teacher", "bfloat16")}
     loaded = trainable.teachers["teacher", "float32"]
     trainable.reset_config(tune_config("alone", config, "teacher"))
@@ -123,17 +122,37 @@ def test_a_missing_teacher_is_written_to_the_trial_that_needs_it(setting):
     assert "holds no finished teacher" in store.trial("orphan").state().failure.error
 
 
+def test_the_same_actor_fine_tunes_a_teacher_labels_its_signal_and_trains_on_the_labels(setting):
+    store, dataset, configs = setting
+    config = configs["kd_mixup"]
+    recipe = finetuning_trial(config.teacher, config.data, config.view).model_dump(mode="json")
+    step = {"kind": "teacher", "key": "new", "config": recipe, "teachers": [], "resources": RESOURCES}
+    trainable = start(store, dataset, {"step": step | {"identity": {}, "made_from": None}})
+    assert [report.get("epoch") for report in run_out(trainable)] == [1, 2, None]
+    made_from = made_from_weights([store.teacher("new").state().manifest.weights_sha256])
+    identity = signal_identity(config, dataset.fingerprint, "new")
+    record = store.signal(digest(identity))
+    record.begin(identity | {"made_from": made_from})
+    step = {"kind": "signal", "key": record.key, "config": config.model_dump(mode="json"), "teachers": [{"key": "new"}]}
+    trainable.reset_config({"step": step | {"epochs": (2, 1), "resources": RESOURCES}})
+    assert [report.get("labelled") for report in run_out(trainable)] == [2, 1, None]
+    stored = tune_config("stored", config, "new")
+    stored["step"]["teachers"][0] |= {"signal": identity, "made_from": made_from}
+    for given in (stored, tune_config("live", config, "new")):
+        trainable.reset_config(given)
+        assert run_out(trainable)[-1]["status"] == "ended"
+    assert store.trial("stored").weights.read_bytes() == store.trial("live").weights.read_bytes()
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_what_a_trial_takes_is_measured_before_it_begins(setting):
     store, dataset, configs = setting
     small, resources = configs["kd_mixup"], ResourcesConfig()
     large = small.model_copy(update={"student": small.student.model_copy(update={"image_size": 128})})
-    task, given = (
-        task_of(measure_trial, resources),
-        (dataset, str(store.root), resources.model_dump() | {"threads": 1}),
+    task = task_of(measure_trial, resources)
+    one, other = (
+        ray.get(task.remote(config, [stored], dataset, RESOURCES)) for config, stored in ((small, True), (large, False))
     )
-    trials = [tune_config("one", config, "teacher")["trial"] for config in (small, large)]
-    one, other = (ray.get(task.remote(trial, *given)) for trial in trials)
     assert (one.gpu_bytes, one.gpu_total_bytes) == (0, 0)
     assert 100 * MIB < one.host_bytes < other.host_bytes - 100 * MIB
     assert not list(store.local.glob("trials/*"))

@@ -23,10 +23,10 @@ def test_all_products_of_a_sweep_have_their_keys_before_anything_runs(planned):
     plan = planned()
     index = plan.index()
     assert [trial.label for trial in index.trials] == [each.trial.label for each in plan.trials]
-    assert [trial.can_run for trial in plan.trials] == [True, False, False]
+    assert [trial.made_from is not None for trial in plan.trials] == [True, False, False]
     finish(plan.teachers[0])
     assert planned().index() == index
-    assert all(trial.can_run for trial in planned().trials)
+    assert all(trial.made_from is not None for trial in planned().trials)
     assert not planned().up_to_date
 
 

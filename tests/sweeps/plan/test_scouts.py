@@ -1,9 +1,7 @@
-"""Who may run where early stopping selects on the first seed of each arm, and how trials that wait for it end."""
-
-import pytest
+"""Who may run where early stopping selects on the first seed of each arm."""
 
 from sweeps.config.reader import read_spec
-from sweeps.plan.scouts import Line, role_of, status_in, stopping_of
+from sweeps.plan.scouts import role_of, status_in, stopping_of
 from tests.products import STOP, finish
 
 ARMS = ("teachers={}", "arms=[{method: [classic, mixup]}]", "seeds=[3, 0, 1]")
@@ -21,68 +19,19 @@ def labels(trials):
     return [each.trial.label for each in trials]
 
 
-def emptied(line):
-    """The labels of all trials that may start now."""
-    return labels(iter(line.next, None))
-
-
-@pytest.fixture
-def line_of():
-    """The line of a plan."""
-
-    def make(plan):
-        line = Line(plan.spec)
-        line.join(plan.trials)
-        return line
-
-    return make
-
-
 def test_the_first_seed_scouts_and_only_with_early_stopping(tiny):
     spec = read_spec(str(tiny), STOPPING)
     assert [role_of(spec, seed) for seed in spec.seeds] == ["scout", "follower", "follower"]
     assert {role_of(read_spec(str(tiny), ARMS), seed) for seed in spec.seeds} == {""}
 
 
-def test_scouts_come_first_and_followers_once_their_own_scout_has_finished(planned, line_of):
-    plan = planned(*STOPPING)
-    line = line_of(plan)
-    assert emptied(line) == ["classic seed 3", "mixup seed 3"]
-    assert line.is_waiting
-    scouts = [each for each in plan.trials if each.role == "scout"]
-    finish(scouts[1].product)
-    assert line.ended(scouts[1]) == []
-    assert emptied(line) == ["mixup seed 0", "mixup seed 1"]
-    assert line.is_waiting
-    stop(plan, scouts[0].product)
-    assert labels(line.ended(scouts[0])) == ["classic seed 0", "classic seed 1"]
-    assert not line.is_waiting
-    assert line.next() is None
-
-
-def test_followers_of_a_scout_that_failed_do_not_run_and_are_wanted_the_next_time(planned, line_of):
-    plan = planned(*STOPPING)
-    line, scout = line_of(plan), plan.trials[0]
-    scout.product.fail("no memory", "")
-    assert labels(line.ended(scout)) == ["classic seed 0", "classic seed 1"]
-    assert not planned(*STOPPING).up_to_date
-    assert labels(planned(*STOPPING).pending) == LABELS
-
-
-def test_without_early_stopping_all_may_run_at_once_in_the_order_of_the_spec(planned, line_of):
-    line = line_of(planned(*ARMS))
-    assert emptied(line) == LABELS
-    assert not line.is_waiting
-
-
-def test_who_is_left_out_is_done_and_wanted_again_once_the_rule_is_another(planned, line_of):
+def test_who_is_left_out_is_done_and_wanted_again_once_the_rule_is_another(planned):
     plan = planned(*STOPPING)
     stop(plan, plan.trials[0].product)
     finish(plan.trials[3].product)
     again = planned(*STOPPING)
     assert [each.status for each in again.trials] == ["stopped"] * 3 + ["finished"] + ["pending"] * 2
     assert [each.status_text for each in again.trials[:2]] == ["stopped", "left out: its scout was stopped"]
-    assert emptied(line_of(again)) == ["mixup seed 0", "mixup seed 1"]
     for each in again.trials[4:]:
         finish(each.product)
     assert planned(*STOPPING).up_to_date
@@ -90,7 +39,6 @@ def test_who_is_left_out_is_done_and_wanted_again_once_the_rule_is_another(plann
     assert [each.role for each in planned(*STOPPING).index().trials] == ["scout", *["follower"] * 2] * 2
     for others in (ARMS, (*STOPPING, "early_stopping.pareto_asha.tolerance=0.1")):
         assert labels(planned(*others).pending) == LABELS[:3]
-        assert emptied(line_of(planned(*others))) == (LABELS[:3] if others == ARMS else LABELS[:1])
 
 
 def test_a_stop_of_a_follower_by_an_older_version_counts_for_nothing(planned):

@@ -96,7 +96,9 @@ def test_a_scheduler_of_a_new_driver_gives_the_same_answers_and_keeps_no_state(s
     scheduler = ParetoAshaScheduler(plan, store)
     for each in plan.trials:
         stop, config = each.state.stop, each.trial.config.model_dump(mode="json")
-        reported = type("Trial", (), {"config": {"trial": {"key": each.product.key, "config": config}}})()
+        reported = type(
+            "Trial", (), {"config": {"step": {"kind": "trial", "key": each.product.key, "config": config}}}
+        )()
         epoch = len(each.product.journal().epochs)
         for status in ({"status": "waiting"}, {"status": "again"}):
             assert scheduler.on_trial_result(None, reported, status) == scheduler.CONTINUE

@@ -14,6 +14,7 @@ from sweeps.plan.plan import plan_sweep
 from sweeps.plan.scouts import stopping_of
 from sweeps.search.searcher import PointSearcher
 from tests.products import STOP, edit, members_of
+from tests.sweeps.search.engines import Told
 
 ARMS = (
     "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 8}, alpha: {low: 0.1, high: 0.9}}, "
@@ -31,21 +32,11 @@ def search(sampler, num_trials=NUM_TRIALS, **more):
 
 @pytest.fixture
 def searcher_of(tiny):
-    """What a new process makes of the records of a search; and all that it notes."""
+    """What a new process makes of the records of a search; and what it tells its engine."""
 
     def searcher(store, *overrides):
-        spec, notes = read_spec(str(tiny), overrides), []
-        plan = plan_sweep(spec, store, summarize(spec.data))
-        made = PointSearcher(
-            plan,
-            store,
-            lambda: 1,
-            lambda planned: None,
-            lambda planned: {"key": planned.product.key},
-            lambda planned, scout: notes.append(f"{planned.trial.label} is given up"),
-            notes.append,
-        )
-        return made, notes
+        spec, engine = read_spec(str(tiny), overrides), Told(room=1)
+        return PointSearcher(plan_sweep(spec, store, summarize(spec.data)), store, engine), engine
 
     return searcher
 
@@ -84,8 +75,8 @@ def test_a_killed_search_goes_on_and_its_study_agrees_with_its_records(
     assert searcher.suggest("next") == Searcher.FINISHED
 
     longer, _ = searcher_of(store, ARMS, search(sampler, NUM_TRIALS + 2))
-    longer.num_at_once = lambda: 100
-    keys = [longer.suggest(name)["trial"]["key"] for name in ("one", "other")]
+    longer.engine.room = 100
+    keys = [longer.suggest(name)["step"]["key"] for name in ("one", "other")]
     assert longer.suggest("third") == Searcher.FINISHED
     assert not after.keys() & set(keys)
 
@@ -93,8 +84,8 @@ def test_a_killed_search_goes_on_and_its_study_agrees_with_its_records(
 def test_a_search_begins_with_the_trials_of_another_sweep(store, searcher_of):
     arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: {low: 1, high: 4}}, {method: classic}]"
     overrides = ("name=other", arms, search("tpe", warm_start="[tiny]"))
-    searcher, notes = searcher_of(store, *overrides)
-    assert notes == ["search.warm_start: 2 of 3 finished trials of tiny lie in the space"]  # not that of Tsigma
+    searcher, engine = searcher_of(store, *overrides)
+    assert engine.notes == ["search.warm_start: 2 of 3 finished trials of tiny lie in the space"]  # not that of Tsigma
     records = {each["label"]: store.trial(each["key"]) for each in members_of(store.sweep("tiny"))["trials"]}
     labels = ["classic seed 0", "kd_mixup resnet T=2 seed 0"]
     metrics = [records[label].result().metrics for label in labels]
@@ -116,7 +107,7 @@ def test_a_proposal_that_is_finished_is_answered_from_the_store(store, sweep, se
     assert "started  kd_mixup resnet T=3 seed 0" in log
     assert log.count("started  ") == 1
     searcher, _ = searcher_of(store, *overrides)
-    assert searcher.plan.up_to_date
+    assert searcher.schedule.plan.up_to_date
     assert len({str(each.params) for each in searcher.study.trials}) == 3
 
 
@@ -134,10 +125,10 @@ def test_parallel_proposals_do_not_repeat_each_other(tmp_path, searcher_of):
     store = Store.at(tmp_path)
     overrides = ("teachers={}", "arms=[{method: [classic, mixup], train.epochs: {low: 1, high: 8}}]", search("tpe", 16))
     searcher, _ = searcher_of(store, *overrides)
-    searcher.num_at_once = lambda: 100
+    searcher.engine.room = 100
     configs = [searcher.suggest(str(number)) for number in range(17)]
     assert configs.pop() == Searcher.FINISHED
-    assert len({config["trial"]["key"] for config in configs}) == 16
+    assert len({config["step"]["key"] for config in configs}) == 16
     limited, _ = searcher_of(store, *overrides)
     assert [limited.suggest(str(number)) is not None for number in range(4)] == [True, True, False, False]
 
@@ -148,18 +139,17 @@ RULE = "early_stopping={pareto_asha: {grace_epochs: 1}}"
 
 def test_of_a_point_the_scout_comes_first_and_its_followers_are_what_the_study_is_told(store, searcher_of):
     """Three points of three seeds: one is stopped, one fails, and of one all three seeds finish."""
-    finished, (searcher, notes) = finished_trials(store), searcher_of(store, *MIXUP, RULE, search("tpe", 3))
-    searcher.num_at_once = lambda: 100
-    scouts = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in range(3)]
+    finished, (searcher, engine) = finished_trials(store), searcher_of(store, *MIXUP, RULE, search("tpe", 3))
+    searcher.engine.room = 100
+    scouts = [store.trial(searcher.suggest(str(number))["step"]["key"]) for number in range(3)]
     assert searcher.suggest("3") is None
-    scouts[0].write_stop(STOP.model_copy(update=stopping_of(searcher.plan.spec)))
+    scouts[0].write_stop(STOP.model_copy(update=stopping_of(searcher.schedule.plan.spec)))
     scouts[1].fail("no memory", "")
     finish_like(scouts[2], finished[0])
     for number in range(3):
         searcher.on_trial_complete(str(number))
-    assert len(notes) == 4
-    assert all(note.endswith("is given up") for note in notes)
-    followers = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in (3, 4)]
+    assert [needed for _, needed in engine.given_up] == [scouts[0].key] * 2 + [scouts[1].key] * 2
+    followers = [store.trial(searcher.suggest(str(number))["step"]["key"]) for number in (3, 4)]
     assert searcher.suggest("5") == Searcher.FINISHED
     assert [each.state for each in searcher.study.trials] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
     for number, (record, other) in enumerate(zip(followers, finished[1:], strict=True)):
@@ -170,16 +160,16 @@ def test_of_a_point_the_scout_comes_first_and_its_followers_are_what_the_study_i
     again, _ = searcher_of(store, *MIXUP, RULE, search("tpe", 3))
     assert [each.state for each in again.study.trials] == [TrialState.PRUNED, TrialState.RUNNING, TrialState.COMPLETE]
     assert again.study.trials[2].values == measured
-    assert [again.suggest(name) for name in "ab"] == [{"trial": {"key": scouts[1].key}}, None]
+    assert [again.suggest(name) for name in "ab"] == [{"step": {"key": scouts[1].key}}, None]
     without, _ = searcher_of(store, *MIXUP, search("tpe", 3))  # all that was stopped or left out is to run
-    assert len([each for each in without.plan.trials if not each.done]) == 6
+    assert len([each for each in without.schedule.plan.trials if not each.done]) == 6
 
 
 def test_failed_trials_of_a_point_are_left_out_of_its_mean(store, searcher_of):
     overrides = (*MIXUP[:2], "seeds=[0, 1]", search("tpe", 2))
     searcher, _ = searcher_of(store, *overrides)
-    searcher.num_at_once = lambda: 100
-    records = [store.trial(searcher.suggest(str(number))["trial"]["key"]) for number in range(4)]
+    searcher.engine.room = 100
+    records = [store.trial(searcher.suggest(str(number))["step"]["key"]) for number in range(4)]
     for number, record in enumerate(records):
         if number == 3:
             finish_like(record, finished_trials(store)[0])
@@ -207,10 +197,10 @@ def test_what_another_process_proposed_counts(store, searcher_of):
     overrides = ("teachers={}", "arms=[{method: mixup, train.learning_rate: {low: 0.1, high: 1}}]", search("random", 3))
     first, _ = searcher_of(store, *overrides)
     second, _ = searcher_of(store, *overrides)
-    first.num_at_once = second.num_at_once = lambda: 100
-    keys = [first.suggest("a")["trial"]["key"], first.suggest("b")["trial"]["key"]]
-    taken = [second.suggest(name)["trial"]["key"] for name in "cde"]
+    first.engine.room = second.engine.room = 100
+    keys = [first.suggest("a")["step"]["key"], first.suggest("b")["step"]["key"]]
+    taken = [second.suggest(name)["step"]["key"] for name in "cde"]
     assert taken[:2] == keys
     assert taken[2] not in keys
     assert second.suggest("f") == Searcher.FINISHED
-    assert first.suggest("g")["trial"]["key"] == taken[2]
+    assert first.suggest("g")["step"]["key"] == taken[2]

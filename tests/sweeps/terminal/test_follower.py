@@ -92,7 +92,7 @@ def test_a_log_gets_a_line_for_what_changes_and_ends_with_the_sweep(planned, mon
     store, plan = planned
     monkeypatch.setattr("sweeps.terminal.follower._INTERVAL_S", 0.05)
     stream = io.StringIO()
-    thread = threading.Thread(target=watch, args=[store, store.sweep("tiny"), SweepProgress(stream, only_trials=True)])
+    thread = threading.Thread(target=watch, args=[store, store.sweep("tiny"), SweepProgress(stream)])
     thread.start()
     plan.teachers[0].product.fail("ValueError: no teacher", "")
     while "its teacher" not in stream.getvalue():

@@ -10,12 +10,11 @@ import threading
 
 import pytest
 
-from kd_core.data.dataset import load
 from kd_core.data.survey import summarize
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
-from sweeps.engine.teacher_pass import label_signals, tasks_for
+from sweeps.engine.labelling import Labeller, in_turn, num_workers_for
 from sweeps.plan.plan import plan_sweep
 from sweeps.terminal.progress import SweepProgress
 from tests.damages import damage
@@ -24,15 +23,19 @@ EPOCHS = 12  # of 450 images, which are worth two labelling tasks
 
 
 @pytest.fixture
-def label(tiny, ray_cluster):
-    """Labels the missing epochs of the signals of the tiny sweep with overrides; returns the log."""
+def labelling(tiny):
+    """Begins to label the signal of the tiny sweep with overrides; returns the epochs of each worker, and the log."""
 
     def run(store, *overrides):
-        """Plan and label, and nothing else."""
+        """Plan, and find out what is missing."""
         spec, log = read_spec(str(tiny), overrides), io.StringIO()
         with SweepProgress(log) as progress:
-            label_signals(plan_sweep(spec, store, summarize(spec.data)), spec.resources, load(spec.data), progress)
-        return log.getvalue()
+            plan = plan_sweep(spec, store, summarize(spec.data))
+            labeller, (signal,) = Labeller(plan, lambda: 2, progress), plan.signals
+            parts = labeller.labellings(signal, plan.teachers[0])
+            for part in parts:
+                labeller.started(part)
+        return [each.epochs for each in parts], log.getvalue()
 
     return run
 
@@ -41,8 +44,13 @@ def label(tiny, ray_cluster):
     ("num_epochs", "num_samples", "room", "tasks"),
     [(2, 72, 8, 1), (EPOCHS, 450, 2, 2), (200, 50_000, 8, 8), (3, 50_000, 8, 3), (1, 1, 0, 1)],
 )
-def test_there_are_no_more_labelling_tasks_than_room_epochs_and_work(num_epochs, num_samples, room, tasks):
-    assert tasks_for(num_epochs, num_samples, room) == tasks
+def test_no_more_workers_label_than_there_are_epochs_and_work_and_room_for(num_epochs, num_samples, room, tasks):
+    assert num_workers_for(num_epochs, num_samples, room) == tasks
+
+
+def test_workers_take_epochs_in_turn_so_that_the_first_come_first():
+    assert [in_turn((1, 2, 3, 4, 5), part, 2) for part in range(2)] == [(1, 3, 5, 2, 4), (2, 4, 1, 3, 5)]
+    assert in_turn((2, 7), 0, 1) == (2, 7)
 
 
 def forget_results(store):
@@ -51,37 +59,51 @@ def forget_results(store):
         path.unlink()
 
 
-def test_of_a_longer_sweep_only_the_epochs_that_are_new_are_labelled(label, store):
-    (signal,) = store.signals()
-    before = {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}
-    assert "labelling 1 epochs of signal resnet uniform" in label(store, "train.epochs=3")
-    assert signal.epochs() == {1, 2, 3}
-    assert before.items() <= {path: path.stat().st_mtime_ns for path in signal.path.glob("epoch-*.npy")}.items()
+def test_of_a_longer_sweep_only_the_epochs_that_are_new_are_labelled(labelling, store):
+    before = contents(store)
+    epochs, log = labelling(store, "train.epochs=3")
+    assert epochs == [(3,)]
+    assert "labelling 1 epochs of signal resnet uniform" in log
+    assert contents(store) == before
+    assert labelling(store, "train.epochs=2") == ([], "")
 
 
-def test_what_is_damaged_is_said_and_labelled_anew(label, store):
+def test_what_is_damaged_is_said_and_labelled_anew(labelling, store):
     (signal,) = store.signals()
-    before = {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()}
     damage(signal.path / "epoch-00002.npy", "flipped")
     forget_results(store)
-    log = label(store)
+    epochs, log = labelling(store)
     assert "epoch-00002.npy: its sha256 is" in log
     assert "labelling it anew" in log
-    assert "labelling 1 epochs" in log
-    assert {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()} == before
+    assert epochs == [(2,)]
+    assert signal.epochs() == {1}
 
 
-def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(label, store):
+def test_a_manifest_of_other_weights_is_said_and_all_of_it_labelled_anew(labelling, store):
     (signal,) = store.signals()
-    before = {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()}
     identity = read_json(signal.path / "manifest.json")
     identity["teacher"]["weights"] = "0" * 64
     write_json(signal.path / "manifest.json", identity)
     forget_results(store)
-    log = label(store)
+    epochs, log = labelling(store)
     assert "teacher.weights is 0" in log
-    assert "labelling 2 epochs" in log
-    assert {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()} == before
+    assert epochs == [(1, 2)]
+    assert not signal.epochs()
+
+
+def contents(store):
+    """When each file of the signals was written."""
+    return {path: path.stat().st_mtime_ns for path in store.local.glob("signals/*/*")}
+
+
+def test_labels_that_are_made_again_are_those_that_were_lost(sweep_here, store, students_of):
+    (signal,) = store.signals()
+    labels, students = {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()}, students_of(store)
+    signal.discard([2])
+    forget_results(store)
+    sweep_here(store)
+    assert {epoch: signal.logits(epoch).tobytes() for epoch in signal.epochs()} == labels
+    assert students_of(store) == students
 
 
 def test_a_signal_that_cannot_be_stored_leaves_the_teacher_to_its_trials_which_end_in_the_same_students(
@@ -129,4 +151,4 @@ def test_two_sweeps_and_a_killed_one_at_the_same_signal_leave_one_whole_store(
         *(f"epoch-{epoch:05d}.npy" for epoch in range(1, EPOCHS + 1)),
     }
     assert not signal.damaged(range(1, EPOCHS + 1))
-    assert not list(store.local.rglob("*.tmp"))
+    assert not list(store.local.glob("signals/*/*.tmp"))

@@ -1,4 +1,4 @@
-"""Teachers and trials on Ray: the resources of each."""
+"""The steps of a sweep on Ray, beside other processes."""
 
 import io
 import socket
@@ -9,32 +9,13 @@ import time
 
 import pytest
 
-from kd_core.data.dataset import load
 from kd_core.data.survey import summarize
 from kd_core.store.files import write_json
 from kd_core.store.records import Store
-from kd_core.training.trial import run_trial
 from sweeps.config.reader import read_spec
-from sweeps.config.sweep import ResourcesConfig
-from sweeps.engine.trials import trial_resources
 from sweeps.plan.plan import plan_sweep
 from sweeps.run import run_sweep
 from sweeps.terminal.progress import SweepProgress
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_trial_that_cannot_be_measured_costs_a_line_and_not_the_sweep(tiny, tmp_path):
-    spec = read_spec(str(tiny), ["resources={auto: true, workers: 1}", "arms.0={method: kd, teacher: resnet}"])
-    store, dataset, log = Store.at(tmp_path / "runs"), load(spec.data), io.StringIO()
-    (teacher,) = plan_sweep(spec, store, summarize(spec.data)).teachers
-    list(run_trial(teacher.finetuning, dataset, teacher.product))
-    plan = plan_sweep(spec, store, summarize(spec.data))
-    teacher.product.weights.unlink()
-    with SweepProgress(log) as progress:
-        resources = trial_resources(plan, dataset, store, progress)
-    assert resources == ResourcesConfig(cpu=1, gpu=0, workers=1)
-    assert "resources: no trial could be measured: " in log.getvalue()
-    assert "run the sweep again to make it; each has cpu 1, gpu 0" in log.getvalue()
 
 
 def test_a_process_whose_clock_is_an_hour_ahead_holds_nobody_up(sweep, tiny, tmp_path):

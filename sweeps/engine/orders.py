@@ -1,0 +1,52 @@
+"""What a worker needs to know of a step, as JSON (`sweeps.engine.worker.StepTrainable`)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from kd_core.config.identity import trial_identity
+from sweeps.plan.plan import Plan, TrialPlan
+from sweeps.plan.schedule import Labelling, Step
+from sweeps.plan.sharing import SignalPlan
+from sweeps.plan.teachers import TeacherPlan
+
+
+def order_of(step: Step, plan: Plan, is_usable: Callable[[SignalPlan], bool]) -> dict[str, Any]:
+    """The order to make a step of a plan; is_usable says of a signal whether trials read it."""
+    if isinstance(step, Labelling):
+        return {
+            "kind": "signal",
+            "key": step.signal.record.key,
+            "config": step.signal.trial.model_dump(mode="json"),
+            "teachers": [{"key": step.teacher.product.key}],
+            "epochs": step.epochs,
+        }
+    if isinstance(step, TeacherPlan):
+        return {
+            "kind": "teacher",
+            "key": step.product.key,
+            "config": step.finetuning.model_dump(mode="json"),
+            "teachers": [],
+            "identity": trial_identity(step.finetuning, plan.data.fingerprint),
+            "made_from": None,
+        }
+    return _order_of_trial(step, plan, is_usable)
+
+
+def _order_of_trial(planned: TrialPlan, plan: Plan, is_usable: Callable[[SignalPlan], bool]) -> dict[str, Any]:
+    config, made = planned.trial.config, {each.name: each for each in plan.teachers}
+    teachers = [made[name] for name in planned.trial.members]
+    return {
+        "kind": "trial",
+        "key": planned.product.key,
+        "config": config.model_dump(mode="json"),
+        "teachers": [
+            {
+                "key": teacher.product.key,
+                "signal": signal.identity if signal is not None and is_usable(signal) else None,
+                "made_from": teacher.made_from,
+            }
+            for teacher, signal in zip(teachers, planned.signals, strict=True)
+        ],
+        "identity": trial_identity(config, plan.data.fingerprint, plan.teacher_key(planned.trial)),
+        "made_from": planned.made_from,
+    }
