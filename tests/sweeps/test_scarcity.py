@@ -20,6 +20,7 @@ READ_ONLY = "mount --bind $0 $0 && mount -o remount,bind,ro $0"
 def run_mounted(tiny, folder, mount):
     """The sentence with which a sweep ends whose storage lies in a folder mounted so, and what it said before."""
     command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={folder / 'runs'}"]
+    command += ["--set=arms=[{method: kd, teacher: resnet, temperature: 2}]"]
     mounted = [*MOUNTING, "sh", "-c", f'{mount} && exec "$@"', str(folder), *command]
     done = subprocess.run(mounted, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr

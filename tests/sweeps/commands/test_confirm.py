@@ -74,10 +74,10 @@ def test_a_sweep_that_is_not_finished_or_not_there_has_nothing_to_confirm(select
     assert confirmation_of(selected_here, "tiny") is None
 
 
-def test_killed_it_goes_on_and_run_again_it_trains_nothing(selected_here, ray_cluster, wait_until):
+def test_killed_it_goes_on_and_run_again_it_trains_nothing(selected_here, ray_cluster, kdsweep, wait_until):
     store = selected_here
-    command = [sys.executable, "-m", "sweeps", "confirm", "tiny", "--seeds=2", f"--storage={store.root}", "--json"]
-    command += [f"--address={ray_cluster}"]
+    arguments = ["confirm", "tiny", "--seeds=2", f"--storage={store.root}", "--json"]
+    command = [sys.executable, "-m", "sweeps", *arguments, f"--address={ray_cluster}"]
     before = len(list(store.local.glob("trials/*/manifest.json")))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as driver:
         wait_until(lambda: len(list(store.local.glob("trials/*/manifest.json"))) > before, driver)
@@ -85,13 +85,13 @@ def test_killed_it_goes_on_and_run_again_it_trains_nothing(selected_here, ray_cl
     known = confirmation_of(store, "tiny")
     fresh = store.states(map(store.trial, fresh_runs(store)["trial"]))
     kept = {state.key: state.manifest for state in fresh if state.manifest}
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = kdsweep(*arguments)
+    assert done.exit_code == 0, done.stderr
     assert confirmation_of(store, "tiny") == known
     assert fresh_runs(store)["status"].eq("finished").all()
     assert all(store.trial(key).state().manifest == manifest for key, manifest in kept.items())
     counts = json.loads(done.stdout)["trials"]
     assert (counts["finished"], counts["failed"]) == (4 + len(fresh_runs(store)), 0)
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = kdsweep(*arguments)
     assert "are up to date" in again.stderr
     assert json.loads(again.stdout)["trials"]["reused"] == counts["finished"]

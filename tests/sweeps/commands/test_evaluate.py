@@ -1,4 +1,4 @@
-"""`kdsweep evaluate` from a shell on a real Ray: once and again; its answers in MLflow and the report."""
+"""`kdsweep evaluate` on a real Ray: once and again; its answers in MLflow and the report."""
 
 import json
 import os
@@ -26,20 +26,13 @@ def store(finished, tmp_path) -> Store:
 
 
 @pytest.fixture
-def command(store, ray_cluster) -> list[str]:
-    """The command line, for the Ray of the tests."""
-    shell = [sys.executable, "-m", "sweeps", "evaluate", "tiny", f"--storage={store.root}", "--json", *FEW]
-    return [*shell, f"--address={ray_cluster}"]
-
-
-@pytest.fixture
-def evaluate(command):
-    """Runs the command in a process of its own; returns what it printed."""
+def evaluate(kdsweep, store, ray_cluster):
+    """Runs the command in this process; returns what it printed."""
 
     def run(*options: str) -> tuple[dict, str]:
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout or "{}"), done.stderr
+        done = kdsweep("evaluate", "tiny", "--storage", store.root, "--json", *FEW, *options)
+        assert done.exit_code == 0, done.stderr
+        return json.loads(done.stdout), done.stderr
 
     return run
 
@@ -63,8 +56,10 @@ def test_a_sweep_is_evaluated_reported_and_shown_in_mlflow_and_a_second_time_cos
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
-def test_killed_and_run_again_it_goes_on_and_repeats_nothing(command, evaluate, store, wait_until):
-    with subprocess.Popen([*command, "--all"], stderr=subprocess.PIPE, text=True, start_new_session=True) as driver:
+def test_killed_and_run_again_it_goes_on_and_repeats_nothing(evaluate, store, ray_cluster, wait_until):
+    command = [sys.executable, "-m", "sweeps", "evaluate", "tiny", f"--storage={store.root}", *FEW, "--all"]
+    command += [f"--address={ray_cluster}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as driver:
         wait_until(lambda: len(list((store.local / "outputs").glob("*/manifest.json"))) > 3, driver)
         os.killpg(driver.pid, signal.SIGKILL)
     made = {path: path.stat().st_mtime_ns for path in store.local.glob("outputs/*/manifest.json")}
