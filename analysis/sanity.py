@@ -113,12 +113,12 @@ def rising_text(journals: pd.DataFrame, num_images: int) -> str:
 def rise_of(journals: pd.DataFrame) -> tuple[float, float, int]:
     """How much validation accuracy rises in the end, its level there, both means over trials, and how many they are.
 
-    A trial's rise is the mean of the last tenth of its epochs (at least one) less the mean of as many before. Its noise
-    is at most that of two independent readings of the images, since predictions of near epochs resemble each other.
+    A trial's rise is the mean of the last tenth of its validated epochs (at least one) less that of as many before. Its
+    noise is at most that of two independent readings of the images, since predictions of near epochs resemble each other.
     """
     rises, levels = [], []
     for _, trial in journals.groupby(["arm", "seed"], sort=False):
-        curve = trial.sort_values("epoch")["validation/accuracy"].to_numpy(dtype=float)
+        curve = trial.sort_values("epoch")["validation/accuracy"].dropna().to_numpy(dtype=float)
         width = max(1, round(len(curve) / 10))
         last, before = curve[-width:], curve[-2 * width : -width]
         if len(before) == width and np.isfinite([*last, *before]).all():

@@ -102,6 +102,7 @@ def _content(findings: Findings) -> dict[str, Any]:
         "teachers": table_of(teachers, TEACHER_TABLE),
         "taught": taught_of(findings, looks) if drawn else [],
         "curves": curves_of(findings, looks) if drawn else {},
+        "all_validated": bool(findings.journals["validation/accuracy"].notna().all()),
         "most": {"lines": MOST_LINES, "marked": MOST_MARKED},
         "latency": latency_of(findings, looks) if drawn else None,
         "runs": table_of(findings.runs.iloc[:MOST_ROWS], _trials_table(findings.runs)),

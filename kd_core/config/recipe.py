@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from kd_core.config.data import MixupConfig
-from kd_core.fields import Config, Epochs, PositiveFloat, even
+from kd_core.fields import Config, Epochs, Mark, PositiveFloat, PositiveInt, even
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -58,11 +58,18 @@ class TrainConfig(Config):
     """whether the student is compiled by torch.compile on a GPU"""
     deterministic: bool = False
     """whether a GPU uses deterministic algorithms; a CPU always does"""
+    validation_interval: Annotated[PositiveInt, Mark.APART] = 1
+    """the validation images are read every so many epochs, and after the first and the last; rungs of early stopping
+    are read always"""
 
     @property
     def num_epochs(self) -> int:
         """The number of epochs of a trial, including the head epochs."""
         return self.head_epochs + self.epochs
+
+    def validates(self, epoch: int) -> bool:
+        """Whether the validation images are read after an epoch (1, 2, …)."""
+        return epoch in (1, self.num_epochs) or epoch % self.validation_interval == 0
 
     @model_validator(mode="after")
     def _details_belong_to_the_schedule(self) -> Self:

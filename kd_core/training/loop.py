@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +52,14 @@ def train(
     *,
     device: torch.device | str = "cpu",
     checkpoint: dict[str, Any] | None = None,
+    rungs: Collection[int] = (),
 ) -> Iterator[EpochResult]:
     """Train the student of a config and yield after each epoch; to stop, stop iterating.
 
     Distillation methods need a signal, all others must have none. checkpoint is the value of an earlier
     `EpochResult.checkpoint()`: training resumes after that epoch and ends, on a CPU, with the same weights bit for bit.
-    Epochs are counted from 1, head epochs first. Raises NonFiniteLossError.
+    Epochs are counted from 1, head epochs first. rungs are epochs after which the validation images are read, whatever
+    the config's `validation_interval`. Raises NonFiniteLossError.
     """
     step_of = _step(config, dataset, signal, device, checkpoint)
     network, recipe = step_of.network, config.train
@@ -82,7 +84,8 @@ def train(
             "train/learning_rate": rate,
             "train/images_per_s": stream.num_samples / (time.perf_counter() - started),
         }
-        figures |= _validated(network, dataset.validation, config, epoch)
+        if recipe.validates(epoch) or epoch in rungs:
+            figures |= _validated(network, dataset.validation, config, epoch)
         figures["epoch_s"] = time.perf_counter() - started
         yield EpochResult(epoch, figures, network, step_of.optimizer)
 

@@ -4,7 +4,7 @@ import io
 import platform
 import time
 import traceback
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -40,6 +40,7 @@ def run_trial(
     num_threads: int | None = None,
     identity: Mapping[str, Any] | None = None,
     made_from: MadeFrom | None = None,
+    rungs: Collection[int] = (),
 ) -> Iterator[EpochResult]:
     """Train a trial until its product is finished and yield every epoch; a finished product yields nothing.
 
@@ -50,7 +51,7 @@ def run_trial(
     a product that was begun goes on with the number that it began with. One that was made from other weights of the
     teachers than made_from says (`kd_core.store.manifest.made_from_weights`), if it is given, is made again. The
     manifest keeps made_from and the identity (`kd_core.config.identity.trial_identity`), which the product's key
-    digests.
+    digests. rungs are epochs that need validation figures (`train`).
     """
     while not product.lease.take():
         state = product.state()
@@ -68,7 +69,7 @@ def run_trial(
         with product.lease.held():
             recipe = config.model_dump(mode="json")
             writer = ProductWriter(product, recipe, torch.get_num_threads(), made_from, state)
-            network = yield from _trained(config, dataset, writer, state, signal, device)
+            network = yield from _trained(config, dataset, writer, state, signal, device, rungs)
             _finish(network, config, dataset, writer, identity or {})
     except Exception as error:
         product.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -82,6 +83,7 @@ def _trained(
     state: State,
     signal: TeacherSignal | None,
     device: torch.device | str,
+    rungs: Collection[int],
 ) -> Generator[EpochResult, None, Network]:
     """Yield the epochs that are left, and return the network; weights that are whole stay as they are.
 
@@ -92,7 +94,7 @@ def _trained(
         return whole
     checkpoint = _load_checkpoint(writer)
     network, saved = None, time.monotonic()
-    for result in train(config, dataset, signal, device=device, checkpoint=checkpoint):
+    for result in train(config, dataset, signal, device=device, checkpoint=checkpoint, rungs=rungs):
         writer.append({"epoch": result.epoch, "time": time.time(), **result.figures})
         if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
             _save_checkpoint(writer, result)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from kd_core.config.identity import trial_identity
+from sweeps.config.sweep import SweepSpec
 from sweeps.plan.plan import Plan, TrialPlan
 from sweeps.plan.schedule import Labelling, Step
 from sweeps.plan.sharing import SignalPlan
 from sweeps.plan.teachers import TeacherPlan
+from sweeps.search.pareto_asha import rung_epochs
 
 
 def order_of(step: Step, plan: Plan, is_usable: Callable[[SignalPlan], bool]) -> dict[str, Any]:
@@ -28,8 +30,14 @@ def order_of(step: Step, plan: Plan, is_usable: Callable[[SignalPlan], bool]) ->
             "teachers": [],
             "identity": trial_identity(step.finetuning, plan.data.fingerprint),
             "made_from": None,
+            "rungs": (),
         }
     return _order_of_trial(step, plan, is_usable)
+
+
+def rungs_of(spec: SweepSpec, num_epochs: int) -> list[int]:
+    """The epochs at which early stopping may decide on a trial of so many."""
+    return [] if spec.early_stopping is None else rung_epochs(spec.early_stopping.pareto_asha, num_epochs)
 
 
 def _order_of_trial(planned: TrialPlan, plan: Plan, is_usable: Callable[[SignalPlan], bool]) -> dict[str, Any]:
@@ -49,4 +57,5 @@ def _order_of_trial(planned: TrialPlan, plan: Plan, is_usable: Callable[[SignalP
         ],
         "identity": trial_identity(config, plan.data.fingerprint, plan.teacher_key(planned.trial)),
         "made_from": planned.made_from,
+        "rungs": rungs_of(plan.spec, config.train.num_epochs),
     }

@@ -47,7 +47,7 @@ class StepTrainable(tune.Trainable):
     The config is {"step": {"kind": "teacher", "trial" or "signal", "key", "config": TrialConfig as JSON, "teachers":
     [{"key"}], "resources"}}. A teacher and a trial also have "identity" and "made_from" (of
     `kd_core.store.manifest.MadeFrom`); of each of its teachers, a trial also has "signal", the identity of a stored
-    signal, or None for a live one, and "made_from". A signal has the "epochs" to label. A step with an error is tried
+    signal, or None for a live one, and "made_from"; both have the "rungs", epochs with validation figures. A signal has the "epochs" to label. A step with an error is tried
     again `retries` times; then the error is reported as an outcome, so that the actor and the sweep continue.
     """
 
@@ -93,7 +93,7 @@ class StepTrainable(tune.Trainable):
             product.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
             raise
         threads = int(given["resources"]["threads"])
-        made = {"num_threads": threads, "identity": given["identity"], "made_from": given["made_from"]}
+        made = {name: given[name] for name in ("identity", "made_from", "rungs")} | {"num_threads": threads}
         for epoch in run_trial(self.recipe, self.dataset, product, signal=signal, device=self.device, **made):
             yield {"status": "running", "epoch": epoch.epoch, **epoch.figures}
 

@@ -56,13 +56,13 @@ class Rungs:
     _goes_on: dict[tuple[str, int], bool | None] = field(default_factory=dict)
 
     def add(self, key: str, journal: Iterable[Mapping[str, Any]], num_epochs: int) -> None:
-        """Let a trial come to those rungs of which its journal has the epoch; nothing is decided yet.
+        """Let a trial come to those rungs of which its journal has the figures; nothing is decided yet.
 
         num_epochs are those of the whole trial, of which the last is no rung.
         """
         rows = {row["epoch"]: row for row in journal}
         for epoch in rung_epochs(self.rule, num_epochs):
-            if epoch in rows and (key, epoch) not in self._goes_on:
+            if is_validated(rows.get(epoch, {})) and (key, epoch) not in self._goes_on:
                 self._goes_on[key, epoch] = None
                 self._enter(key, epoch, rows[epoch])
 
@@ -105,6 +105,11 @@ class Rungs:
         """The objectives of a trial and of those before it in a rung, [n, D], its own last."""
         place = next(index for index, (_, each) in enumerate(self._entered[epoch]) if each == key)
         return self._values[epoch][: place + 1]
+
+
+def is_validated(row: Mapping[str, Any]) -> bool:
+    """Whether the row of an epoch has validation figures."""
+    return any(name.startswith("validation/") for name in row)
 
 
 def rung_epochs(rule: ParetoAshaConfig, num_epochs: int) -> list[int]:

@@ -121,7 +121,8 @@ class Follower:
         new = [row["epoch_s"] for row in rows if row["epoch"] > last_epoch and "epoch_s" in row]
         self.board.add_epoch_times(label, new)
         if rows:
-            self.board.update_trial(label, epoch=rows[-1]["epoch"], note=_metrics_text(rows[-1]))
+            validated = next((row for row in reversed(rows) if _metrics_text(row)), {})
+            self.board.update_trial(label, epoch=rows[-1]["epoch"], note=_metrics_text(validated))
 
     def _form(self, trial: Trial) -> str:
         """The form of a trial, from the sweep's spec, or, if it was not known there, from its config."""

@@ -94,19 +94,23 @@ class SweepProgress:
 
     def epoch(self, label: str, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
         """Show one more epoch of a running trial or teacher."""
-        if self._is_trial(label):
-            self.board.update_trial(label, metrics=metrics)
-            self.board.add_epoch_times(label, [metrics["epoch_s"]] if "epoch_s" in metrics else [])
         has_both = all(metrics.get(f"validation/{name}") is not None for name in ("accuracy", "ece"))
-        self.advance(label, epoch, num_epochs, figures_line(metrics) if has_both else "")
+        if self._is_trial(label):
+            self._update(label, **({"metrics": metrics} if has_both else {}))
+            self.board.add_epoch_times(label, [metrics["epoch_s"]] if "epoch_s" in metrics else [])
+        self.advance(label, epoch, num_epochs, figures_line(metrics) if has_both else None)
 
-    def advance(self, label: str, completed: float, num_epochs: int, note: str = "") -> None:
-        """Show the completed epochs under a label: on the board of a terminal, or now and then as a line in a log."""
-        self._update(label, state="running", epoch=completed, num_epochs=num_epochs, note=note)
+    def advance(self, label: str, completed: float, num_epochs: int, note: str | None = "") -> None:
+        """Show the completed epochs under a label: on the board of a terminal, or now and then as a line in a log.
+
+        A note of None leaves the one that is there.
+        """
+        noted = {} if note is None else {"note": note}
+        self._update(label, state="running", epoch=completed, num_epochs=num_epochs, **noted)
         if self._is_trial(label):
             self.log_counts()
         elif self._is_time_to_log(label):
-            self.note(f"epoch {completed:.4g}/{num_epochs}  {label}  {note}".rstrip())
+            self.note(f"epoch {completed:.4g}/{num_epochs}  {label}  {note or ''}".rstrip())
 
     def done(self, label: str, status: str, detail: str = "", metrics: Mapping[str, float] | None = None) -> None:
         """Show the end and status of a trial, teacher or signal; what has failed is kept in `failures`.

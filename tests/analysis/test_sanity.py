@@ -89,6 +89,7 @@ def test_a_rise_is_that_of_the_last_tenth_of_the_epochs():
     assert rise_of(journals(range(20), range(20))) == (2.0, 18.5, 2)
     assert rise_of(journals([0.1, 0.4])) == (pytest.approx(0.3), 0.4, 1)
     assert rise_of(journals([0.1])) == (0.0, 0.0, 0)
+    assert rise_of(journals([0.1, None, 0.4])) == rise_of(journals([0.1, 0.4]))  # not every epoch is validated
 
 
 def test_curves_that_still_rise_are_told_and_noise_is_not():

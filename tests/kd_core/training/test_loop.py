@@ -7,6 +7,7 @@ import torch
 
 from kd_core.config.data import NO_MIXUP, DataConfig, ViewConfig
 from kd_core.config.errors import NonFiniteLossError
+from kd_core.config.identity import trial_key
 from kd_core.config.networks import TeacherConfig
 from kd_core.config.recipe import FinetuneConfig
 from kd_core.config.trial import finetuning_trial
@@ -195,6 +196,17 @@ def test_validation_figures_are_those_of_the_network(trial, digits):
         assert {name: result.figures[name] for name in expected} == expected
         assert result.figures["epoch_s"] > 0
         assert result.figures["train/images_per_s"] > 0
+
+
+def test_epochs_between_are_not_validated_and_the_weights_stay_as_they_are(trial, digits):
+    often, seldom = (trial("classic", train={"epochs": 5, "validation_interval": interval}) for interval in (1, 4))
+    *_, last = train(often, digits)
+    results = list(train(seldom, digits, rungs=[2]))
+    assert ["validation/ece" in each.figures for each in results] == [True, True, False, True, True]
+    assert all("train/loss" in each.figures for each in results)
+    assert weights_bytes(results[-1].network) == weights_bytes(last.network)
+    assert results[-1].figures["validation/ece"] == last.figures["validation/ece"]
+    assert trial_key(often, "data") == trial_key(seldom, "data")
 
 
 def test_a_trial_without_epochs_yields_nothing(trial, digits):
