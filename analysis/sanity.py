@@ -114,7 +114,7 @@ def rise_of(journals: pd.DataFrame) -> tuple[float, float, int]:
     """How much validation accuracy rises in the end, its level there, both means over trials, and how many they are.
 
     A trial's rise is the mean of the last tenth of its validated epochs (at least one) less that of as many before. Its
-    noise is at most that of two independent readings of the images, since predictions of near epochs resemble each other.
+    noise is at most that of two independent readings of the images, since predictions of near epochs are alike.
     """
     rises, levels = [], []
     for _, trial in journals.groupby(["arm", "seed"], sort=False):

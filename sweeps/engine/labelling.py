@@ -46,7 +46,7 @@ class Labeller:
         self._signals[signal.record.key] = shown
         shown.missing = missing
         shown.num_open = num_parts = num_workers_for(len(missing), shown.num_samples, self.num_workers())
-        return [Labelling(signal, teacher, part, in_turn(missing, part, num_parts)) for part in range(num_parts)]
+        return [Labelling(signal, teacher, missing, part, num_parts) for part in range(num_parts)]
 
     def is_usable(self, signal: SignalPlan) -> bool:
         """Whether trials read a signal, and do not run its teacher."""
@@ -74,12 +74,6 @@ class Labeller:
 def num_workers_for(num_epochs: int, num_samples: int, room: int) -> int:
     """How many workers label num_epochs epochs of num_samples images: at most room, at least one."""
     return max(1, min(room, num_epochs, math.floor(num_epochs * num_samples / _WORTH_A_WORKER)))
-
-
-def in_turn(epochs: tuple[int, ...], part: int, num_parts: int) -> tuple[int, ...]:
-    """The epochs in the order of one of some workers: every num_parts-th, then what others may have left."""
-    turns = [epochs[(part + turn) % num_parts :: num_parts] for turn in range(num_parts)]
-    return tuple(epoch for turn in turns for epoch in turn)
 
 
 class _Shown:

@@ -45,10 +45,11 @@ class StepTrainable(tune.Trainable):
     """Runs one step of a sweep after another in one actor, which gets the dataset once, through the object store.
 
     The config is {"step": {"kind": "teacher", "trial" or "signal", "key", "config": TrialConfig as JSON, "teachers":
-    [{"key"}], "resources"}}. A teacher and a trial also have "identity" and "made_from" (of
-    `kd_core.store.manifest.MadeFrom`); of each of its teachers, a trial also has "signal", the identity of a stored
-    signal, or None for a live one, and "made_from"; both have the "rungs", epochs with validation figures. A signal has the "epochs" to label. A step with an error is tried
-    again `retries` times; then the error is reported as an outcome, so that the actor and the sweep continue.
+    [{"key"}], "resources"}}. A teacher and a trial also have "identity", "made_from"
+    (`kd_core.store.manifest.MadeFrom`) and "rungs", epochs that need validation figures; of each of its teachers, a
+    trial also has "signal", the identity of a stored signal, or None for a live one, and "made_from". A signal has the
+    "epochs" to label. A step with an error is tried again `retries` times; then the error is reported as an outcome, so
+    that the actor and the sweep continue.
     """
 
     def setup(self, config: dict[str, Any], dataset: Dataset, storage: str, retries: int = 0) -> None:
@@ -92,9 +93,9 @@ class StepTrainable(tune.Trainable):
         except Exception as error:  # before the record begins
             product.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
             raise
-        threads = int(given["resources"]["threads"])
-        made = {name: given[name] for name in ("identity", "made_from", "rungs")} | {"num_threads": threads}
-        for epoch in run_trial(self.recipe, self.dataset, product, signal=signal, device=self.device, **made):
+        made: dict[str, Any] = {name: given[name] for name in ("identity", "made_from", "rungs")}
+        made |= {"signal": signal, "device": self.device, "num_threads": int(given["resources"]["threads"])}
+        for epoch in run_trial(self.recipe, self.dataset, product, **made):
             yield {"status": "running", "epoch": epoch.epoch, **epoch.figures}
 
     def _labelled(self) -> Generator[dict[str, Any]]:

@@ -18,12 +18,19 @@ from sweeps.plan.teachers import TeacherPlan
 
 @dataclass(frozen=True)
 class Labelling:
-    """The share that one worker has in the labelling of a signal: its epochs in turn, but those that are there."""
+    """The part (0, 1, …) that one of num_parts workers has in labelling the missing epochs of a signal."""
 
     signal: SignalPlan
     teacher: TeacherPlan
+    missing: tuple[int, ...]
     part: int
-    epochs: tuple[int, ...]
+    num_parts: int
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The missing epochs in its order: every num_parts-th first, then what others may have left."""
+        turns = [(self.part + turn) % self.num_parts for turn in range(self.num_parts)]
+        return tuple(epoch for turn in turns for epoch in self.missing[turn :: self.num_parts])
 
     @property
     def key(self) -> str:

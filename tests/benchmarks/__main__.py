@@ -19,6 +19,7 @@ from tests.benchmarks import (
     data_mutants,
     early_stopping,
     gpu,
+    idle,
     imagenet,
     kills,
     labelling,
@@ -43,6 +44,7 @@ def all_mutants() -> dict[str, Any]:
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "step": step.measure,
     "overhead": overhead.measure,
+    "idle": idle.measure,
     "memory": memory.measure,
     "gpu": gpu.measure,
     "labelling": labelling.measure,

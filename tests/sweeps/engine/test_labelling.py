@@ -14,8 +14,9 @@ from kd_core.data.survey import summarize
 from kd_core.store.files import read_json, write_json
 from kd_core.store.records import Store
 from sweeps.config.reader import read_spec
-from sweeps.engine.labelling import Labeller, in_turn, num_workers_for
+from sweeps.engine.labelling import Labeller, num_workers_for
 from sweeps.plan.plan import plan_sweep
+from sweeps.plan.schedule import Labelling
 from sweeps.terminal.progress import SweepProgress
 from tests.damages import damage
 
@@ -49,8 +50,9 @@ def test_no_more_workers_label_than_there_are_epochs_and_work_and_room_for(num_e
 
 
 def test_workers_take_epochs_in_turn_so_that_the_first_come_first():
-    assert [in_turn((1, 2, 3, 4, 5), part, 2) for part in range(2)] == [(1, 3, 5, 2, 4), (2, 4, 1, 3, 5)]
-    assert in_turn((2, 7), 0, 1) == (2, 7)
+    parts = [Labelling(None, None, (1, 2, 3, 4, 5), part, 2) for part in range(2)]
+    assert [each.epochs for each in parts] == [(1, 3, 5, 2, 4), (2, 4, 1, 3, 5)]
+    assert Labelling(None, None, (2, 7), 0, 1).epochs == (2, 7)
 
 
 def forget_results(store):

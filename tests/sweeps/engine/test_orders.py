@@ -42,6 +42,6 @@ def test_a_trial_reads_the_signals_that_can_be_read_and_is_made_from_the_weights
 
 def test_a_labelling_names_its_teacher_and_its_epochs(tiny, tiny_store):
     plan = plan_of(tiny, tiny_store)
-    order = order_of(Labelling(plan.signals[0], plan.teachers[0], 1, (2, 1)), plan, lambda signal: True)
+    order = order_of(Labelling(plan.signals[0], plan.teachers[0], (1, 2), 1, 2), plan, lambda signal: True)
     assert (order["kind"], order["key"], order["epochs"]) == ("signal", plan.signals[0].record.key, (2, 1))
     assert order["teachers"] == [{"key": plan.teachers[0].product.key}]

@@ -31,7 +31,7 @@ def schedule_of(store):
         given_up = []
 
         def labellings(signal, teacher):
-            return [Labelling(signal, teacher, part, (1, 2)) for part in range(2)] if labelled else []
+            return [Labelling(signal, teacher, (1, 2), part, 2) for part in range(2)] if labelled else []
 
         schedule = Schedule(plan, store, labellings, lambda trial, needed: given_up.append((label_of(trial), needed)))
         schedule.join(plan.trials)
