@@ -45,6 +45,7 @@ def test_stdout_is_the_json_of_the_design_and_nothing_else(finished):
 def test_a_shell_sees_what_happens_where_the_report_is_and_how_to_look_at_the_runs(finished):
     store, said = finished.store, finished.stderr
     assert "finished  teacher resnet" in said
+    assert "teachers.resnet.classes" in said  # two epochs leave it at chance
     assert "finished  signal resnet uniform  2 epochs" in said
     assert "3/3  finished" in said
     assert "3 finished, 0 stopped, 0 failed" in said
@@ -71,14 +72,6 @@ def test_mlflow_shows_what_the_report_says_and_the_latencies_once_a_run_has_ende
 
 def test_ray_changes_no_bit_of_what_a_plain_loop_trains(finished, tiny_store, students_of):
     assert students_of(finished.store) == students_of(tiny_store)
-
-
-def test_a_teacher_at_chance_is_told_with_a_remedy(sweep, tmp_path):
-    store = Store.at(tmp_path)
-    _, log = sweep(
-        store, "teachers.resnet.finetune={epochs: 0, head_epochs: 1, learning_rate: 1.0e-9}", "arms.1.temperature=2"
-    )
-    assert "teachers.resnet.classes" in log
 
 
 def test_running_again_does_nothing(sweep, store):

@@ -41,7 +41,7 @@ def tune_config(key: str, config: TrialConfig, teacher_key: str | None = None):
     made_from = {"teacher": "0" * 64} if teacher_key else {}
     teachers = [{"key": teacher_key, "signal": None, "made_from": made_from}] if teacher_key else []
     step = {"kind": "trial", "key": key, "config": config.model_dump(mode="json"), "teachers": teachers}
-    return {"step": step | {"identity": {}, "made_from": made_from, "resources": RESOURCES}}
+    return {"step": step | {"identity": {}, "made_from": made_from, "rungs": (), "resources": RESOURCES}}
 
 
 def start(store, dataset, config, retries=0):
@@ -127,7 +127,7 @@ def test_the_same_actor_fine_tunes_a_teacher_labels_its_signal_and_trains_on_the
     config = configs["kd_mixup"]
     recipe = finetuning_trial(config.teacher, config.data, config.view).model_dump(mode="json")
     step = {"kind": "teacher", "key": "new", "config": recipe, "teachers": [], "resources": RESOURCES}
-    trainable = start(store, dataset, {"step": step | {"identity": {}, "made_from": None}})
+    trainable = start(store, dataset, {"step": step | {"identity": {}, "made_from": None, "rungs": ()}})
     assert [report.get("epoch") for report in run_out(trainable)] == [1, 2, None]
     made_from = made_from_weights([store.teacher("new").state().manifest.weights_sha256])
     identity = signal_identity(config, dataset.fingerprint, "new")

@@ -157,14 +157,11 @@ def _copy(store, copied):
     shutil.copytree(store.local, copied.local)
 
 
-def test_of_each_arm_the_first_seed_scouts_and_the_others_run_to_the_end_or_not_at_all(
-    sweep, kill_driver, tiny, tmp_path
-):
-    """The driver is killed once a scout was stopped; what another run makes of it is what the journals say."""
+def test_of_each_arm_the_first_seed_scouts_and_the_others_run_to_the_end_or_not_at_all(sweep, tiny, tmp_path):
+    """What is made of it is what the journals say."""
     store = Store.at(tmp_path / "runs")
     arms = "arms=[{method: classic, train.learning_rate: [0.003, 0.1, 0.3, 0.5]}]"
     overrides = (arms, "teachers={}", "train.epochs=2", STOPPING[-1], "seeds=[4, 1]")
-    kill_driver(store, overrides, lambda: list(store.local.glob("trials/*/stopped.json")))
     outcome, _ = sweep(store, *overrides)
     plan = plan_of(tiny, store, *overrides)
     scouts, followers = plan.trials[::2], plan.trials[1::2]
