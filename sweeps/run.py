@@ -62,12 +62,14 @@ def run_sweep(
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
         _evaluate(spec, store, progress, address)
     else:
-        with _engine(plan, address, store):
+        with _engine(plan, address, store) as hints:
             _show_data(survey, spec, store, progress)
             if warning := too_small(plan.data.num_validation):
                 progress.note(warning)
             if caveat := checkpoint_caveat(plan.given_teachers):
                 progress.note(caveat)
+            for hint in hints:
+                progress.note(hint)
             if plan.threads != spec.resources.threads:
                 kept = f"{plan.threads['trial']} a trial and {plan.threads['teacher']} a teacher"
                 progress.note(f"resources: the sweep began with other threads, and keeps them: {kept}")
@@ -112,8 +114,8 @@ def _evaluate(spec: SweepSpec, store: Store, progress: SweepProgress, address: s
 
 
 @contextmanager
-def _engine(plan: Plan, address: str | None, store: Store) -> Iterator[None]:
-    """Start a cluster, and load timm meanwhile to check the spec's networks, both here and in the workers.
+def _engine(plan: Plan, address: str | None, store: Store) -> Iterator[list[str]]:
+    """Start a cluster, and meanwhile load timm to check the spec's networks; yields what would make the sweep faster.
 
     Networks are checked only if something is left to train: those of finished trials have been built.
     """
@@ -123,9 +125,9 @@ def _engine(plan: Plan, address: str | None, store: Store) -> Iterator[None]:
     with ThreadPoolExecutor(1) as thread:
         checked = thread.submit(_check_networks, plan)
         with cluster(address, plan.spec.resources):
-            checked.result()
+            hints = checked.result()
             check_visible(_read_by_workers(plan.spec), store)
-            yield
+            yield hints
 
 
 def _read_by_workers(spec: SweepSpec) -> list[tuple[str, str]]:
@@ -133,10 +135,13 @@ def _read_by_workers(spec: SweepSpec) -> list[tuple[str, str]]:
     return [(where, path) for where, path in paths_of(spec) if spec.data.streaming or not where.startswith("data.")]
 
 
-def _check_networks(plan: Plan) -> None:
+def _check_networks(plan: Plan) -> list[str]:
+    """Raise SpecError if a network cannot be built; returns where bfloat16 would make the sweep much faster."""
     from sweeps.config.networks import check_networks
+    from sweeps.plan.cost import bfloat16_hints
 
     check_networks(plan.spec, plan.data.num_classes)
+    return bfloat16_hints(plan)
 
 
 def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:

@@ -49,6 +49,8 @@ def print_plan(
 
     new holds sentences on why trials are new.
     """
+    from sweeps.plan.cost import bfloat16_text
+
     console = stderr()
     console.print(f"{plan.spec.name}: {plan.data.sizes}", soft_wrap=True)
     for line in plan.data.lines:
@@ -79,9 +81,8 @@ def print_plan(
     console.print(_cost_sentence(cost), soft_wrap=True)
     if time is not None and not plan.up_to_date:
         console.print(f"time to train, one after another: {time}", soft_wrap=True)
-    for teacher, gain in bfloat16_gains.items():
-        sentence = f"measured here: {teacher} would label {gain:.1f} times faster with --set"
-        console.print(f"{sentence} teachers.{teacher}.precision=bfloat16", soft_wrap=True)
+    for gain in bfloat16_gains.items():
+        console.print(bfloat16_text(*gain), soft_wrap=True)
 
 
 def _teachers_table(plan: Plan) -> Table:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from kd_core.networks.execution import has_bfloat16_instructions
-from sweeps.plan.cost import bfloat16_gains, cost_of
+from sweeps.plan.cost import bfloat16_gains, bfloat16_hints, cost_of
 from tests.products import finish
 
 
@@ -47,3 +47,14 @@ def test_a_gain_of_bfloat16_is_measured_where_there_are_images_to_label(planned)
     assert set(bfloat16_gains(planned(*large))) == ({"resnet"} if has_bfloat16_instructions() else set())
     assert bfloat16_gains(planned(*large, "teachers.resnet.precision=bfloat16")) == {}
     assert bfloat16_gains(planned("arms=[{method: classic}]")) == {}
+
+
+def test_a_run_hints_at_bfloat16_where_labelling_takes_long_and_is_not_on_gpus(planned, monkeypatch):
+    monkeypatch.setattr("kd_core.networks.execution.bfloat16_gain", lambda *network: 1.7)
+    large = ["teachers.resnet={model: convnext_tiny, image_size: 32, finetune: {epochs: 1}}", "train.epochs=1000"]
+    said = "measured here: resnet would label 1.7 times faster with --set teachers.resnet.precision=bfloat16"
+    assert bfloat16_hints(planned(*large)) == [said]
+    assert bfloat16_hints(planned(*large, "resources={gpu: 1}")) == []
+    assert bfloat16_hints(planned(large[0])) == []
+    monkeypatch.setattr("kd_core.networks.execution.bfloat16_gain", lambda *network: 1.4)
+    assert bfloat16_hints(planned(*large)) == []
