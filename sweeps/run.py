@@ -1,10 +1,11 @@
 """Runs a sweep: data → teachers → trials → report, while MLflow is updated in the background."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from analysis.report import Report, update_report
 from analysis.snapshot import Snapshot, read_sweep
@@ -21,6 +22,11 @@ from sweeps.plan.validation_size import too_small
 from sweeps.terminal.progress import SweepProgress
 from sweeps.terminal.survey import telling
 from sweeps.tracking.sync import BackgroundSync, is_synced
+
+if TYPE_CHECKING:
+    from kd_core.data.dataset import Dataset
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def run_sweep(
         progress.note(f"{spec.name}: all {len(plan.trials)} trials are up to date in {store.root}")
         _evaluate(spec, store, progress, address)
     else:
+        dataset = _in_background(_load, spec)
         with _engine(plan, address, store) as hints:
             _show_data(survey, spec, store, progress)
             if warning := too_small(plan.data.num_validation):
@@ -75,7 +82,7 @@ def run_sweep(
                 progress.note(f"resources: the sweep began with other threads, and keeps them: {kept}")
             plan.write(store)
             background = BackgroundSync(store, spec.name, tracking_uri, progress.note) if tracking_uri else None
-            plan = _train(plan, store, progress)
+            plan = _train(plan, dataset.result(), store, progress)
             _evaluate(spec, store, progress, address)
     snapshot = read_sweep(store, spec.name, plan.states)
     _measure_latencies(snapshot, progress)
@@ -122,12 +129,32 @@ def _engine(plan: Plan, address: str | None, store: Store) -> Iterator[list[str]
     from sweeps.cluster.visibility import check_visible
     from sweeps.engine.cluster import cluster
 
-    with ThreadPoolExecutor(1) as thread:
-        checked = thread.submit(_check_networks, plan)
-        with cluster(address, plan.spec.resources):
-            hints = checked.result()
-            check_visible(_read_by_workers(plan.spec), store)
-            yield hints
+    checked = _in_background(_check_networks, plan)
+    with cluster(address, plan.spec.resources):
+        hints = checked.result()
+        check_visible(_read_by_workers(plan.spec), store)
+        yield hints
+
+
+def _in_background(work: Callable[..., _Result], *arguments: Any) -> "Future[_Result]":
+    """Begin some work in a thread, for which the end of the program does not wait."""
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        """Do the work; its error is that of the future."""
+        try:
+            future.set_result(work(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=work.__name__, daemon=True).start()
+    return future
+
+
+def _load(spec: SweepSpec) -> "Dataset":
+    from kd_core.data.dataset import load
+
+    return load(spec.data, spec.resources.workers)
 
 
 def _read_by_workers(spec: SweepSpec) -> list[tuple[str, str]]:
@@ -144,9 +171,8 @@ def _check_networks(plan: Plan) -> list[str]:
     return bfloat16_hints(plan)
 
 
-def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
+def _train(plan: Plan, dataset: "Dataset", store: Store, progress: SweepProgress) -> Plan:
     """Make everything that is missing on the cluster; returns the new plan, for which only that was read again."""
-    from kd_core.data.dataset import load
     from sweeps.engine.steps import run_steps
     from sweeps.plan.upkeep import to_make_again
 
@@ -155,7 +181,7 @@ def _train(plan: Plan, store: Store, progress: SweepProgress) -> Plan:
         progress.note(f"{problem}; making it again")
     if problems:
         plan = plan_sweep(plan.spec, store, plan.data)
-    run_steps(plan, load(plan.spec.data, plan.spec.resources.workers), store, progress)
+    run_steps(plan, dataset, store, progress)
     anew = plan_sweep(plan.spec, store, plan.data, plan.finished)
     anew.write(store)
     return anew

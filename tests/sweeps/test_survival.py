@@ -62,7 +62,7 @@ def test_two_runs_of_one_spec_at_once_train_every_product_once(
         for name in ("journal.jsonl", "manifest.json"):  # the journal is begun once, and appended to
             for path in store.local.glob(f"t*/*/{name}"):
                 written[path.parent.name, name].add(path.stat().st_ino)
-        time.sleep(0.005)
+        time.sleep(0.02)
     for driver in drivers:
         _, log = driver.communicate()
         assert driver.returncode == 0, log

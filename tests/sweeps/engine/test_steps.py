@@ -62,3 +62,28 @@ def test_a_sweep_that_waits_for_another_process_says_for_whom_and_then_goes_on(t
     thread.join()
     assert outcome.ok
     assert log.getvalue().count("waits for") == 2
+
+
+ON_A_GPU = """
+import sys
+import ray
+from sweeps.cli import main
+import sweeps.engine.cluster
+ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level=40)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.system
+def test_labels_that_need_a_whole_gpu_get_it_before_trials_that_only_fill_and_share_it(tiny, tmp_path):
+    """Ray is told of a GPU that is not there, on which two trials fit, but no trial beside labels."""
+    arms = "arms=[{method: kd_mixup, teacher: resnet, temperature: [2, sigma]}, {method: classic}]"
+    edits = ("resources={cpu: 1, gpu: 0.5}", "seeds=[0, 1, 2, 3]", arms)
+    command = [sys.executable, "-c", ON_A_GPU, "run", str(tiny), f"--storage={tmp_path}"]
+    done = subprocess.run([*command, *(f"--set={edit}" for edit in edits)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    events = [line.split(" ", 1)[1] for line in done.stderr.splitlines() if " " in line]
+    labelled = next(place for place, event in enumerate(events) if event.startswith("finished  signal"))
+    started = [event for event in events[:labelled] if event.startswith("started  ")]
+    assert set(started) < {f"started  classic seed {seed}" for seed in range(4)}
+    assert "12 finished, 0 stopped, 0 failed" in done.stderr
