@@ -49,7 +49,7 @@ class ResourcesConfig(Config):
     workers: Annotated[int, Field(ge=0, le=_MOST_CORES)] = 0
     """processes that decode the images of a trial on a streamed dataset; 0: the trial decodes them itself"""
     auto: bool = False
-    """whether cpu and gpu are chosen by measuring the first steps of the trials, once their teachers are finished"""
+    """whether cpu and gpu are chosen by measuring the first steps of the trials"""
 
     @model_validator(mode="before")
     @classmethod
