@@ -12,7 +12,9 @@ from sweeps.config.reader import read_spec
 from sweeps.plan.plan import plan_sweep
 from tests.products import members_of
 
-MOUNTING = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]  # in a name space
+MOUNTING = ["unshare", "--mount", "--propagation=unchanged"]  # in a name space
+MOUNTING += [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+ALONE = "mount --make-rprivate / 2>/dev/null; "  # which the root of a chroot is not to be asked
 FULL = "mount -t tmpfs -o size=40k tmpfs $0"  # a teacher's weights take more
 READ_ONLY = "mount --bind $0 $0 && mount -o remount,bind,ro $0"
 
@@ -21,7 +23,7 @@ def run_mounted(tiny, folder, mount):
     """The sentence with which a sweep ends whose storage lies in a folder mounted so, and what it said before."""
     command = [sys.executable, "-m", "sweeps", "run", str(tiny), f"--storage={folder / 'runs'}"]
     command += ["--set=arms=[{method: kd, teacher: resnet, temperature: 2}]"]
-    mounted = [*MOUNTING, "sh", "-c", f'{mount} && exec "$@"', str(folder), *command]
+    mounted = [*MOUNTING, "sh", "-c", f'{ALONE}{mount} && exec "$@"', str(folder), *command]
     done = subprocess.run(mounted, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
