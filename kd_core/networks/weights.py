@@ -141,23 +141,28 @@ class _Fit:
 
     @property
     def missing(self) -> list[str]:
+        """The names that are wanted and not given."""
         return [name for name in self.wanted if name not in self.tensors and not name.endswith(_UNUSED)]
 
     @property
     def unexpected(self) -> list[str]:
+        """The names that are given and not wanted."""
         return [name for name in self.tensors if name not in self.wanted]
 
     @property
     def misshapen(self) -> list[str]:
+        """The names that are given with another shape than is wanted."""
         both = self.wanted.keys() & self.tensors.keys()
         return [name for name in self.wanted if name in both and self.tensors[name].shape != self.wanted[name].shape]
 
     @property
     def num_fitting(self) -> int:
+        """How many of the wanted tensors are given in their shape."""
         return len(self.wanted.keys() & self.tensors.keys()) - len(self.misshapen)
 
     @property
     def is_whole(self) -> bool:
+        """Whether nothing is missing, unexpected or of another shape."""
         return not (self.missing or self.unexpected or self.misshapen)
 
     @property

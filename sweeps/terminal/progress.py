@@ -126,6 +126,7 @@ class SweepProgress:
             self.board.others.pop(label, None)
         if is_trial and self._num_total:
             self._num_done += 1
+            self._num_total = max(self._num_total, self._num_done)  # a trial may have become stale meanwhile
             count = f"{self._num_done}/{self._num_total}  "
         if status == "failed" or not (self.live and is_trial):
             self.note(f"{count}{status}  {label}  {detail}".rstrip())
