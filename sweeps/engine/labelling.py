@@ -15,6 +15,7 @@ from sweeps.plan.teachers import TeacherPlan
 from sweeps.terminal.progress import SweepProgress
 
 _LIVE = "its trials run the teacher themselves"
+_LEFT_TO_TRIALS = "its trials label what is missing"
 _WORTH_A_WORKER = 2_000  # images; fewer are labelled before another worker has started
 
 
@@ -105,7 +106,7 @@ class _Shown:
     def end(self) -> None:
         """Say that the signal is complete, or why it is not."""
         failed = bool(set(self.signal.epochs) - self.record.epochs())
-        detail = f"{self.error}; {_LIVE}" if failed else self._size()
+        detail = f"{self.error}; {_LEFT_TO_TRIALS}" if failed else self._size()
         self.progress.done(self.label, "failed" if failed else "finished", detail)
 
     def _size(self) -> str:

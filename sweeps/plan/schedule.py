@@ -60,7 +60,7 @@ class Schedule:
         cannot run, and with the teacher or scout because of which.
         """
         self.plan, self._store, self._labellings, self._give_up = plan, store, labellings, give_up
-        self._long: deque[TeacherPlan | Labelling] = deque(plan.missing_teachers)
+        self._upstream: deque[TeacherPlan | Labelling] = deque(plan.missing_teachers)
         self._ready: deque[str] = deque()  # keys of trials
         self._waiting: dict[str, list[str]] = {}  # keys of trials by the key that they wait for
         self._trials: dict[str, TrialPlan] = {}
@@ -72,17 +72,17 @@ class Schedule:
         self._label()
 
     @property
-    def has_long_to_come(self) -> bool:
+    def has_upstream_to_come(self) -> bool:
         """Whether a teacher has not ended, after which labels are to be made."""
         return any(self._is_open(teacher) for teacher in self.plan.missing_teachers)
 
     @property
-    def awaits_long(self) -> bool:
+    def upstream_waits(self) -> bool:
         """Whether a teacher or labelling was given out and has not started, so that it waits for room."""
         return bool(self._given)
 
     @property
-    def num_behind_long(self) -> int:
+    def num_behind_upstream(self) -> int:
         """The number of trials that wait for a teacher or for labels."""
         scouts = set(self._scouts.values())
         return sum(len(trials) for key, trials in self._waiting.items() if key not in scouts)
@@ -90,7 +90,7 @@ class Schedule:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to give out, now or later."""
-        return not (self._long or self._ready or self._waiting or self.has_long_to_come)
+        return not (self._upstream or self._ready or self._waiting or self.has_upstream_to_come)
 
     def join(self, trials: Iterable[TrialPlan]) -> None:
         """Take those of some trials, all of whole arms, that are not done."""
@@ -100,11 +100,11 @@ class Schedule:
         for each in left:
             self._place(each)
 
-    def next_long(self) -> TeacherPlan | Labelling | None:
+    def next_upstream(self) -> TeacherPlan | Labelling | None:
         """The next teacher or labelling that may start now, if there is one."""
-        if not self._long:
+        if not self._upstream:
             return None
-        step = self._long.popleft()
+        step = self._upstream.popleft()
         self._given.add(key_of(step))
         return step
 
@@ -144,7 +144,7 @@ class Schedule:
             if signal.stored and signal.pending_epochs and signal.teacher in finished and key not in self._labelled:
                 labellings = self._labellings(signal, finished[signal.teacher])
                 self._labelled[key] = not labellings
-                self._long.extend(labellings)
+                self._upstream.extend(labellings)
 
     def _place_again(self, key: str) -> None:
         """Place the trials that waited for a key."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from kd_core.config.data import DataSummary
@@ -76,11 +75,6 @@ class SignalPlan:
         part = f" of {100 * mixup.fraction:g} %" if mixup.fraction < 1 and mixup.distribution != "off" else ""
         name = "unmixed" if mixup.distribution == "off" else mixup.distribution
         return f"{self.teacher} {name}{concentration}{part}"
-
-    @cached_property
-    def ready(self) -> bool:
-        """Whether the trials use stored logits, and all of them are stored; asked once they are labelled."""
-        return self.stored and self.record.epochs().issuperset(self.epochs)
 
     @property
     def epochs(self) -> range:

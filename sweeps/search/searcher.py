@@ -78,7 +78,7 @@ class PointSearcher(StepSearcher):
         No more points are proposed ahead than there is room for, if all of them wait for teachers and labels.
         """
         while (planned := super().next_trial()) is None and self.schedule.plan.num_unproposed:
-            if self.schedule.num_behind_long >= self.engine.num_at_once() or not self._propose():
+            if self.schedule.num_behind_upstream >= self.engine.num_at_once() or not self._propose():
                 return None
         return planned
 

@@ -84,9 +84,9 @@ class StepSearcher(Searcher):
         Not while a teacher or labelling waits for room, and only into free room while one may still come: what is given
         out waits in line before it.
         """
-        if self.schedule.awaits_long:
+        if self.schedule.upstream_waits:
             return False
-        return not self.schedule.has_long_to_come or self.engine.has_room_beside(self.running.values())
+        return not self.schedule.has_upstream_to_come or self.engine.has_room_beside(self.running.values())
 
     def next_trial(self) -> TrialPlan | None:
         """The next trial that may start now, or None."""
@@ -101,5 +101,5 @@ class StepSearcher(Searcher):
         self.engine.give_up(planned, needed)
 
     def _next_step(self) -> Step | None:
-        step = self.schedule.next_long()
+        step = self.schedule.next_upstream()
         return self.next_trial() if step is None and self.has_room() else step

@@ -192,7 +192,7 @@ def _train_here(spec: SweepSpec, store: Store) -> None:
     labeller = Labeller(plan, lambda: 1, SweepProgress(io.StringIO()))
     schedule, worker = Schedule(plan, store, labeller.labellings, lambda *_: None), None
     schedule.join(plan.trials)
-    while step := schedule.next_long() or schedule.next_trial():
+    while step := schedule.next_upstream() or schedule.next_trial():
         resources = {"cpu": 1, "gpu": 0, "workers": 0, "threads": 1}
         given = {"step": order_of(step, schedule.plan, labeller.is_usable) | {"resources": resources}}
         schedule.started(step)

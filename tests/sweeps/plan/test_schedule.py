@@ -52,9 +52,9 @@ def ready(schedule):
     return [label_of(each) for each in iter(schedule.next_trial, None)]
 
 
-def longs(schedule):
+def upstream(schedule):
     """The teachers and labellings that may start now."""
-    return list(iter(schedule.next_long, None))
+    return list(iter(schedule.next_upstream, None))
 
 
 def by_label(plan, label):
@@ -110,28 +110,28 @@ def test_followers_of_a_scout_that_had_finished_wait_for_nobody(planned, schedul
 def test_a_trial_waits_for_its_own_teacher_and_until_its_labels_are_begun(planned, schedule_of):
     plan = planned(*TAUGHT)
     schedule, _ = schedule_of(plan)
-    one, other = longs(schedule)
+    one, other = upstream(schedule)
     assert [one.name, other.name] == ["one", "other"]
     assert ready(schedule) == ["classic seed 0"]
-    assert schedule.awaits_long
+    assert schedule.upstream_waits
     for teacher in (one, other):
         schedule.started(teacher)
-    assert not schedule.awaits_long
+    assert not schedule.upstream_waits
     finish(one.product)
     schedule.ended(one)
-    first, second = longs(schedule)
+    first, second = upstream(schedule)
     assert [label_of(first), label_of(second)] == ["one unmixed 0", "one unmixed 1"]
     assert first.key != second.key
     assert ready(schedule) == []
-    assert schedule.num_behind_long == 4
+    assert schedule.num_behind_upstream == 4
     schedule.started(second)
     assert ready(schedule) == ["kd one T=2 seed 0", "kd one T=4 seed 0"]
-    assert schedule.has_long_to_come  # the labels of the other
+    assert schedule.has_upstream_to_come  # the labels of the other
     finish(other.product)
     schedule.ended(other)
-    assert not schedule.has_long_to_come
+    assert not schedule.has_upstream_to_come
     assert not schedule.is_over
-    for labelling in longs(schedule):
+    for labelling in upstream(schedule):
         schedule.ended(labelling)  # even if it has failed
     assert ready(schedule) == ["kd other T=2 seed 0", "kd other T=4 seed 0"]
     assert schedule.is_over
@@ -139,7 +139,7 @@ def test_a_trial_waits_for_its_own_teacher_and_until_its_labels_are_begun(planne
 
 def test_a_trial_knows_the_weights_of_its_teacher_when_it_starts(planned, schedule_of):
     schedule, _ = schedule_of(planned(*TAUGHT), labelled=False)
-    for teacher in longs(schedule):
+    for teacher in upstream(schedule):
         finish(teacher.product)
         schedule.ended(teacher)
     trials = list(iter(schedule.next_trial, None))
@@ -151,14 +151,14 @@ def test_a_trial_knows_the_weights_of_its_teacher_when_it_starts(planned, schedu
 def test_whoever_needs_a_teacher_that_failed_is_given_up_with_its_followers(planned, schedule_of):
     plan = planned(*TAUGHT, "seeds=[0, 1]", "early_stopping={pareto_asha: {grace_epochs: 1}}")
     schedule, given_up = schedule_of(plan)
-    one, other = longs(schedule)
+    one, other = upstream(schedule)
     one.product.fail("no memory", "")
     schedule.ended(one)
     assert {label for label, _ in given_up} == {f"kd one T={t} seed {seed}" for t in (2, 4) for seed in (0, 1)}
     assert {type(needed).__name__ for _, needed in given_up} == {"TeacherPlan"}
     finish(other.product)
     schedule.ended(other)
-    for labelling in longs(schedule):
+    for labelling in upstream(schedule):
         schedule.started(labelling)
     assert ready(schedule) == ["classic seed 0", "kd other T=2 seed 0", "kd other T=4 seed 0"]
 
@@ -175,14 +175,14 @@ def test_a_finished_trial_runs_again_once_its_teacher_has_other_weights_and_not_
     for teacher in (one, other):
         shutil.rmtree(teacher.product.path)
     schedule, _ = schedule_of(planned(*TAUGHT))
-    assert longs(schedule)
+    assert upstream(schedule)
     assert ready(schedule) == []
     finish(one.product)
     schedule.ended(one)
-    assert (longs(schedule), ready(schedule)) == ([], [])
+    assert (upstream(schedule), ready(schedule)) == ([], [])
     finish(other.product, weights=b"others")
     schedule.ended(other)
-    labellings = longs(schedule)
+    labellings = upstream(schedule)
     assert {each.signal.teacher for each in labellings} == {"other"}
     schedule.started(labellings[0])
     assert ready(schedule) == ["kd other T=2 seed 0", "kd other T=4 seed 0"]

@@ -91,9 +91,8 @@ def test_what_is_stored_is_not_missing(share):
     label(signal.record, 2, 3, 7)
     (signal, _) = share(need(), need())
     assert signal.missing == (1, 4)
-    assert not signal.ready
     label(signal.record, 1, 4)
-    assert share(need(), need())[0].ready
+    assert share(need(), need())[0].missing == ()
     assert share(need(), need())[0].passes == 0
 
 
